@@ -71,6 +71,17 @@ func (s *station) install(ctx context.Context, l *uplink.Lease, spec job.Spec, f
 		Settings: s.settings(spec),
 		Site:     s.site,
 		SetClock: hardware.SetClock,
+		Plan: func(ctx context.Context, have []string) (install.Image, error) {
+			way, err := s.plan(ctx, spec, have)
+			if err != nil && ctx.Err() == nil { // a server of an earlier version
+				s.log.Info("the way to the image from the pool is not known", "error", err)
+				return img, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			return s.open(ctx, spec, way, l, w, &wire)
+		},
 	})
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause

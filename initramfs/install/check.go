@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -18,7 +19,8 @@ import (
 // one allowed to destroy; the error then says what would be lost. Check changes nothing.
 //
 // A disk may be overwritten if it is proved to be blank, if it is the only disk that spec.Erase names, or if it has the
-// unfinished mark of this job. A disk on which this job was finished passes too: its Installed is the job's ID.
+// unfinished mark of this job. A disk on which this job was finished passes too: its Installed is the job's ID. So does
+// one with the pool of another job that was finished, if spec.Erase is empty: see Keeps.
 func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 	if spec.Kind != job.Install {
 		return job.Disk{}, fmt.Errorf("%w: unknown kind of job %q", ErrRefused, job.Printable(string(spec.Kind)))
@@ -51,6 +53,9 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 	if streams := img.Streams(); len(streams) == 0 || streams[0].Parent != nil {
 		return job.Disk{}, fmt.Errorf("%w: the first stream of %s is not a full stream", ErrRefused, img.Ref())
 	}
+	if Keeps(spec, d) {
+		return d, nil // its pool says what it has room for
+	}
 	if need := job.DiskNeeds(img.Size()); d.Size < need {
 		return job.Disk{}, fmt.Errorf("%w: disk too small: %s has %s (%d bytes), %s needs %s (%d bytes)",
 			ErrRefused, d, job.Bytes(d.Size), d.Size, img.Ref(), job.Bytes(need), need)
@@ -82,6 +87,15 @@ func checkSameDisk(spec job.Spec, d job.Disk, disks []job.Disk) error {
 	return fmt.Errorf("%w: this job was started on a disk with the name %s, and it is not certain that this is %s, "+
 		"which has: %s; give the machine a new job",
 		ErrRefused, job.Sentence(spec.Started), d, d.Loss())
+}
+
+// Keeps says whether the install adds a root to the pool that the disk has, so that /home, /persistent and the systems
+// that it has stay: the pool was finished by another job, and this one does not erase it.
+func Keeps(spec job.Spec, d job.Disk) bool {
+	if d.Installed == "" || d.Installed == spec.ID || spec.Erase != "" {
+		return false
+	}
+	return slices.ContainsFunc(d.Partitions, func(p job.Partition) bool { return p.Name == disk.NameFinished })
 }
 
 // mayWrite is the erase rule: a disk with data is overwritten only if the job names it or has its mark on it.

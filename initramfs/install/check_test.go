@@ -60,6 +60,9 @@ func TestCheck(t *testing.T) {
 			d.Table, d.Unfinished, d.Partitions = "gpt", id, []job.Partition{{Number: 3, Name: disk.NameUnfinished}}
 		})
 	}
+	pool := with(func(d *job.Disk) {
+		d.Table, d.Installed, d.Partitions = "gpt", "0"+jobID[1:], []job.Partition{{Number: 3, Name: disk.NameFinished}}
+	})
 	begun := func(change func(*job.Disk)) job.Disk {
 		return with(func(d *job.Disk) { d.Unfinished, d.Sampled = jobID, ""; change(d) })
 	}
@@ -110,6 +113,10 @@ func TestCheck(t *testing.T) {
 			disks: []job.Disk{with(func(d *job.Disk) { d.Table, d.Installed = "gpt", jobID })}},
 		{name: "another's ended", spec: install, disks: []job.Disk{
 			with(func(d *job.Disk) { d.Table, d.Installed = "gpt", "x" })}, want: []string{"is not blank"}},
+		{name: "another's pool", spec: install, disks: []job.Disk{pool}, size: 19e9},
+		{name: "another's pool, to be erased", spec: erase("A"), disks: []job.Disk{pool}},
+		{name: "another's pool, and another disk to be erased", spec: erase("B"), disks: []job.Disk{pool},
+			want: []string{`may erase "B"`}},
 		{name: "too small", spec: install, disks: []job.Disk{blank}, size: 19e9,
 			want: []string{"too small", "20.0 GB", "20000000000 bytes", "22519592082 bytes"}},
 		{name: "begun here", spec: spec(func(s *job.Spec) { s.Started = "A" }), disks: []job.Disk{blank}},

@@ -12,7 +12,10 @@
 //	finish     everything is unmounted, then the mark is removed        the last durable step
 //	           the hardware clock is set
 //
-// The result is a pool: a btrfs filesystem with a new UUID. An earlier install's /home and /persistent are lost.
+// The result is a pool: a btrfs filesystem with a new UUID. An earlier install's /home and /persistent are lost, unless
+// the disk has a pool and the job does not erase it (Keeps). Then package update adds a root to that: what the pool has
+// of the image is not received, and /home, /persistent and the earlier system stay. The earlier system boots until the
+// new root is durable, and GRUB takes it again if that does not come up.
 //
 //	@images/NAME   the image as received (package intake)
 //	@roots/NAME    the system (package newroot), mounted by rootflags=subvol=@roots/NAME
@@ -48,6 +51,7 @@ import (
 	"griddle/initramfs/disk"
 	"griddle/initramfs/hook"
 	"griddle/initramfs/newroot"
+	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/intake"
 )
 
@@ -82,6 +86,12 @@ type Options struct {
 	Wire     func() int64     // encoded bytes received over the network so far; nil if no one counts them
 	Ways     func() *job.Ways // how they were received; nil if no one knows
 	MountESP MountFunc        // nil mounts it as vfat
+
+	// Plan asks for the way to the image from what a pool has, whose images have these received UUIDs, and opens it.
+	// nil takes the streams of the image that Run gets.
+	Plan func(ctx context.Context, have []string) (Image, error)
+	// Place finds the pool on a disk; nil means pool.On.
+	Place func(path string) (pool.Place, error)
 
 	// Spool is called, before the first stream is opened, with a folder on the new filesystem for temporary files
 	// without a name, and with "" after the last stream. It may be nil.
@@ -141,6 +151,9 @@ func (o Options) defaults() Options {
 	if o.Ways == nil {
 		o.Ways = func() *job.Ways { return nil }
 	}
+	if o.Place == nil {
+		o.Place = pool.On
+	}
 	if o.MountESP == nil {
 		o.MountESP = mountVFAT
 	}
@@ -168,7 +181,11 @@ func Run(ctx context.Context, spec job.Spec, img Image, disks []job.Disk, r Repo
 		err = cleanup
 	}
 	if err == nil && !w.already {
-		err = w.finish()
+		if w.kept {
+			err = w.adopt()
+		} else {
+			err = w.finish()
+		}
 		if err == nil {
 			w.clock(disks)
 		}
@@ -181,10 +198,14 @@ func Run(ctx context.Context, spec job.Spec, img Image, disks []job.Disk, r Repo
 		}
 		message := err.Error()
 		switch {
+		case w.kept && (cause == nil || cause == ctx.Err()):
+			message += "; what was on the disk is still there: start the job again"
 		case cause == nil || cause == ctx.Err():
 			if a := advice(w.phase, err); a != "" {
 				message += "; " + a
 			}
+		case w.kept:
+			message += fmt.Sprintf("; the system and the data on %s are as they were", w.target.Path)
 		case w.written:
 			message += fmt.Sprintf("; the data on %s is lost and it has no system: give the machine another job",
 				w.target.Path)
@@ -211,6 +232,8 @@ type work struct {
 	target  job.Disk
 	already bool // this job was ended on the disk before
 	written bool // something may have changed on the disk
+	kept    bool // the disk has a pool that stays, and something may have changed in it
+	place   pool.Place
 	parts   partitions
 	undo    []func() error // in reverse order
 
@@ -229,6 +252,9 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 		return nil
 	}
 	w.warnOfBIOS()
+	if Keeps(w.spec, w.target) {
+		return w.keep(ctx)
+	}
 	manifest, err := w.img.Content(ctx)
 	if err != nil {
 		return err

@@ -32,31 +32,12 @@ func (w *work) partition(ctx context.Context) error {
 	if err := w.unmountLeftovers(); err != nil {
 		return err
 	}
-	f, err := disk.Claim(w.target.Path)
+	f, old, err := w.claim()
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	size, sectorSize, err := disk.Geometry(f)
-	if err != nil {
-		return err
-	}
-	if size != w.target.Size || sectorSize != w.target.SectorSize {
-		return fmt.Errorf("%w: %s has changed: it now has %s and sectors of %d bytes", ErrRefused, w.target,
-			job.Bytes(size), sectorSize)
-	}
-	// The list of disks may be hours old, and a name goes to another disk when its own is unplugged.
-	switch serial, err := w.o.Serial(w.target.Path); {
-	case err != nil:
-		return err
-	case serial != w.target.Serial:
-		return fmt.Errorf("%w: %s is now another disk: its serial is %q", ErrRefused, w.target,
-			job.Printable(serial))
-	}
-	old, err := disk.Inspect(f, size, sectorSize)
-	if err != nil {
-		return err
-	}
+	size, sectorSize := w.target.Size, w.target.SectorSize
 	// What a server or a screen said of the disk is never believed: blank is what is read now.
 	if !old.Recognised() {
 		w.say("sampling %s to check that it is blank", w.target.Path)
@@ -112,7 +93,41 @@ func (w *work) partition(ctx context.Context) error {
 	if err := w.mount(); err != nil {
 		return err
 	}
-	return w.persistent()
+	return w.persistent(w.parts.poolDir)
+}
+
+// claim opens the disk, which must be as it was when it was chosen: the list of disks may be hours old, and a name goes
+// to another disk when its own is unplugged.
+func (w *work) claim() (*os.File, disk.Content, error) {
+	f, err := disk.Claim(w.target.Path)
+	if err != nil {
+		return nil, disk.Content{}, err
+	}
+	old, err := w.unchanged(f)
+	if err != nil {
+		return nil, disk.Content{}, errors.Join(err, f.Close())
+	}
+	return f, old, nil
+}
+
+// unchanged is what the open disk has.
+func (w *work) unchanged(f *os.File) (disk.Content, error) {
+	size, sectorSize, err := disk.Geometry(f)
+	if err != nil {
+		return disk.Content{}, err
+	}
+	if size != w.target.Size || sectorSize != w.target.SectorSize {
+		return disk.Content{}, fmt.Errorf("%w: %s has changed: it now has %s and sectors of %d bytes", ErrRefused,
+			w.target, job.Bytes(size), sectorSize)
+	}
+	switch serial, err := w.o.Serial(w.target.Path); {
+	case err != nil:
+		return disk.Content{}, err
+	case serial != w.target.Serial:
+		return disk.Content{}, fmt.Errorf("%w: %s is now another disk: its serial is %q", ErrRefused, w.target,
+			job.Printable(serial))
+	}
+	return disk.Inspect(f, size, sectorSize)
 }
 
 // unmountLeftovers unmounts what a crashed agent left mounted: otherwise the disk could not be claimed.

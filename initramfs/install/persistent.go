@@ -1,7 +1,9 @@
 package install
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -15,12 +17,13 @@ import (
 // imagestore.SeenDir.
 const SeenDir = machinekey.Folder + "/seen"
 
-// persistent makes @persistent, with the key and the head. That comes first on the new pool: after a power cut the next
-// boot finds the key, and proves itself by it.
-func (w *work) persistent() error {
-	pool := w.parts.poolDir
-	if err := subvolume.Create(pool, "@persistent"); err != nil {
-		return err
+// persistent makes @persistent in the pool, if it is missing, and leaves the key and the head there. That comes first
+// on a new pool: after a power cut the next boot finds the key, and proves itself by it.
+func (w *work) persistent(pool string) error {
+	if _, err := os.Lstat(filepath.Join(pool, "@persistent")); errors.Is(err, fs.ErrNotExist) {
+		if err := subvolume.Create(pool, "@persistent"); err != nil {
+			return err
+		}
 	}
 	root, err := os.OpenRoot(filepath.Join(pool, "@persistent"))
 	if err != nil {

@@ -72,7 +72,12 @@ func (w *work) bootloader(root string) error {
 	}
 	defer f.Close()
 	l := w.parts.layout
-	err = bootloader.InstallBIOS(f, images, bootloader.Extent{Start: l.BIOS.Start, Size: l.BIOS.Size}, l.SectorSize)
+	return w.installBIOS(f, bootloader.Extent{Start: l.BIOS.Start, Size: l.BIOS.Size})
+}
+
+// installBIOS writes GRUB's parts for a BIOS to the disk.
+func (w *work) installBIOS(f *os.File, at bootloader.Extent) error {
+	err := bootloader.InstallBIOS(f, os.DirFS(w.o.GRUB), at, w.target.SectorSize)
 	if errors.Is(err, bootloader.ErrSectorSize) {
 		w.warn("%v: this disk boots only on UEFI", err)
 		return nil

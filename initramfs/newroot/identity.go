@@ -51,19 +51,7 @@ func filler(s string) bool {
 
 // identity makes the system another machine than its template: name, machine ID, random seed and ssh host keys.
 func (m *making) identity(hostname string) error {
-	if h := label(hostname); h == "" || strings.IndexFunc(hostname, func(r rune) bool {
-		return r <= ' ' || r > '~' || r == '/' || r == '#'
-	}) >= 0 {
-		return fmt.Errorf("naming the system: %q is not a valid hostname", job.Printable(hostname))
-	}
-	if err := m.Write("etc/hostname", []byte(hostname+"\n"), 0o644); err != nil {
-		return err
-	}
-	hosts, err := m.Read("etc/hosts")
-	if err != nil {
-		return err
-	}
-	if err := m.Write("etc/hosts", sysroot.SetHostLine(hosts, hostname), 0o644); err != nil {
+	if err := Rename(m.Dir, hostname); err != nil {
 		return err
 	}
 	id := []byte(strings.ReplaceAll(uuid.NewString(), "-", "") + "\n")
@@ -94,6 +82,23 @@ func (m *making) hasHostKey() bool {
 	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
 		return strings.HasPrefix(e.Name(), "ssh_host_") && strings.HasSuffix(e.Name(), "_key")
 	})
+}
+
+// Rename gives a system its name, in /etc/hostname and /etc/hosts.
+func Rename(s sysroot.Dir, hostname string) error {
+	if h := label(hostname); h == "" || strings.IndexFunc(hostname, func(r rune) bool {
+		return r <= ' ' || r > '~' || r == '/' || r == '#'
+	}) >= 0 {
+		return fmt.Errorf("naming the system: %q is not a valid hostname", job.Printable(hostname))
+	}
+	if err := s.Write("etc/hostname", []byte(hostname+"\n"), 0o644); err != nil {
+		return err
+	}
+	hosts, err := s.Read("etc/hosts")
+	if err != nil {
+		return err
+	}
+	return s.Write("etc/hosts", sysroot.SetHostLine(hosts, hostname), 0o644)
 }
 
 // hostKeys takes the template's ssh host keys away and, where the system has an ssh server, makes new ones of the same

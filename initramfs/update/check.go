@@ -38,7 +38,7 @@ func (w *work) check(ctx context.Context) (*intake.Intake, *content.Manifest, er
 	if w.contents, err = w.Pool.Read(); err != nil {
 		return nil, nil, err
 	}
-	if w.old, err = oldRoot(w.contents); err != nil {
+	if w.old, err = oldRoot(w.contents); err != nil && !w.Reinstall {
 		return nil, nil, err
 	}
 	have, err := intake.Have(w.Pool.Dir())
@@ -55,7 +55,7 @@ func (w *work) check(ctx context.Context) (*intake.Intake, *content.Manifest, er
 	if err != nil {
 		return nil, nil, err
 	}
-	if w.current(in) {
+	if w.current(in) && !w.Reinstall {
 		return in, nil, nil
 	}
 	if err := w.age(); err != nil {
@@ -93,7 +93,7 @@ func oldRoot(c pool.Contents) (pool.Root, error) {
 // current says whether the old root is of the image.
 func (w *work) current(in *intake.Intake) bool {
 	dir := in.Has()
-	if dir == "" {
+	if dir == "" || w.old.Name == "" {
 		return false
 	}
 	image, err := subvolume.Read(dir)
@@ -106,7 +106,7 @@ func (w *work) current(in *intake.Intake) bool {
 
 // age refuses an image that is older than the old root's.
 func (w *work) age() error {
-	if w.Spec.AllowOlder {
+	if w.Spec.AllowOlder || w.Reinstall {
 		return nil
 	}
 	next, err := ref.Parse(w.image.Ref())

@@ -18,6 +18,9 @@ func (w *work) espID(old *os.Root) string {
 			return id
 		}
 	}
+	if old == nil {
+		return ""
+	}
 	b, _ := sysroot.Dir{Root: old}.Read("etc/fstab")
 	for line := range strings.Lines(string(b)) {
 		f := strings.Fields(line)

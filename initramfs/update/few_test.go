@@ -1,6 +1,6 @@
 //go:build !torture
 
-package update
+package update_test
 
 import "time"
 

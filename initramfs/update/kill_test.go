@@ -1,4 +1,4 @@
-package update
+package update_test
 
 import (
 	"bufio"
@@ -23,6 +23,7 @@ import (
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/intake/intaketest"
 	"griddle/initramfs/pool/pooltest"
+	"griddle/initramfs/update"
 )
 
 // killEnv has the file of an errand: this program does it, and says when it begins and when it is done.
@@ -75,10 +76,10 @@ func updateOnce(file string) {
 		if err != nil {
 			return err
 		}
-		_, err = Run(context.Background(), Options{Pool: p, Place: e.Place, Agent: e.Agent, GRUB: e.GRUB,
+		_, err = update.Run(context.Background(), update.Options{Pool: p, Place: e.Place, Agent: e.Agent, GRUB: e.GRUB,
 			Mount: e.Mount, Power: e.Power,
 			Spec:  job.Spec{ID: updateJob, Kind: job.Update, Image: job.Image{Ref: img.Ref()}},
-			Open:  func(context.Context, []string) (Image, error) { return img, nil },
+			Open:  func(context.Context, []string) (update.Image, error) { return img, nil },
 			Event: func(e job.Event) { fmt.Println(e.Phase) }})
 		return errors.Join(err, p.Close())
 	}()
@@ -175,7 +176,7 @@ func (m *machine) reset(t testing.TB) {
 			err = p.Forget(c.Candidate)
 		}
 		if err == nil {
-			_, err = Clean(p)
+			_, err = update.Clean(p)
 		}
 		if err != nil {
 			t.Fatal(err)

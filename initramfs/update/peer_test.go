@@ -1,4 +1,4 @@
-package update
+package update_test
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/intake/intaketest"
 	"griddle/initramfs/pool/pooltest"
+	"griddle/initramfs/update"
 )
 
 const (
@@ -57,7 +58,7 @@ func versions(t testing.TB) (one, two *intaketest.Image) {
 type machine struct {
 	dev  string
 	esp  string // folder of the EFI system partition: the kernel of a test machine may lack FAT
-	o    Options
+	o    update.Options
 	mu   sync.Mutex
 	seen []job.Event
 	on   func(job.Event) // may be nil
@@ -72,7 +73,7 @@ func installed(t testing.TB, dev string, img *intaketest.Image) *machine {
 		os.WriteFile(agent, []byte("the agent\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	m.o = Options{Spec: job.Spec{ID: updateJob, Kind: job.Update}, Event: m.event, Agent: agent, GRUB: grub,
+	m.o = update.Options{Spec: job.Spec{ID: updateJob, Kind: job.Update}, Event: m.event, Agent: agent, GRUB: grub,
 		Mount: filepath.Join(t.TempDir(), "new"), Power: t.TempDir()}
 	f, err := os.Open(dev)
 	if err != nil {
@@ -135,16 +136,16 @@ func (m *machine) with(t testing.TB, do func(p *pool.Pool)) {
 }
 
 // update runs an update to img.
-func (m *machine) update(ctx context.Context, t testing.TB, img Image) (r Result, err error) {
+func (m *machine) update(ctx context.Context, t testing.TB, img update.Image) (r update.Result, err error) {
 	t.Helper()
 	m.with(t, func(p *pool.Pool) {
 		o := m.o
 		o.Pool = p
 		o.Spec.Image.Ref = img.Ref()
 		if o.Open == nil {
-			o.Open = func(context.Context, []string) (Image, error) { return img, nil }
+			o.Open = func(context.Context, []string) (update.Image, error) { return img, nil }
 		}
-		r, err = Run(ctx, o)
+		r, err = update.Run(ctx, o)
 	})
 	return r, err
 }

@@ -1,4 +1,4 @@
-package update
+package update_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"griddle/initramfs/pool/intake"
 	"griddle/initramfs/pool/intake/intaketest"
 	"griddle/initramfs/pool/pooltest"
+	"griddle/initramfs/update"
 )
 
 // renamed is an image under another reference, or of another size.
@@ -51,33 +52,36 @@ func TestRefused(t *testing.T) {
 		m.with(t, func(p *pool.Pool) { text = tree(t, p.Dir()) + tree(t, m.esp) })
 		return text
 	}
-	if _, err := m.update(t.Context(), t, renamed{two, "web:20261119.9@amd64", 0}); !errors.Is(err, ErrOlder) {
+	if _, err := m.update(t.Context(), t, renamed{two, "web:20261119.9@amd64", 0}); !errors.Is(err, update.ErrOlder) {
 		t.Errorf("Run of an older image = %v", err) // this one makes the lock's file
 	}
 	before := state()
 	for _, c := range []struct {
 		name string
-		img  Image
-		set  func(o *Options)
+		img  update.Image
+		set  func(o *update.Options)
 		is   error
 		want string
 	}{
-		{"older", renamed{two, "web:20261119.9@amd64", 0}, nil, ErrOlder,
+		{"older", renamed{two, "web:20261119.9@amd64", 0}, nil, update.ErrOlder,
 			"web:20261119.9@amd64 is older than version 20261120.1; to update to it all the same, add --allow-older"},
 		{"no parent", orphan, nil, intake.ErrNoParent, "web:20261120.1@amd64; order the update again"},
-		{"no kernel", renamed{kernelless, "web:20261121.1@amd64", 0}, nil, ErrImage, "has no kernel (boot/vmlinuz-*)"},
-		{"no power", two, func(o *Options) { o.Power = low }, ErrPower, "19 percent, and at least 20 are needed"},
-		{"no room", renamed{two, "web:20261121.1@amd64", 2 << 30}, nil, ErrRoom, "`griddle-agent recover delete-root`"},
-		{"no settings", two, func(o *Options) {
+		{"no kernel", renamed{kernelless, "web:20261121.1@amd64", 0}, nil, update.ErrImage,
+			"has no kernel (boot/vmlinuz-*)"},
+		{"no power", two, func(o *update.Options) { o.Power = low }, update.ErrPower,
+			"19 percent, and at least 20 are needed"},
+		{"no room", renamed{two, "web:20261121.1@amd64", 2 << 30}, nil, update.ErrRoom,
+			"`griddle-agent recover delete-root`"},
+		{"no settings", two, func(o *update.Options) {
 			o.Settings = func(context.Context) (setting.Settings, error) { return setting.Settings{}, lost }
 		}, lost, ""},
-		{"wrong settings", two, func(o *Options) {
+		{"wrong settings", two, func(o *update.Options) {
 			o.Settings = func(context.Context) (setting.Settings, error) {
 				return setting.Settings{Hostname: "../x"}, nil
 			}
-		}, ErrImage, `"../x" is not a hostname`},
-		{"no image", two, func(o *Options) {
-			o.Open = func(context.Context, []string) (Image, error) { return nil, lost }
+		}, update.ErrImage, `"../x" is not a hostname`},
+		{"no image", two, func(o *update.Options) {
+			o.Open = func(context.Context, []string) (update.Image, error) { return nil, lost }
 		}, lost, ""},
 	} {
 		old := m.o
@@ -86,7 +90,7 @@ func TestRefused(t *testing.T) {
 		}
 		r, err := m.update(t.Context(), t, c.img)
 		m.o = old
-		if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.want) || r != (Result{}) {
+		if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.want) || r != (update.Result{}) {
 			t.Errorf("%s: Run = %+v, %v, want %q in it", c.name, r, err, c.want)
 		}
 	}
@@ -109,14 +113,14 @@ func TestRefused(t *testing.T) {
 func TestBusy(t *testing.T) {
 	one, two := versions(t)
 	m := installed(t, pooltest.Loop(t, 1<<30), one)
-	m.o.Open = func(context.Context, []string) (Image, error) {
+	m.o.Open = func(context.Context, []string) (update.Image, error) {
 		m.with(t, func(p *pool.Pool) {
 			o := m.o
 			o.Pool = p
-			if _, err := Run(t.Context(), o); !errors.Is(err, ErrBusy) {
+			if _, err := update.Run(t.Context(), o); !errors.Is(err, update.ErrBusy) {
 				t.Errorf("Run beside another one = %v", err)
 			}
-			if gone, err := Clean(p); !errors.Is(err, ErrBusy) || len(gone) > 0 {
+			if gone, err := update.Clean(p); !errors.Is(err, update.ErrBusy) || len(gone) > 0 {
 				t.Errorf("Clean beside an update = %v, %v", gone, err)
 			}
 		})
@@ -136,7 +140,7 @@ func TestDamaged(t *testing.T) {
 	short.Between = func(_ int, r io.Reader) io.Reader { return io.LimitReader(r, 200) }
 	other.Manifest = one.Manifest
 	for name, c := range map[string]struct {
-		img  Image
+		img  update.Image
 		want string
 	}{"the stream ends early": {&short, "stream"}, "the tree is not as its manifest": {&other, "etc/version"}} {
 		if _, err := m.update(t.Context(), t, c.img); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -162,29 +166,5 @@ func TestNoOldRoot(t *testing.T) {
 	})
 	if _, err := m.update(t.Context(), t, two); err == nil || !strings.Contains(err.Error(), "no root that boots") {
 		t.Errorf("Run = %v", err)
-	}
-}
-
-func TestPower(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		files map[string]string
-		low   bool
-	}{
-		{"none", nil, false},
-		{"mains", map[string]string{"AC/type": "Mains", "AC/online": "0"}, false},
-		{"full", map[string]string{"B/type": "Battery", "B/status": "Discharging", "B/capacity": "20"}, false},
-		{"low", map[string]string{"B/type": "Battery", "B/status": "Discharging", "B/capacity": "19\n"}, true},
-		{"charges", map[string]string{"B/type": "Battery", "B/status": "Charging", "B/capacity": "3"}, false},
-		{"mouse", map[string]string{"B/type": "Battery", "B/status": "Discharging", "B/capacity": "3",
-			"B/scope": "Device"}, false},
-		{"rubbish", map[string]string{"B/type": "Battery", "B/status": "Discharging", "B/capacity": "many"}, false},
-		{"unknown", map[string]string{"B/type": "Battery", "B/status": "Discharging"}, false},
-	} {
-		dir := t.TempDir()
-		intaketest.Put(t, dir, c.files)
-		if err := power(dir); errors.Is(err, ErrPower) != c.low {
-			t.Errorf("%s: power = %v, want low: %v", c.name, err, c.low)
-		}
 	}
 }

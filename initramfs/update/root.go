@@ -17,6 +17,7 @@ import (
 	"griddle/initramfs/pool/history"
 	"griddle/initramfs/pool/intake"
 	"griddle/initramfs/subvolume"
+	"griddle/initramfs/sysroot"
 
 	"golang.org/x/sys/unix"
 )
@@ -61,11 +62,18 @@ func (w *work) makeRoot(ctx context.Context, dir string) (name string, err error
 
 // fill makes the snapshot of the image at dir a system.
 func (w *work) fill(ctx context.Context, dir, name string) (err error) {
-	old, err := w.openOld()
-	if err != nil {
-		return err
+	var old *os.Root
+	var hand func(context.Context, *os.Root) error
+	if w.old.Name != "" {
+		if old, err = w.openOld(); err != nil {
+			return err
+		}
+		defer old.Close()
+		hand = func(ctx context.Context, root *os.Root) error { return w.carry(ctx, old, root) }
 	}
-	defer old.Close()
+	if err := os.MkdirAll(filepath.Join(w.Pool.Dir(), newroot.Folder), 0o700); err != nil {
+		return fmt.Errorf("making folder of roots: %w", err)
+	}
 	if err := os.MkdirAll(w.Mount, 0o700); err != nil {
 		return fmt.Errorf("making mount point: %w", err)
 	}
@@ -84,7 +92,7 @@ func (w *work) fill(ctx context.Context, dir, name string) (err error) {
 		Spec: w.Spec, Settings: w.settings, Machine: w.machine(w.hostname(old)), Person: w.Person,
 		Event: func(level job.Level, text string) { w.event(level, text) },
 		Agent: w.Agent, CA: w.CA, Site: w.Site, GRUB: w.GRUB, Resolv: w.Resolv,
-		Carry: func(ctx context.Context, root *os.Root) error { return w.carry(ctx, old, root) },
+		Carry: hand,
 	})
 }
 
@@ -123,6 +131,9 @@ func (w *work) carry(ctx context.Context, old, root *os.Root) error {
 	}
 	for _, what := range r.Left {
 		w.warn("not kept: %s", what)
+	}
+	if name := w.given(); err == nil && name != "" {
+		err = newroot.Rename(sysroot.Dir{Root: root}, name)
 	}
 	return err
 }

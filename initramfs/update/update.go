@@ -80,6 +80,13 @@ type Options struct {
 	// the new root gets of the old one is new.
 	Prepare bool
 
+	// Reinstall is for a job that installs: the image may be older, or that of the old root. A pool without a root that
+	// boots gets one, as another machine. The job's hostname wins over that of the old root.
+	Reinstall bool
+
+	// Boot is called before the switch, when the new root is durable, for what the machine boots with; nil for nothing.
+	Boot func(root string) error
+
 	Name    string       // the server's name for the machine, for hooks
 	Machine job.Identity // for hooks
 	BIOS    bool         // the machine runs a BIOS now, for hooks
@@ -145,7 +152,7 @@ type work struct {
 	Options
 	phase    job.Phase
 	contents pool.Contents
-	old      pool.Root
+	old      pool.Root // without a name if there is none
 	image    Image
 	settings *setting.Settings
 }
@@ -156,7 +163,7 @@ func (w *work) run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if w.current(in) {
+	if w.current(in) && !w.Reinstall {
 		return Result{Root: w.old.Name, Current: true}, w.stay()
 	}
 	dir, err := w.receive(ctx, in)
@@ -177,6 +184,11 @@ func (w *work) run(ctx context.Context) (Result, error) {
 	}
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
+	}
+	if w.Boot != nil {
+		if err := w.Boot(name); err != nil {
+			return Result{}, err
+		}
 	}
 	if err := w.Pool.Switch(name); err != nil {
 		return Result{}, err
@@ -256,13 +268,26 @@ func (w *work) machine(hostname string) hook.Machine {
 	return m
 }
 
-// hostname is the one of the settings, else that of the old root, else it comes from the machine.
-func (w *work) hostname(old *os.Root) string {
-	if w.settings != nil && w.settings.Hostname != "" {
+// given is the hostname that someone gave: that of the settings, or of a job that installs; "" for none.
+func (w *work) given() string {
+	switch {
+	case w.settings != nil && w.settings.Hostname != "":
 		return w.settings.Hostname
+	case w.Reinstall:
+		return w.Spec.Hostname
 	}
-	if name := hostnameIn(old); name != "" {
+	return ""
+}
+
+// hostname is the given one, else that of the old root, if there is one, else it comes from the machine.
+func (w *work) hostname(old *os.Root) string {
+	if name := w.given(); name != "" {
 		return name
+	}
+	if old != nil {
+		if name := hostnameIn(old); name != "" {
+			return name
+		}
 	}
 	return newroot.Hostname(w.Machine)
 }

@@ -1,4 +1,4 @@
-package update
+package update_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"griddle/initramfs/pool/history"
 	"griddle/initramfs/pool/intake/intaketest"
 	"griddle/initramfs/pool/pooltest"
+	"griddle/initramfs/update"
 )
 
 const (
@@ -28,9 +29,9 @@ func TestUpdate(t *testing.T) {
 	m := installed(t, pooltest.Loop(t, 1<<30), one)
 	before := m.kept(t)
 	var have []string
-	m.o.Open = func(_ context.Context, h []string) (Image, error) { have = h; return two.From(1), nil }
+	m.o.Open = func(_ context.Context, h []string) (update.Image, error) { have = h; return two.From(1), nil }
 	r, err := m.update(t.Context(), t, two)
-	if err != nil || r != (Result{Root: twoRoot}) {
+	if err != nil || r != (update.Result{Root: twoRoot}) {
 		t.Fatalf("Run = %+v, %v", r, err)
 	}
 	if want := []string{one.Infos[0].UUID.String()}; !slices.Equal(have, want) {
@@ -56,7 +57,7 @@ func TestUpdate(t *testing.T) {
 		}
 	}
 	m.with(t, func(p *pool.Pool) {
-		for _, dir := range []string{Folder, "@roots/" + twoRoot + "/home"} {
+		for _, dir := range []string{update.Folder, "@roots/" + twoRoot + "/home"} {
 			if left, err := os.ReadDir(filepath.Join(p.Dir(), dir)); err != nil || len(left) > 0 {
 				t.Errorf("%s has %v, %v", dir, left, err)
 			}
@@ -70,7 +71,7 @@ func TestUpdate(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if r, err = m.update(t.Context(), t, two); err != nil || r != (Result{Root: twoRoot, Current: true}) {
+	if r, err = m.update(t.Context(), t, two); err != nil || r != (update.Result{Root: twoRoot, Current: true}) {
 		t.Errorf("Run of the image that runs = %+v, %v", r, err)
 	}
 	if c := m.contents(t); len(c.Roots) != 2 || c.Candidate != "" {
@@ -140,7 +141,7 @@ func TestPrepare(t *testing.T) {
 	one, two := versions(t)
 	m := installed(t, pooltest.Loop(t, 1<<30), one)
 	m.o.Prepare = true
-	if r, err := m.update(t.Context(), t, two); err != nil || r != (Result{}) {
+	if r, err := m.update(t.Context(), t, two); err != nil || r != (update.Result{}) {
 		t.Fatalf("Run = %+v, %v", r, err)
 	}
 	c := m.contents(t)
@@ -148,7 +149,7 @@ func TestPrepare(t *testing.T) {
 		t.Errorf("the pool is %+v", c)
 	}
 	m.with(t, func(p *pool.Pool) {
-		if gone, err := Clean(p, two.Ref()); err != nil || len(gone) > 0 {
+		if gone, err := update.Clean(p, two.Ref()); err != nil || len(gone) > 0 {
 			t.Errorf("Clean of an image that waits = %v, %v", gone, err)
 		}
 	})
@@ -196,8 +197,8 @@ func TestOldRootInUse(t *testing.T) {
 			t.Errorf("the hostname is %q", got)
 		}
 		m.with(t, func(p *pool.Pool) {
-			if left, err := os.ReadDir(filepath.Join(p.Dir(), Folder)); err != nil || len(left) > 0 {
-				t.Errorf("%s has %v, %v", Folder, left, err)
+			if left, err := os.ReadDir(filepath.Join(p.Dir(), update.Folder)); err != nil || len(left) > 0 {
+				t.Errorf("%s has %v, %v", update.Folder, left, err)
 			}
 		})
 	}
@@ -215,7 +216,7 @@ func TestStopped(t *testing.T) {
 				cancel(back)
 			}
 		}
-		if r, err := m.update(ctx, t, two); !errors.Is(err, back) || r != (Result{}) {
+		if r, err := m.update(ctx, t, two); !errors.Is(err, back) || r != (update.Result{}) {
 			t.Errorf("Run stopped in %s = %+v, %v", phase, r, err)
 		}
 		cancel(nil)

@@ -1,0 +1,160 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"griddle/appliance/job"
+	"griddle/appliance/setting"
+	"griddle/initramfs/bootloader"
+	"griddle/initramfs/bootloader/bootenv"
+	"griddle/initramfs/disk"
+	"griddle/initramfs/newroot"
+	"griddle/initramfs/pool"
+	"griddle/initramfs/subvolume"
+	"griddle/initramfs/update"
+
+	"github.com/google/uuid"
+)
+
+// keep adds a root to the pool that the disk has. The disk keeps the mark of the earlier job until the end, so that
+// this job begins again after a power cut.
+func (w *work) keep(ctx context.Context) error {
+	f, old, err := w.claim()
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if old.Finished() != w.target.Installed {
+		return fmt.Errorf("%w: %s has changed: it has no longer the install of job %s", ErrRefused, w.target,
+			job.Printable(w.target.Installed))
+	}
+	if w.place, err = w.o.Place(w.target.Path); err != nil {
+		return w.unusable(err)
+	}
+	p, err := pool.Open(w.place)
+	if err != nil {
+		return w.unusable(err)
+	}
+	w.undo = append(w.undo, p.Close)
+	if _, err := p.ESP(); err != nil {
+		return w.unusable(err)
+	}
+	if err := w.report.Started(ctx, recorded(w.spec, w.target, w.disks)); err != nil {
+		return fmt.Errorf("reporting the disk before writing to it: %w", err)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w.say("%s has a pool: /home and /persistent stay", w.target)
+	w.kept = true
+	if err := w.persistent(p.Dir()); err != nil {
+		return err
+	}
+	_, err = update.Run(ctx, w.update(p))
+	return err
+}
+
+// unusable is an error about a pool that cannot be kept.
+func (w *work) unusable(err error) error {
+	_, name := w.target.NameAmong(w.disks)
+	return fmt.Errorf("%w: disk %s has a pool that cannot be used: %w; to overwrite it, add --erase %s", ErrRefused,
+		w.target, err, name)
+}
+
+// update is how package update adds the root.
+func (w *work) update(p *pool.Pool) update.Options {
+	o := update.Options{
+		Pool: p, Place: w.place, Spec: w.spec, Event: w.updates, Reinstall: true,
+		Open: func(ctx context.Context, have []string) (update.Image, error) {
+			if w.o.Plan == nil {
+				return w.img, nil
+			}
+			return w.o.Plan(ctx, have)
+		},
+		Boot: func(root string) error { return w.bootsPool(p, root) },
+		Name: w.o.Name, Machine: w.o.Machine, BIOS: w.o.BIOS, Person: w.o.Person, Agent: w.o.Agent, CA: w.o.CA,
+		Site: w.o.Site, GRUB: w.o.GRUB, Resolv: w.o.Resolv, Mount: w.o.Mount + "/root",
+		Wire: w.o.Wire, Ways: w.o.Ways, Spool: w.o.Spool,
+	}
+	if w.o.Settings != nil {
+		o.Settings = func(ctx context.Context) (setting.Settings, error) {
+			s, err := w.o.Settings(ctx)
+			w.settings = s
+			return s, err
+		}
+	}
+	return o
+}
+
+// updates reports the events of package update, in the phases of an install.
+func (w *work) updates(e job.Event) {
+	if e.Phase == job.PhaseSwitch {
+		e.Phase = job.PhaseFinish
+	}
+	if e.Progress == nil {
+		w.phase = e.Phase
+	}
+	w.report.Event(e)
+}
+
+// bootsPool installs GRUB again, with the kernel arguments and the label of this job. Which root boots stays.
+func (w *work) bootsPool(p *pool.Pool, root string) error {
+	esp, err := p.ESP()
+	if err != nil {
+		return err
+	}
+	c, err := p.Read()
+	if err != nil {
+		return err
+	}
+	conf, err := bootloader.ReadConfig(esp)
+	others := slices.ContainsFunc(c.Roots, func(r pool.Root) bool { return r.Kernel && r.Name != root })
+	if err != nil || c.NoBoots != nil || !others {
+		// What grubenv says is of no use: InstallESP makes another one, by which the new root boots.
+		for _, name := range bootenv.Names {
+			_ = os.Remove(filepath.Join(esp, bootenv.Folder, name))
+		}
+		id, err := subvolume.Filesystem(p.Dir())
+		if err != nil {
+			return err
+		}
+		conf = bootloader.Config{PoolID: uuid.UUID(id).String(), Root: newroot.Folder + "/" + root}
+	}
+	conf.ESP, conf.Args = job.ESPLabel(w.spec.ID), newroot.Args(w.spec, w.settings)
+	images := os.DirFS(w.o.GRUB)
+	if err := bootloader.InstallESP(esp, images, conf); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(w.target.Path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("opening disk: %w", err)
+	}
+	at := bootloader.Extent{Start: w.place.BIOS.Start, Size: w.place.BIOS.Size}
+	return errors.Join(w.installBIOS(f, at), f.Close())
+}
+
+// adopt makes the disk this job's, after nothing of it is mounted: its label for UEFI, then its table.
+func (w *work) adopt() (err error) {
+	w.enter(job.PhaseFinish, "marking %s as installed", w.target.Path)
+	const espPart = 2 // see package disk
+	esp, err := disk.Node(w.target.Path, w.o.Sys, espPart)
+	if err != nil {
+		return err
+	}
+	if err := disk.LabelFAT(esp, job.ESPLabel(w.spec.ID)); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(w.target.Path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("opening disk: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return disk.Adopt(f, w.target.Size, w.target.SectorSize, w.target.Installed, w.spec.ID)
+}
