@@ -65,6 +65,8 @@ func leave() []string {
 		"kernel/drivers/net/ethernet/qlogic/netxen/",
 		"kernel/drivers/net/ethernet/netronome/", "kernel/drivers/net/ethernet/cavium/liquidio/",
 		"kernel/drivers/net/ethernet/mellanox/mlxsw/",
+		// Adapters of Brocade, made until 2014: with their firmware they weigh more than all that updates a machine.
+		"kernel/drivers/scsi/bfa/", "kernel/drivers/net/ethernet/brocade/",
 		// Mobile telephones and modems, which no lease comes over without more software.
 		"kernel/drivers/net/usb/qmi_wwan", "kernel/drivers/net/usb/cdc_mbim",
 		"kernel/drivers/net/usb/huawei_cdc_ncm", "kernel/drivers/net/usb/sierra_net", "kernel/drivers/net/usb/hso",
