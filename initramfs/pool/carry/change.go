@@ -12,8 +12,9 @@ var domain = []string{
 	"etc/ipa", "var/lib/ipa-client",
 }
 
-// maintained is what `griddle-agent maintain` and settings write, apart from accounts, names, ssh and shares.
+// maintained is what `griddle-agent maintain`, settings and the site write, apart from accounts, names, ssh and shares.
 var maintained = []string{
+	KeepDir, "etc/griddle/health.d",
 	"etc/localtime", "etc/timezone",
 	"etc/sudoers.d/90-griddle-settings", "root/.ssh/authorized_keys",
 	"etc/griddle/configure", "usr/local/lib/griddle/configure", "var/lib/griddle/configure",

@@ -73,7 +73,7 @@ func TestLists(t *testing.T) {
 	r := b.carry(t, "/srv", "/srv/nothing", "/etc/typo")
 	b.has(t, map[string]string{"srv/same": "new", "srv/mine": "old", "srv/added": "old", "opt/lab/conf": "old",
 		"var/lib/x/db": "old", "not/kept": "new"})
-	b.lacks(t, "srv/gone", "etc/griddle/keep.d/site.list")
+	b.lacks(t, "srv/gone")
 	for _, want := range []string{"/srv (2 changed, 1 deleted)", "/opt/lab", "/var/lib/x"} {
 		if !slices.Contains(r.Carried, want) {
 			t.Errorf("carried %q, without %q", r.Carried, want)
@@ -86,6 +86,11 @@ func TestLists(t *testing.T) {
 			t.Errorf("left %q, without %q", r.Left, want)
 		}
 	}
+	// The next update has the list too.
+	next := trees(t, map[string]string{"etc/passwd": "root:x:0:0::/root:/bin/sh\n", "opt/lab/conf": "third"})
+	next.Old, next.Image = b.New, b.Image
+	next.carry(t)
+	next.has(t, map[string]string{"opt/lab/conf": "old", "etc/griddle/keep.d/site.list": "/opt/lab\nwrong\n"})
 	if _, err := Carry(t.Context(), b.Trees, []string{"/usr"}); err == nil ||
 		!strings.Contains(err.Error(), "carrying what lists keep: /usr: /usr belongs to the image") {
 		t.Errorf("a list of the settings that is not valid: %v", err)
