@@ -3,6 +3,7 @@ package bootloader
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,6 +46,12 @@ func pools(t *testing.T, markers ...string) (file, id string) {
 			t.Fatal(err)
 		}
 	}
+	return format(t, dir)
+}
+
+// format makes a pool with the tree at dir.
+func format(t *testing.T, dir string) (file, id string) {
+	t.Helper()
 	file, id = filepath.Join(t.TempDir(), "pool"), uuid.NewString()
 	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, 128<<20)); err != nil {
 		t.Fatal(err)
@@ -218,6 +225,26 @@ func TestGRUBMenu(t *testing.T) {
 		b, err := os.ReadFile(filepath.Join(dir, bootenv.Folder, bootenv.Names[0]))
 		if err != nil || !strings.Contains(string(b), "\n"+c.left+"\n") {
 			t.Errorf("with %s grubenv is %q, %v", c.variable, b, err)
+		}
+	}
+}
+
+// GRUB takes the kernels that FindKernel finds.
+func TestGRUBFindsKernels(t *testing.T) {
+	dir, names := t.TempDir(), []string{}
+	cases := kernelCases()
+	for name, c := range cases {
+		c.plant(t, filepath.Join(dir, Roots, fmt.Sprint("r", len(names))))
+		names = append(names, name)
+	}
+	pool, id := format(t, dir)
+	for i, name := range names {
+		b := env(t, fmt.Sprint("r", i), "", 0)
+		got := grubtest.Boot(t, esp(t, Config{ESP: "GR-1B4E28BA", PoolID: id, Root: "@roots/last"}, b, b), pool)
+		top := fmt.Sprintf("/@roots/r%d/", i)
+		kernel := strings.TrimPrefix(got.Kernel, top) + " " + strings.TrimPrefix(got.Initrd, top)
+		if strings.TrimSpace(kernel) != cases[name].want {
+			t.Errorf("%s: GRUB starts %s, want %s:\n%s", name, kernel, cases[name].want, got.Screen)
 		}
 	}
 }

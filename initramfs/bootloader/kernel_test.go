@@ -8,10 +8,14 @@ import (
 	"testing"
 )
 
-func TestFindKernel(t *testing.T) {
+// kernelCase is a root, and the kernel and initrd that start.
+type kernelCase struct{ files, links, want string }
+
+// kernelCases are roots by what is in them.
+func kernelCases() map[string]kernelCase {
 	const nine = "boot/vmlinuz-6.1.0-9-amd64 boot/initrd.img-6.1.0-9-amd64"
 	const ten = "boot/vmlinuz-6.1.0-10-amd64 boot/initrd.img-6.1.0-10-amd64"
-	for name, c := range map[string]struct{ files, links, want string }{
+	return map[string]kernelCase{
 		"at the top": {nine + " vmlinuz initrd.img", "", "vmlinuz initrd.img"},
 		"links at the top": {nine, "vmlinuz:boot/vmlinuz-6.1.0-9-amd64 initrd.img:boot/initrd.img-6.1.0-9-amd64",
 			"vmlinuz initrd.img"},
@@ -28,22 +32,32 @@ func TestFindKernel(t *testing.T) {
 			"boot/vmlinuz-5.14.0-70.el9 boot/initramfs-5.14.0-70.el9.img"},
 		"the last initrd of three": {"boot/vmlinuz-1 boot/initrd.img-1 boot/initramfs-1.img boot/initrd-1", "",
 			"boot/vmlinuz-1 boot/initrd-1"},
-	} {
+	}
+}
+
+// plant makes the root at dir.
+func (c kernelCase) plant(t *testing.T, dir string) {
+	t.Helper()
+	for _, f := range strings.Fields(c.files) {
+		p := filepath.Join(dir, f)
+		err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, []byte("x"), 0o644))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, l := range strings.Fields(c.links) {
+		from, to, _ := strings.Cut(l, ":")
+		if err := os.Symlink(to, filepath.Join(dir, from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestFindKernel(t *testing.T) {
+	for name, c := range kernelCases() {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			for _, f := range strings.Fields(c.files) {
-				p := filepath.Join(dir, f)
-				err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, []byte("x"), 0o644))
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-			for _, l := range strings.Fields(c.links) {
-				from, to, _ := strings.Cut(l, ":")
-				if err := os.Symlink(to, filepath.Join(dir, from)); err != nil {
-					t.Fatal(err)
-				}
-			}
+			c.plant(t, dir)
 			root, err := os.OpenRoot(dir)
 			if err != nil {
 				t.Fatal(err)
