@@ -86,9 +86,9 @@ func sleep(ctx context.Context, d time.Duration) {
 // partition.
 const again = 3 * time.Second
 
-// Bless makes the root that runs the good one if it is on trial, and marks the good root if it was not marked yet, as
-// after an install. A candidate that failed goes to the history, with its reason, and is forgotten. It tries until all
-// of this succeeded or ctx ends.
+// Bless makes the root that runs the good one if it is on trial, or if GRUB started it because the good one is lost. It
+// marks the good root if it was not marked yet, as after an install. A candidate that failed goes to the history, with
+// its reason, and is forgotten. It tries until all of this succeeded or ctx ends.
 func Bless(ctx context.Context, o Options) error {
 	o = o.filled()
 	for told := ""; ; o.Wait(ctx, again) {
@@ -150,16 +150,18 @@ func (r running) settle(told *string) error {
 	if err := r.bury(told); err != nil {
 		return err
 	}
+	// A root that GRUB starts without a trial, because grubenv is lost or its good root is gone, is the good one now.
+	stays := r.Name == r.all.Good || r.Boots && r.Name != r.all.Candidate
 	switch {
 	case r.OnTrial:
 		if err := r.pool.Bless(r.Name); err != nil {
 			return err
 		}
 		r.Log.Info("blessed: this is the good root now", "root", r.Name)
-	case r.Name != r.all.Good:
+	case !stays:
 		r.Log.Info("not blessed: this root was started by hand", "root", r.Name, "good", r.all.Good)
 		return nil
-	case !r.Good:
+	case !r.Good || r.Name != r.all.Good:
 		if err := r.pool.Bless(r.Name); err != nil {
 			return err
 		}

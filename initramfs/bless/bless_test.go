@@ -132,6 +132,26 @@ func TestBless(t *testing.T) {
 	}
 }
 
+// If grubenv is lost, or its good root is gone, the root that GRUB takes is the good one from then on.
+func TestGoodIsLost(t *testing.T) {
+	for _, good := range []string{"", "gone"} {
+		p := newPool(t, "one")
+		p.all.Good, p.all.Roots[0].Boots = good, true
+		if err := bless.Bless(t.Context(), p.options(t, false)); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(p.calls, []string{"bless one"}) || p.all.Good != "one" {
+			t.Errorf("with the good root %q lost, Bless did %q", good, p.calls)
+		}
+		// A candidate that a person starts by the menu is not on trial.
+		p = newPool(t, "two")
+		p.all.Good, p.all.Candidate, p.all.Tries, p.all.Roots[1].Boots = good, "two", 1, true
+		if err := bless.Bless(t.Context(), p.options(t, false)); err != nil || len(p.calls) > 0 {
+			t.Errorf("for a candidate that is not on trial Bless did %q, %v", p.calls, err)
+		}
+	}
+}
+
 // The good root finds out why another one failed. One whose report is missing or damaged failed too.
 func TestFailed(t *testing.T) {
 	const began = `"root":"two","image":"image-2","boot":"b","began":"2026-11-29T10:00:00Z"`
