@@ -18,8 +18,11 @@ func TellRoots(orders order.Files, p *pool.Pool) error {
 func rootsOf(c pool.Contents) []job.Root {
 	var out []job.Root
 	for _, r := range c.Roots {
-		out = append(out, job.Root{Name: pool.Label(r.Name), Image: pool.Label(r.Image), Runs: r.Runs, Good: r.Good,
-			Next: r.Boots})
+		told := job.Root{Name: pool.Label(r.Name), Runs: r.Runs, Good: r.Good, Next: r.Boots}
+		if r.Image != "" {
+			told.Image = pool.Label(r.Image)
+		}
+		out = append(out, told)
 	}
 	return out
 }

@@ -146,7 +146,11 @@ func (c *Command) history(args []string) error {
 	}
 	fmt.Fprintf(c.Out, "%-16s %-12s %-40s %s\n", "TIME (UTC)", "WHAT", "ROOT", "WHY")
 	for _, e := range all {
-		fmt.Fprintf(c.Out, "%-16s %-12s %-40s %s\n", day(e.Time), e.Kind, pool.Label(e.Root), e.Reason)
+		root := "-"
+		if e.Root != "" {
+			root = pool.Label(e.Root)
+		}
+		fmt.Fprintf(c.Out, "%-16s %-12s %-40s %s\n", day(e.Time), e.Kind, root, e.Reason)
 		for _, line := range e.Lines {
 			fmt.Fprintf(c.Out, "  | %s\n", line)
 		}

@@ -3,6 +3,7 @@ package upkeep
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +25,10 @@ import (
 
 // TestMain runs the tests in a mount namespace of their own, so that other tests do not keep loop devices in use.
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(serverEnv); dir != "" {
+		fmt.Println("SERVER:", serve(dir))
+		os.Exit(1)
+	}
 	chroot.Inside()
 	mounttest.Own()
 	os.Exit(m.Run())
