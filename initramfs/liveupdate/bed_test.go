@@ -68,6 +68,7 @@ type bed struct {
 	log    bytes.Buffer
 	seq    int64 // of the notice
 
+	other    string       // the document of the image that the server plans instead
 	away     atomic.Bool  // the server sends nothing
 	cut      atomic.Int32 // answers that are cut in the middle
 	mu       sync.Mutex
@@ -165,7 +166,11 @@ func (b *bed) serve(h http.Handler, w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()
 		b.asked = append(b.asked, ask)
 		b.mu.Unlock()
-		json.NewEncoder(w).Encode(b.spec.Image)
+		plan := b.spec.Image
+		if b.other != "" {
+			plan.Document = b.other
+		}
+		json.NewEncoder(w).Encode(plan)
 	case r.URL.Path == job.StreamPath:
 		w.WriteHeader(http.StatusNotFound)
 	case strings.HasPrefix(r.URL.Path, job.BlobsPath) && r.Method == http.MethodGet && b.cut.Load() > 0:

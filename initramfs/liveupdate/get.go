@@ -61,10 +61,15 @@ func (r *run) getter(c *contact.Contact) (*getter, error) {
 	return &getter{run: r, server: c, reader: reader}, nil
 }
 
-// open implements update.Options.Open. An image that was opened under the same notice is the same.
+// open implements update.Options.Open.
 func (g *getter) open(ctx context.Context, have []string) (update.Image, error) {
-	if g.held != nil && g.held.notice == g.server.Notice.Seq {
-		return g.held, nil
+	return g.get(ctx, g.spec.Image, job.PlanAsk{Job: g.spec.ID, Have: have})
+}
+
+// get opens an image of the job. One that was opened under the same notice is the same.
+func (g *getter) get(ctx context.Context, want job.Image, ask job.PlanAsk) (update.Image, error) {
+	if h := g.held[want.Ref]; h != nil && h.notice == g.server.Notice.Seq {
+		return h, nil
 	}
 	trust, err := download.Trusted(g.server.Site())
 	if err != nil {
@@ -76,15 +81,15 @@ func (g *getter) open(ctx context.Context, have []string) (update.Image, error) 
 	}
 	var plan job.Image
 	err = g.ask(ctx, func(ctx context.Context, c *job.Client) (err error) {
-		plan, err = c.Plan(ctx, job.PlanAsk{Job: g.spec.ID, Have: have})
+		plan, err = c.Plan(ctx, ask)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if plan.Ref != g.spec.Image.Ref {
-		return nil, fmt.Errorf("the server was asked for the way to %s, and answered with %s",
-			job.Printable(g.spec.Image.Ref), job.Printable(plan.Ref))
+	if plan.Ref != want.Ref || plan.Document != want.Document {
+		return nil, fmt.Errorf("the server plans the way to %s, and the job names %s", job.Printable(plan.Ref),
+			job.Printable(want.Ref))
 	}
 	if _, err := download.Head(ctx, known, g.headSource, func(err error, attempt int) {
 		g.attempt(job.PhaseCheck, err, attempt)
@@ -96,8 +101,9 @@ func (g *getter) open(ctx context.Context, have []string) (update.Image, error) 
 	if err != nil {
 		return nil, err
 	}
-	g.held = hold(img, g.server.Notice.Seq)
-	return g.held, nil
+	h := hold(img, g.server.Notice.Seq)
+	g.held[want.Ref] = h
+	return h, nil
 }
 
 // way asks how to get a stream.

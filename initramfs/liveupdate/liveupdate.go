@@ -75,7 +75,7 @@ func Run(ctx context.Context, o Options) error {
 	if w == nil {
 		return o.Orders.Withdraw() // what a power cut left of one that ended
 	}
-	r := &run{Options: o, spec: w.Spec, given: w.Given, phase: job.PhaseCheck}
+	r := &run{Options: o, spec: w.Spec, given: w.Given, held: map[string]*held{}, phase: job.PhaseCheck}
 	defer o.Orders.Still()
 	return r.run(ctx)
 }
@@ -85,7 +85,7 @@ type run struct {
 	Options
 	spec  job.Spec
 	given time.Time
-	held  *held // the opened image
+	held  map[string]*held // the opened images, by their references
 
 	mu    sync.Mutex
 	phase job.Phase // of the last event

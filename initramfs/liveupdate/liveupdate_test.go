@@ -122,6 +122,17 @@ func TestOldServer(t *testing.T) {
 	}
 }
 
+// TestAnotherImage: a server that plans another image than the one that was ordered gives the machine nothing.
+func TestAnotherImage(t *testing.T) {
+	b := newBed(t)
+	b.other = "sha256:" + strings.Repeat("ab", 32)
+	b.must(b.run(t.Context()))
+	if r := b.Orders.Result(); r == nil || r.State != order.Failed || b.did != nil ||
+		!strings.Contains(r.Message, "the server plans the way to web:2@amd64, and the job names") {
+		t.Errorf("the result is %+v, it did %v", r, b.did)
+	}
+}
+
 // An order that is taken back stops the update, one that another one replaced likewise; a shutdown leaves it.
 func TestStopped(t *testing.T) {
 	b := newBed(t)
