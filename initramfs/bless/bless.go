@@ -32,6 +32,7 @@ import (
 	"time"
 
 	"griddle/initramfs/bootloader"
+	"griddle/initramfs/kexec/attempt"
 	"griddle/initramfs/machinekey"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/history"
@@ -57,7 +58,7 @@ type Options struct {
 	Open    func() (Pool, error)            // the pool that this system runs from
 	Root    string                          // path of its top: "/"
 	OnTrial bool                            // see OnTrial
-	Boot    string                          // differs with each start of the system: the kernel's boot_id
+	Started attempt.Start                   // how the system was started; its Boot is another one at each start
 	Server  func(ctx context.Context) error // reaches the server once
 	Reached bool                            // the system before reached the server
 	Log     *slog.Logger
@@ -139,6 +140,9 @@ func (o Options) in(p Pool, do func(running) error) error {
 		return fmt.Errorf("opening the folder for the history: %w", err)
 	}
 	defer dir.Close()
+	if _, err := attempt.Settle(dir, o.Started); err != nil {
+		o.Log.Warn("what became of a start by kexec is not written down", "error", err)
+	}
 	return do(running{Options: o, Root: all.Roots[at], pool: p, all: all, record: dir})
 }
 

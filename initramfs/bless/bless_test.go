@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/initramfs/bless"
+	"griddle/initramfs/kexec/attempt"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/history"
 )
@@ -67,7 +68,7 @@ func (p *fakePool) record() string { return filepath.Join(p.dir, "@persistent/gr
 
 func (p *fakePool) options(t *testing.T, onTrial bool) bless.Options {
 	return bless.Options{Open: func() (bless.Pool, error) { return p, nil }, Root: t.TempDir(), OnTrial: onTrial,
-		Boot: "boot-1", Wait: func(context.Context, time.Duration) {},
+		Started: attempt.Start{Boot: "boot-1"}, Wait: func(context.Context, time.Duration) {},
 		Server: func(context.Context) error { return errors.New("the server was asked") }}
 }
 

@@ -69,10 +69,10 @@ func (o Options) report(ctx context.Context, f Fault) error {
 
 // trial is the one of this start. A report of an earlier one is not worth keeping.
 func (r running) trial() Trial {
-	if t, err := readTrial(r.record, r.Name); err == nil && t.Boot == r.Boot && t.Root != "" {
+	if t, err := readTrial(r.record, r.Name); err == nil && t.Boot == r.Started.Boot && t.Root != "" {
 		return t
 	}
-	return Trial{Root: r.Name, Image: r.Image, Boot: r.Boot, Began: time.Now().UTC().Truncate(time.Second)}
+	return Trial{Root: r.Name, Image: r.Image, Boot: r.Started.Boot, Began: time.Now().UTC().Truncate(time.Second)}
 }
 
 // check is the first fault of the system, nil for none.

@@ -79,7 +79,7 @@ func TestChecks(t *testing.T) {
 	if err := bless.Health(t.Context(), o); err == nil || !strings.Contains(p.trial(t), "35-fails") {
 		t.Errorf("Health = %v, the trial is %s", err, p.trial(t))
 	}
-	o.Boot = "boot-2"
+	o.Started.Boot = "boot-2"
 	if err := bless.Health(t.Context(), o); err == nil || !strings.Contains(p.trial(t), "05-late") {
 		t.Errorf("Health = %v, the trial is %s", err, p.trial(t))
 	}

@@ -26,7 +26,7 @@ const maxTrial = 64 << 10
 type Trial struct {
 	Root  string    `json:"root"`            // without "@roots/"
 	Image string    `json:"image,omitempty"` // that it was made of
-	Boot  string    `json:"boot"`            // see Options.Boot
+	Boot  string    `json:"boot"`            // see Options.Started
 	Began time.Time `json:"began"`
 	Fault Fault     `json:"fault,omitzero"` // why the root failed; zero as long as it may still pass
 }

@@ -12,6 +12,7 @@ import (
 	"griddle/initramfs/bless"
 	"griddle/initramfs/bless/watchdog"
 	"griddle/initramfs/bootloader"
+	"griddle/initramfs/kexec/attempt"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/resident"
 	"griddle/initramfs/resident/program"
@@ -62,7 +63,8 @@ func trial() (bless.Options, error) {
 	}
 	check := resident.Options{Dir: resident.Dir, Agent: program.Program{Dir: resident.Programs}, Version: version,
 		Root: rootSubvolume()}
-	return bless.Options{Root: "/", OnTrial: bless.OnTrial(string(line)), Boot: strings.TrimSpace(string(boot)),
+	return bless.Options{Root: "/", OnTrial: bless.OnTrial(string(line)),
+		Started: attempt.Start{Boot: strings.TrimSpace(string(boot)), CommandLine: string(line)},
 		Open: func() (bless.Pool, error) {
 			place, err := pool.Here()
 			if err != nil {
