@@ -72,13 +72,22 @@ func (s *station) install(ctx context.Context, l *uplink.Lease, spec job.Spec, f
 		Site:     s.site,
 		SetClock: hardware.SetClock,
 		Plan: func(ctx context.Context, have []string) (install.Image, error) {
-			way, err := s.plan(ctx, spec, have)
+			way, err := s.plan(ctx, spec, job.PlanAsk{Have: have})
 			if err != nil && ctx.Err() == nil { // a server of an earlier version
 				s.log.Info("the way to the image from the pool is not known", "error", err)
 				return img, nil
 			}
 			if err != nil {
 				return nil, err
+			}
+			return s.open(ctx, spec, way, l, w, &wire)
+		},
+		Kernel: func(ctx context.Context, have []string) (install.Image, error) {
+			way := spec.Kernel
+			if len(have) > 0 {
+				if planned, err := s.plan(ctx, spec, job.PlanAsk{Have: have, Kernel: true}); err == nil {
+					way = planned
+				}
 			}
 			return s.open(ctx, spec, way, l, w, &wire)
 		},

@@ -62,7 +62,14 @@ func (s *station) updatePool(ctx context.Context, l *uplink.Lease, spec job.Spec
 	r, err := update.Run(ctx, update.Options{
 		Pool: p, Place: place, Spec: spec, Event: tell,
 		Open: func(ctx context.Context, have []string) (update.Image, error) {
-			img, err := s.plan(ctx, spec, have)
+			img, err := s.plan(ctx, spec, job.PlanAsk{Have: have})
+			if err != nil {
+				return nil, err
+			}
+			return s.open(ctx, spec, img, l, w, &wire)
+		},
+		Kernel: func(ctx context.Context, have []string) (update.Image, error) {
+			img, err := s.plan(ctx, spec, job.PlanAsk{Have: have, Kernel: true})
 			if err != nil {
 				return nil, err
 			}
@@ -98,12 +105,18 @@ func leaveResult(p *pool.Pool, spec job.Spec, r update.Result) error {
 		Phase: job.PhaseSwitch, Boot: order.Boot(), Time: time.Now().UTC().Truncate(time.Second)})
 }
 
-// plan asks the server for the way to the image of a job from what the pool has, until it answers.
-func (s *station) plan(ctx context.Context, spec job.Spec, have []string) (job.Image, error) {
+// plan asks the server for the way to the image of a job, or to its kernel image, from what the pool has, until it
+// answers.
+func (s *station) plan(ctx context.Context, spec job.Spec, ask job.PlanAsk) (job.Image, error) {
+	ask.Job = spec.ID
+	want := spec.Image
+	if ask.Kernel {
+		want = spec.Kernel
+	}
 	for attempt := 1; ; attempt++ {
-		img, err := s.api.plan(ctx, job.PlanAsk{Job: spec.ID, Have: have})
+		img, err := s.api.plan(ctx, ask)
 		if err == nil {
-			return sameImage(spec, img)
+			return sameImage(want, img)
 		}
 		if !job.Retryable(err) {
 			return job.Image{}, err
@@ -118,10 +131,10 @@ func (s *station) plan(ctx context.Context, spec job.Spec, have []string) (job.I
 }
 
 // sameImage is a plan of the image that was ordered.
-func sameImage(spec job.Spec, planned job.Image) (job.Image, error) {
-	if planned.Ref != spec.Image.Ref || planned.Document != spec.Image.Document {
-		return job.Image{}, fmt.Errorf("the server plans the way to %s, and the job is to update to %s",
-			job.Printable(planned.Ref), job.Printable(spec.Image.Ref))
+func sameImage(want, planned job.Image) (job.Image, error) {
+	if planned.Ref != want.Ref || planned.Document != want.Document {
+		return job.Image{}, fmt.Errorf("the server plans the way to %s, and the job names %s",
+			job.Printable(planned.Ref), job.Printable(want.Ref))
 	}
 	return planned, nil
 }

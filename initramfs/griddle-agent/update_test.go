@@ -32,13 +32,13 @@ func TestPoolOf(t *testing.T) {
 
 // A server cannot plan another image than the one that was ordered.
 func TestSameImage(t *testing.T) {
-	spec := job.Spec{Image: job.Image{Ref: "web:1@amd64", Document: "d"}}
+	want := job.Image{Ref: "web:1@amd64", Document: "d"}
 	for _, planned := range []job.Image{{Ref: "web:2@amd64", Document: "d"}, {Ref: "web:1@amd64", Document: "e"}} {
-		if _, err := sameImage(spec, planned); err == nil {
+		if _, err := sameImage(want, planned); err == nil {
 			t.Errorf("%+v passes", planned)
 		}
 	}
-	if _, err := sameImage(spec, job.Image{Ref: "web:1@amd64", Document: "d", Streams: []job.Stream{{}}}); err != nil {
+	if _, err := sameImage(want, job.Image{Ref: "web:1@amd64", Document: "d", Streams: []job.Stream{{}}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -50,7 +50,6 @@ import (
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
 	"griddle/initramfs/hook"
-	"griddle/initramfs/newroot"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/intake"
 )
@@ -90,6 +89,9 @@ type Options struct {
 	// Plan asks for the way to the image from what a pool has, whose images have these received UUIDs, and opens it.
 	// nil takes the streams of the image that Run gets.
 	Plan func(ctx context.Context, have []string) (Image, error)
+	// Kernel is Plan for the kernel image of the job. It is called if the job has one and the image has no kernel. nil
+	// refuses such an image.
+	Kernel func(ctx context.Context, have []string) (Image, error)
 	// Place finds the pool on a disk; nil means pool.On.
 	Place func(path string) (pool.Place, error)
 
@@ -237,6 +239,7 @@ type work struct {
 	parts   partitions
 	undo    []func() error // in reverse order
 
+	kernel   Image            // of the job; nil if the image has one
 	settings setting.Settings // what Options.Settings returned
 }
 
@@ -259,8 +262,8 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 	if err != nil {
 		return err
 	}
-	if err := newroot.CheckKernel(w.img.Ref(), manifest); err != nil {
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+	if err := w.needsKernel(ctx, manifest); err != nil {
+		return err
 	}
 	if err := w.ask(ctx, manifest); err != nil {
 		return err
@@ -268,14 +271,18 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 	if err := w.partition(ctx); err != nil {
 		return err
 	}
-	image, err := w.receive(ctx)
+	image, err := w.receive(ctx, w.img)
 	if err != nil {
 		return err
 	}
-	if err := w.verify(ctx, image, manifest); err != nil {
+	if err := w.verify(ctx, image, w.img, manifest); err != nil {
 		return err
 	}
-	return w.bootable(ctx, image)
+	kernel, err := w.takeKernel(ctx)
+	if err != nil {
+		return err
+	}
+	return w.bootable(ctx, image, kernel)
 }
 
 // warnOfBIOS warns, before anything is written, of a disk that the BIOS will not start.

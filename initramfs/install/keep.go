@@ -83,6 +83,9 @@ func (w *work) update(p *pool.Pool) update.Options {
 		Site: w.o.Site, GRUB: w.o.GRUB, Resolv: w.o.Resolv, Mount: w.o.Mount + "/root",
 		Wire: w.o.Wire, Ways: w.o.Ways, Spool: w.o.Spool,
 	}
+	if w.o.Kernel != nil {
+		o.Kernel = func(ctx context.Context, have []string) (update.Image, error) { return w.o.Kernel(ctx, have) }
+	}
 	if w.o.Settings != nil {
 		o.Settings = func(ctx context.Context) (setting.Settings, error) {
 			s, err := w.o.Settings(ctx)

@@ -11,13 +11,13 @@ import (
 )
 
 // receive applies every stream and returns the folder of the image.
-func (w *work) receive(ctx context.Context) (string, error) {
+func (w *work) receive(ctx context.Context, img Image) (string, error) {
 	w.phase = job.PhaseReceive
-	in, err := intake.Open(w.parts.poolDir, w.img)
+	in, err := intake.Open(w.parts.poolDir, img)
 	if err != nil {
 		return "", err
 	}
-	w.enter(job.PhaseReceive, "receiving %s: %d streams, %s", w.img.Ref(), len(in.Streams()), job.Bytes(in.Raw()))
+	w.enter(job.PhaseReceive, "receiving %s: %d streams, %s", img.Ref(), len(in.Streams()), job.Bytes(in.Raw()))
 	var done atomic.Int64
 	stop := w.follow(in.Raw(), done.Load, w.o.Wire, w.o.Ways)
 	defer stop()
@@ -34,8 +34,8 @@ func (w *work) receive(ctx context.Context) (string, error) {
 }
 
 // verify compares the tree with its manifest as it is on the disk: mounted again, nothing of it is left in memory.
-func (w *work) verify(ctx context.Context, image string, m *content.Manifest) error {
-	w.enter(job.PhaseVerify, "comparing the written files with the content manifest of %s", w.img.Ref())
+func (w *work) verify(ctx context.Context, dir string, img Image, m *content.Manifest) error {
+	w.enter(job.PhaseVerify, "comparing the written files with the content manifest of %s", img.Ref())
 	if err := unmount(w.parts.poolDir); err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (w *work) verify(ctx context.Context, image string, m *content.Manifest) er
 	var done atomic.Int64
 	stop := w.follow(m.Size(), done.Load, func() int64 { return 0 }, nil)
 	defer stop()
-	return content.Verify(ctx, image, m, done.Store)
+	return content.Verify(ctx, dir, m, done.Store)
 }
 
 // follow reports progress of the phase.

@@ -235,3 +235,29 @@ func TestHostileTrees(t *testing.T) {
 		t.Error("a file outside was made")
 	}
 }
+
+// TestKernelImage: an image without a kernel gets that of the job's kernel image.
+func TestKernelImage(t *testing.T) {
+	o := options(t)
+	dev := loop(t, 1<<30, 512)
+	const release = "6.1.0-56-amd64"
+	bare := publish(t, func(dir string) { put(t, dir, map[string]string{"etc/hostname": "x"}) })
+	kernel := publish(t, func(dir string) {
+		put(t, dir, map[string]string{"boot/vmlinuz-" + release: "a kernel", "boot/initrd.img-" + release: "an initrd",
+			"usr/lib/modules/" + release + "/modules.dep": ""})
+	})
+	kernel.Infos[0].Ref = "griddle/kernel:6.1.187@amd64"
+	s := spec(dev)
+	s.Kernel = job.Image{Ref: kernel.Ref()}
+	o.Kernel = func(context.Context, []string) (Image, error) { return kernel, nil }
+	if err := Run(t.Context(), s, bare, []job.Disk{found(t, dev, "D1")}, &journal{}, o); err != nil {
+		t.Fatal(err)
+	}
+	mounted(t, dev, func(top string) {
+		checkFiles(t, filepath.Join(top, "@roots/web-20261120.1@amd64"), map[string]string{
+			"boot/vmlinuz-" + release: "a kernel", "boot/initrd.img-" + release: "an initrd"})
+		if _, err := os.Stat(filepath.Join(top, "@images/griddle_kernel-6.1.187@amd64")); err != nil {
+			t.Errorf("the pool does not keep the kernel image: %v", err)
+		}
+	})
+}

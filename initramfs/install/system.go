@@ -16,8 +16,9 @@ import (
 	"griddle/initramfs/subvolume"
 )
 
-// bootable makes the image at dir a system with a bootloader.
-func (w *work) bootable(ctx context.Context, dir string) error {
+// bootable makes the image at dir a system with a bootloader, and with the kernel of the image at kernel if that is not
+// "".
+func (w *work) bootable(ctx context.Context, dir, kernel string) error {
 	w.enter(job.PhaseBootable, "creating the system and its bootloader")
 	name := filepath.Base(dir)
 	roots := filepath.Join(w.parts.poolDir, newroot.Folder)
@@ -33,7 +34,7 @@ func (w *work) bootable(ctx context.Context, dir string) error {
 	}
 	if err := newroot.Make(ctx, filepath.Join(roots, name), newroot.Options{
 		Top: w.parts.poolDir, Node: w.parts.pool, PoolID: w.parts.poolID, ESPID: w.parts.espID,
-		Image: dir, Name: name, Ref: w.img.Ref(),
+		Image: dir, Name: name, Ref: w.img.Ref(), Kernel: kernel,
 		Spec: w.spec, Settings: settings, Machine: w.machine(), Person: w.o.Person,
 		Event: func(level job.Level, text string) {
 			w.report.Event(job.Event{Job: w.spec.ID, Phase: w.phase, Level: level, Message: text})

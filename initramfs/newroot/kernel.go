@@ -1,11 +1,28 @@
 package newroot
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"strings"
 
 	"griddle/imagestore/content"
+	"griddle/initramfs/kernel"
 )
+
+// kernel adds the kernel of a kernel image.
+func (m *making) kernel(ctx context.Context) error {
+	if m.Kernel == "" {
+		return nil
+	}
+	tree, err := os.OpenRoot(m.Kernel)
+	if err != nil {
+		return fmt.Errorf("opening the kernel image: %w", err)
+	}
+	defer tree.Close()
+	_, err = kernel.Add(ctx, tree, m.Root)
+	return err
+}
 
 // CheckKernel refuses an image that could not boot afterwards.
 func CheckKernel(ref string, m *content.Manifest) error {

@@ -53,6 +53,7 @@ type Options struct {
 	ESPID  string // "1234-ABCD", as fstab names a FAT filesystem
 	Image  string // path of the image in the pool
 	Ref    string // its reference: "web:20261120.1@amd64"
+	Kernel string // path of the kernel image, for an image that has no kernel; "" for one that has
 	Name   string // of the root, below Folder
 
 	Spec     job.Spec                           // Home, Service and ID
@@ -97,6 +98,7 @@ func Make(ctx context.Context, dir string, o Options) (err error) {
 		func(context.Context) error { return m.unproved() },
 		func(context.Context) error { return m.volumes() },
 		func(context.Context) error { return m.fstab() },
+		m.kernel,
 		m.become,
 		func(context.Context) error {
 			return m.Write(strings.TrimPrefix(ImageFile, "/"), []byte(m.Ref+"\n"), 0o644)

@@ -29,49 +29,65 @@ const reserve = 128 << 20
 // freeing is how long the kernel may take to free the room of what was deleted.
 const freeing = 30 * time.Second
 
-// check refuses an update that must not begin. It writes nothing, but for room it deletes what Clean deletes.
-func (w *work) check(ctx context.Context) (*intake.Intake, *content.Manifest, error) {
+// check refuses an update that must not begin. It writes nothing, but for room it deletes what Clean deletes. Of an
+// image that runs already there is no manifest.
+func (w *work) check(ctx context.Context) (t taking, err error) {
 	if err := power(w.Power); err != nil {
-		return nil, nil, err
+		return t, err
 	}
-	var err error
 	if w.contents, err = w.Pool.Read(); err != nil {
-		return nil, nil, err
+		return t, err
 	}
 	if w.old, err = oldRoot(w.contents); err != nil && !w.Reinstall {
-		return nil, nil, err
+		return t, err
 	}
 	have, err := intake.Have(w.Pool.Dir())
 	if err != nil {
-		return nil, nil, err
+		return t, err
 	}
-	if w.image, err = w.Open(ctx, have); err != nil {
-		return nil, nil, err
+	if t, err = w.open(ctx, w.Open, have); err != nil {
+		return t, err
 	}
-	in, err := intake.Open(w.Pool.Dir(), w.image)
+	w.image = t.image
+	if w.current(t.in) && !w.Reinstall {
+		return t, nil
+	}
+	if err := w.age(); err != nil {
+		return t, err
+	}
+	if t.manifest, err = w.image.Content(ctx); err != nil {
+		return t, err
+	}
+	if err := newroot.CheckKernel(w.image.Ref(), t.manifest); err != nil {
+		if w.Spec.Kernel.Ref == "" || w.Kernel == nil {
+			return t, fmt.Errorf("%w: %w", ErrImage, err)
+		}
+		k, err := w.open(ctx, w.Kernel, have)
+		if err != nil {
+			return t, err
+		}
+		if k.manifest, err = k.image.Content(ctx); err != nil {
+			return t, err
+		}
+		w.kernel = &k
+	}
+	if err := w.ask(ctx, t.manifest); err != nil {
+		return t, err
+	}
+	return t, w.room(ctx, t)
+}
+
+// open opens an image and compares it with what the pool has.
+func (w *work) open(ctx context.Context, how func(context.Context, []string) (Image, error),
+	have []string) (t taking, err error) {
+	if t.image, err = how(ctx, have); err != nil {
+		return t, err
+	}
+	t.in, err = intake.Open(w.Pool.Dir(), t.image)
 	if errors.Is(err, intake.ErrNoParent) {
 		err = fmt.Errorf("%w; order the update again, or install the image", err)
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	if w.current(in) && !w.Reinstall {
-		return in, nil, nil
-	}
-	if err := w.age(); err != nil {
-		return nil, nil, err
-	}
-	manifest, err := w.image.Content(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := newroot.CheckKernel(w.image.Ref(), manifest); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrImage, err)
-	}
-	if err := w.ask(ctx, manifest); err != nil {
-		return nil, nil, err
-	}
-	return in, manifest, w.room(ctx, in)
+	return t, err
 }
 
 // oldRoot is the root that the new one follows.
@@ -168,15 +184,21 @@ func (w *work) ask(ctx context.Context, m *content.Manifest) error {
 }
 
 // room refuses an update for which the pool has too little room, after it deleted what is not needed.
-func (w *work) room(ctx context.Context, in *intake.Intake) error {
-	need := in.Raw() + in.Raw()/7 + reserve
+func (w *work) room(ctx context.Context, t taking) error {
+	raw := t.in.Raw()
+	waiting := []string{w.image.Ref()}
+	if w.kernel != nil {
+		raw += w.kernel.in.Raw()
+		waiting = append(waiting, w.kernel.image.Ref())
+	}
+	need := raw + raw/7 + reserve
 	if w.settings != nil {
 		need += int64(w.settings.Swap)
 	}
 	if w.contents.Free >= need {
 		return nil
 	}
-	gone, err := clean(w.Pool, w.image.Ref())
+	gone, err := clean(w.Pool, waiting...)
 	for _, what := range gone {
 		w.say("for room, %s was deleted", what)
 	}

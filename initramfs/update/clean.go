@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"griddle/imagestore/receive"
 	"griddle/initramfs/pool"
@@ -15,11 +16,14 @@ import (
 // earlier is how many roots that proved themselves once are kept beside those that the machine needs.
 const earlier = 2
 
+// kernelImages is how the names of kernel images begin.
+var kernelImages = intake.Name("griddle/kernel") + "-"
+
 // Waste is what a pool has no need for: roots and images, by name. It is empty where it is not known what boots.
 //
 // The roots that stay are those that run, boot, are mounted or are tried next, the one that proved itself last, and the
 // newest two others that once did. The images that stay are those of the roots that run, boot, are tried or proved
-// themselves last: the next update starts from one of them.
+// themselves last, and the newest kernel image: the next update starts from them.
 func Waste(c pool.Contents) (roots, images []string) {
 	if c.NoBoots != nil {
 		return nil, nil
@@ -38,7 +42,13 @@ func Waste(c pool.Contents) (roots, images []string) {
 			roots = append(roots, r.Name)
 		}
 	}
-	for _, i := range c.Images {
+	kernels := 0
+	for _, i := range c.Images { // the newest first
+		if strings.HasPrefix(i.Name, kernelImages) {
+			if kernels++; kernels == 1 {
+				continue
+			}
+		}
 		if !parents[i.Name] && !i.InUse {
 			images = append(images, i.Name)
 		}

@@ -35,6 +35,9 @@ func TestWaste(t *testing.T) {
 			[]string{"9", "8", "5", "2"}, []string{"i6"}},
 		{"mounted", pool.Contents{Roots: []pool.Root{runs, {Name: "1", InUse: true}}, Images: held, Good: "7"},
 			nil, []string{"i2", "i3"}},
+		{"kernel images", pool.Contents{Roots: []pool.Root{runs}, Good: "7",
+			Images: images("i7", "griddle_kernel-6.2@amd64", "griddle_kernel-6.1@amd64")},
+			nil, []string{"griddle_kernel-6.1@amd64"}},
 		{"not known what boots", pool.Contents{Roots: many, NoBoots: errors.New("damaged")}, nil, nil},
 	} {
 		roots, images := Waste(c.c)

@@ -29,6 +29,7 @@ func (r renamed) Ref() string { return r.ref }
 func (r renamed) Streams() []fetch.StreamInfo {
 	s := append([]fetch.StreamInfo(nil), r.Infos...)
 	s[len(s)-1].Raw += r.more
+	s[len(s)-1].Ref = r.ref
 	return s
 }
 

@@ -28,8 +28,9 @@ const Folder = "@new"
 // oldName is the name of the old root's snapshot there. No image begins with a dot.
 const oldName = ".old"
 
-// makeRoot makes a root of the image at dir and gives it its name, which it returns.
-func (w *work) makeRoot(ctx context.Context, dir string) (name string, err error) {
+// makeRoot makes a root of the image at dir, with the kernel of the image at kernel if that is not "". It gives it its
+// name, which it returns.
+func (w *work) makeRoot(ctx context.Context, dir, kernel string) (name string, err error) {
 	top := w.Pool.Dir()
 	if err := w.unmountLeftovers(); err != nil {
 		return "", err
@@ -47,7 +48,7 @@ func (w *work) makeRoot(ctx context.Context, dir string) (name string, err error
 	if err := subvolume.Snapshot(dir, at, name); err != nil {
 		return "", err
 	}
-	if err := w.fill(ctx, dir, name); err != nil {
+	if err := w.fill(ctx, dir, kernel, name); err != nil {
 		return "", errors.Join(err, removeLeftovers(top))
 	}
 	if err := subvolume.Sync(top); err != nil {
@@ -61,7 +62,7 @@ func (w *work) makeRoot(ctx context.Context, dir string) (name string, err error
 }
 
 // fill makes the snapshot of the image at dir a system.
-func (w *work) fill(ctx context.Context, dir, name string) (err error) {
+func (w *work) fill(ctx context.Context, dir, kernel, name string) (err error) {
 	var old *os.Root
 	var hand func(context.Context, *os.Root) error
 	if w.old.Name != "" {
@@ -88,7 +89,7 @@ func (w *work) fill(ctx context.Context, dir, name string) (err error) {
 	}
 	return newroot.Make(ctx, w.Mount, newroot.Options{
 		Top: w.Pool.Dir(), Node: w.Place.Pool, PoolID: uuid.UUID(id).String(), ESPID: w.espID(old),
-		Image: dir, Name: name, Ref: w.image.Ref(),
+		Image: dir, Name: name, Ref: w.image.Ref(), Kernel: kernel,
 		Spec: w.Spec, Settings: w.settings, Machine: w.machine(w.hostname(old)), Person: w.Person,
 		Event: func(level job.Level, text string) { w.event(level, text) },
 		Agent: w.Agent, CA: w.CA, Site: w.Site, GRUB: w.GRUB, Resolv: w.Resolv,

@@ -68,6 +68,10 @@ type Options struct {
 	// as job.PlanAsk takes them. It is called once, when nothing is written.
 	Open func(ctx context.Context, have []string) (Image, error)
 
+	// Kernel is Open for the kernel image of Spec. It is called if Spec has one and the image has no kernel. nil
+	// refuses such an image.
+	Kernel func(ctx context.Context, have []string) (Image, error)
+
 	// Event gets what happens, without number and time. It must not block for long. An error of Run is not among the
 	// events: the caller has it.
 	Event func(job.Event)
@@ -154,31 +158,35 @@ type work struct {
 	contents pool.Contents
 	old      pool.Root // without a name if there is none
 	image    Image
+	kernel   *taking // nil if the image has a kernel
 	settings *setting.Settings
 }
 
 func (w *work) run(ctx context.Context) (Result, error) {
 	w.enter(job.PhaseCheck, "checking %s and the pool", w.Spec.Image.Ref)
-	in, manifest, err := w.check(ctx)
+	t, err := w.check(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	if w.current(in) && !w.Reinstall {
+	if w.current(t.in) && !w.Reinstall {
 		return Result{Root: w.old.Name, Current: true}, w.stay()
 	}
-	dir, err := w.receive(ctx, in)
+	dir, err := w.take(ctx, t)
 	if err != nil {
 		return Result{}, err
 	}
-	if err := w.verify(ctx, dir, manifest); err != nil {
-		return Result{}, err
+	kernel := ""
+	if w.kernel != nil {
+		if kernel, err = w.take(ctx, *w.kernel); err != nil {
+			return Result{}, err
+		}
 	}
 	if w.Prepare {
 		w.say("%s is received, and waits", w.image.Ref())
 		return Result{}, nil
 	}
 	w.enter(job.PhaseBootable, "creating the new root")
-	name, err := w.makeRoot(ctx, dir)
+	name, err := w.makeRoot(ctx, dir, kernel)
 	if err != nil {
 		return Result{}, err
 	}
@@ -209,24 +217,36 @@ func (w *work) stay() error {
 	return w.Pool.Forget(c.Candidate)
 }
 
-func (w *work) receive(ctx context.Context, in *intake.Intake) (string, error) {
-	if n := len(in.Streams()); n == 0 {
-		w.say("the pool has %s already", w.image.Ref())
-	} else {
-		w.enter(job.PhaseReceive, "receiving %s: %d streams, %s", w.image.Ref(), n, job.Bytes(in.Raw()))
-		var done atomic.Int64
-		defer w.follow(in.Raw(), &done, w.Wire, w.Ways)()
-		return in.Receive(ctx, intake.Options{Progress: done.Store, Spool: w.Spool,
-			Warn: func(err error) { w.warn("%v", err) }})
-	}
-	return in.Receive(ctx, intake.Options{})
+// taking is an image that the pool takes.
+type taking struct {
+	image    Image
+	in       *intake.Intake
+	manifest *content.Manifest
 }
 
-func (w *work) verify(ctx context.Context, dir string, m *content.Manifest) error {
-	w.enter(job.PhaseVerify, "comparing the received files with the content manifest of %s", w.image.Ref())
+// take receives an image, verifies it and returns its folder in the pool.
+func (w *work) take(ctx context.Context, t taking) (string, error) {
+	dir, err := w.receive(ctx, t)
+	if err != nil {
+		return "", err
+	}
+	w.enter(job.PhaseVerify, "comparing the received files with the content manifest of %s", t.image.Ref())
 	var done atomic.Int64
-	defer w.follow(m.Size(), &done, func() int64 { return 0 }, nil)()
-	return content.Verify(ctx, dir, m, done.Store)
+	defer w.follow(t.manifest.Size(), &done, func() int64 { return 0 }, nil)()
+	return dir, content.Verify(ctx, dir, t.manifest, done.Store)
+}
+
+func (w *work) receive(ctx context.Context, t taking) (string, error) {
+	n := len(t.in.Streams())
+	if n == 0 {
+		w.say("the pool has %s already", t.image.Ref())
+		return t.in.Receive(ctx, intake.Options{})
+	}
+	w.enter(job.PhaseReceive, "receiving %s: %d streams, %s", t.image.Ref(), n, job.Bytes(t.in.Raw()))
+	var done atomic.Int64
+	defer w.follow(t.in.Raw(), &done, w.Wire, w.Ways)()
+	return t.in.Receive(ctx, intake.Options{Progress: done.Store, Spool: w.Spool,
+		Warn: func(err error) { w.warn("%v", err) }})
 }
 
 // follow reports progress of the phase.

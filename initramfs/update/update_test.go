@@ -110,6 +110,45 @@ func checkEvents(t *testing.T, m *machine) {
 	})
 }
 
+// An image without a kernel gets that of a kernel image, which the pool keeps.
+func TestKernel(t *testing.T) {
+	one, _ := versions(t)
+	m := installed(t, pooltest.Loop(t, 1<<30), one)
+	const release = "6.1.0-56-amd64"
+	bare := renamed{intaketest.Publish(t, func(dir string) {
+		intaketest.Put(t, dir, map[string]string{"etc/version": "2\n", "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
+			"etc/group": "root:x:0:\n"})
+	})[0], "web:20261120.2@amd64", 0}
+	kernel := renamed{intaketest.Publish(t, func(dir string) {
+		intaketest.Put(t, dir, map[string]string{"boot/vmlinuz-" + release: "a newer kernel",
+			"boot/initrd.img-" + release: "an initrd", "usr/lib/modules/" + release + "/modules.dep": "",
+			"usr/lib/modules/" + release + "/kernel/x.ko": "a module"})
+	})[0], "griddle/kernel:6.1.187@amd64", 0}
+	if _, err := m.update(t.Context(), t, bare); !errors.Is(err, update.ErrImage) {
+		t.Errorf("Run without a kernel image = %v", err)
+	}
+	m.o.Spec.Kernel = job.Image{Ref: kernel.ref}
+	m.o.Kernel = func(context.Context, []string) (update.Image, error) { return kernel, nil }
+	if r, err := m.update(t.Context(), t, bare); err != nil || r.Root != twoRoot {
+		t.Fatalf("Run = %+v, %v", r, err)
+	}
+	root := "@roots/" + twoRoot + "/"
+	for name, want := range map[string]string{"boot/vmlinuz-" + release: "a newer kernel", "etc/version": "2\n",
+		"usr/lib/modules/" + release + "/kernel/x.ko": "a module"} {
+		if got := m.read(t, root+name); got != want {
+			t.Errorf("%s = %q, want %q", name, got, want)
+		}
+	}
+	m.with(t, func(p *pool.Pool) {
+		if err := errors.Join(p.Bless(oneRoot), p.Bless(twoRoot)); err != nil {
+			t.Fatal(err)
+		}
+		if gone, err := update.Clean(p); err != nil || len(gone) != 1 || gone[0] != "the image "+oneRoot {
+			t.Errorf("Clean = %v, %v", gone, err)
+		}
+	})
+}
+
 // Settings win over what is carried, and say what else is kept.
 func TestSettings(t *testing.T) {
 	one, two := versions(t)

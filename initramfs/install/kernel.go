@@ -1,0 +1,45 @@
+package install
+
+import (
+	"context"
+	"fmt"
+
+	"griddle/appliance/job"
+	"griddle/imagestore/content"
+	"griddle/initramfs/newroot"
+)
+
+// needsKernel opens the kernel image of the job, if the image with manifest m has no kernel.
+func (w *work) needsKernel(ctx context.Context, m *content.Manifest) error {
+	err := newroot.CheckKernel(w.img.Ref(), m)
+	if err == nil {
+		return nil
+	}
+	if w.spec.Kernel.Ref == "" || w.o.Kernel == nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if w.kernel, err = w.o.Kernel(ctx, nil); err != nil {
+		return err
+	}
+	if need := job.DiskNeeds(w.img.Size() + w.kernel.Size()); w.target.Size < need {
+		return fmt.Errorf("%w: disk too small: %s has %s, %s with the kernel needs %s", ErrRefused, w.target,
+			job.Bytes(w.target.Size), w.img.Ref(), job.Bytes(need))
+	}
+	return nil
+}
+
+// takeKernel receives and verifies the kernel image, and returns its folder; "" if there is none.
+func (w *work) takeKernel(ctx context.Context) (string, error) {
+	if w.kernel == nil {
+		return "", nil
+	}
+	m, err := w.kernel.Content(ctx)
+	if err != nil {
+		return "", err
+	}
+	dir, err := w.receive(ctx, w.kernel)
+	if err != nil {
+		return "", err
+	}
+	return dir, w.verify(ctx, dir, w.kernel, m)
+}
