@@ -68,7 +68,7 @@ type Options struct {
 	Log     *slog.Logger
 
 	Run     string      // see order.Run
-	Updates func() bool // whether this system has the units that carry out an update; nil means that it has not
+	Updates func() bool // whether this system has the units that carry out an update; nil means no, and no report
 
 	Started jump.Start // how this system was started
 
@@ -101,9 +101,6 @@ func open(o Options) (*service, error) {
 	}
 	if o.Start == nil {
 		o.Start = start
-	}
-	if o.Updates == nil {
-		o.Updates = func() bool { return false }
 	}
 	c, bad, err := contact.Open(o.Dir)
 	if err != nil {
@@ -159,7 +156,7 @@ func Check(ctx context.Context, o Options) error {
 	}
 	defer s.at.Close()
 	for {
-		out, _, err := s.checkIn(ctx, order.Situation{})
+		out, _, err := s.checkIn(ctx, order.Situation{Boot: order.Boot()})
 		var p *job.Problem
 		if errors.As(err, &p) && p.Status == 429 { // the service itself has just checked in
 			s.Wait(ctx, 6*time.Second)
@@ -230,9 +227,12 @@ func (s *service) round(ctx context.Context) (next time.Duration, err error) {
 func (s *service) checkIn(ctx context.Context, now order.Situation) (out job.CheckedIn, base string, err error) {
 	in := job.CheckIn{Agent: s.Version, Root: s.Root, Sealed: machinekey.Sealed(s.at.Folder), Notice: s.at.Notice.Seq,
 		Trouble: s.trouble, Boot: now.Boot, Roots: s.orders.Roots(), Job: now.Job(), Fell: now.Fell()}
-	if s.Updates() {
+	switch {
+	case s.updates():
 		in.Features = []string{job.FeatureUpdate}
 		s.kexec(&in)
+	case s.Updates != nil && in.Trouble == "":
+		in.Trouble = noUnits
 	}
 	base, err = s.at.Do(ctx, func(ctx context.Context, c *job.Client) (err error) {
 		out, err = c.CheckIn(ctx, in)

@@ -32,7 +32,7 @@ func (s *service) obey(now order.Situation, out job.CheckedIn) error {
 	switch now.Next(out) {
 	case order.Take:
 		ref := job.Printable(out.Job.Image.Ref)
-		if out.Job.Kind != job.Update || !s.Updates() {
+		if out.Job.Kind != job.Update || !s.updates() {
 			return fmt.Errorf("the server ordered %q of %s, which this system cannot do", job.Printable(
 				string(out.Job.Kind)), ref)
 		}
@@ -44,6 +44,14 @@ func (s *service) obey(now order.Situation, out job.CheckedIn) error {
 	}
 	return nil
 }
+
+// noUnits is what the service reports on a system that was installed before there were updates. Its sandbox lets it
+// install nothing.
+const noUnits = "this system was installed before there were updates, and gets none: run `griddle-agent update " +
+	"--set-up` on it, or update it from the network"
+
+// updates says whether this system can carry out an update.
+func (s *service) updates() bool { return s.Updates != nil && s.Updates() }
 
 // look is how often the service looks whether an update has something to report. The server takes a check-in every
 // five seconds.

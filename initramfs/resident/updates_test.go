@@ -86,7 +86,9 @@ func TestUpdateRefused(t *testing.T) {
 	o := machine(t, s)
 	files := order.Open(o.Dir, o.Run)
 	s.job = &job.Spec{ID: updateJob, Kind: job.Update, Image: job.Image{Ref: "web:2@amd64"}}
+	o.Updates = func() bool { return false }
 	if _, err := rounds(t, o, 2); err != nil || len(s.got[0].Features) != 0 ||
+		!strings.Contains(s.got[0].Trouble, "run `griddle-agent update --set-up` on it") ||
 		!strings.Contains(s.got[1].Trouble, "this system cannot do") {
 		t.Errorf("a system without the units: the server got %+v, %v", s.got, err)
 	}
