@@ -276,6 +276,7 @@ func TestExplained(t *testing.T) {
 
 // TestMain runs the tests in a mount namespace of their own, so that other tests do not keep loop devices in use.
 func TestMain(m *testing.M) {
+	inMachine()
 	mounttest.Own()
 	os.Exit(m.Run())
 }
