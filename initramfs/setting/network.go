@@ -15,7 +15,9 @@ import (
 // one that starts with the system counts, in this order; systemd-networkd is part of systemd in many images that do not
 // use it.
 //
-// A card gets its name by its MAC address from a .link file of udev, whichever program configures it. One card never
+// A card gets its name by its MAC address from a .link file of udev, whichever program configures it. The program waits
+// until udev has named all cards: the initrd of the image does not know the file, a card that is up cannot be renamed
+// (Linux before 6.2), and the image may have a configuration that fits the card under its first name. One card never
 // has two configurations: our files come first where the first one wins (.link and .network), have the higher priority
 // (NetworkManager), or the image's stanza of the name becomes a comment (ifupdown).
 func (w *writer) network(context.Context) error {
@@ -23,15 +25,22 @@ func (w *writer) network(context.Context) error {
 	if len(n.Interfaces) == 0 && len(n.DNS) == 0 && len(n.Search) == 0 {
 		return nil
 	}
-	write, err := w.manager()
+	unit, write, err := w.manager()
 	if err != nil {
 		return err
 	}
+	named := false
 	for _, f := range n.Interfaces {
 		if f.MAC == "" {
 			continue
 		}
+		named = true
 		if err := w.Write("etc/systemd/network/00-griddle-"+f.Name+".link", []byte(link(f)), 0o644); err != nil {
+			return err
+		}
+	}
+	if named {
+		if err := w.Write("etc/systemd/system/"+unit+".d/griddle-names.conf", []byte(afterNames), 0o644); err != nil {
 			return err
 		}
 	}
@@ -41,13 +50,19 @@ func (w *writer) network(context.Context) error {
 	return write(n)
 }
 
+// afterNames has a unit start after udev has handled all devices that there are (systemd-udev-settle.service(8)).
+const afterNames = `[Unit]
+Wants=systemd-udev-settle.service
+After=systemd-udev-settle.service
+`
+
 // link gives a card its name (systemd.link(5)). The type keeps VLANs out, which have the address of their card.
 func link(f setting.Interface) string {
 	return fmt.Sprintf("[Match]\nMACAddress=%s\nType=ether\n\n[Link]\nNamePolicy=\nName=%s\n", f.MAC, f.Name)
 }
 
-// manager is what writes the configuration of the program that the image has.
-func (w *writer) manager() (func(setting.Network) error, error) {
+// manager is the unit of the program that the image has, and what writes its configuration.
+func (w *writer) manager() (string, func(setting.Network) error, error) {
 	type manager struct {
 		has   bool
 		unit  string
@@ -60,15 +75,15 @@ func (w *writer) manager() (func(setting.Network) error, error) {
 	}
 	for _, m := range all {
 		if m.has && systemd.Enabled(w.Dir, m.unit) {
-			return m.write, nil
+			return m.unit, m.write, nil
 		}
 	}
 	for _, m := range []manager{all[0], all[2], all[1]} { // none is enabled: systemd-networkd may just be there
 		if m.has {
-			return m.write, nil
+			return m.unit, m.write, nil
 		}
 	}
-	return nil, lacks("network: it has none of NetworkManager, systemd-networkd and ifupdown: " +
+	return "", nil, lacks("network: it has none of NetworkManager, systemd-networkd and ifupdown: " +
 		"install one of them in the template")
 }
 
