@@ -167,6 +167,9 @@ func (b *bed) serve(h http.Handler, w http.ResponseWriter, r *http.Request) {
 		b.asked = append(b.asked, ask)
 		b.mu.Unlock()
 		plan := b.spec.Image
+		if ask.Kernel {
+			plan = b.spec.Kernel
+		}
 		if b.other != "" {
 			plan.Document = b.other
 		}

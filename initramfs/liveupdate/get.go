@@ -66,6 +66,11 @@ func (g *getter) open(ctx context.Context, have []string) (update.Image, error) 
 	return g.get(ctx, g.spec.Image, job.PlanAsk{Job: g.spec.ID, Have: have})
 }
 
+// kernel implements update.Options.Kernel.
+func (g *getter) kernel(ctx context.Context, have []string) (update.Image, error) {
+	return g.get(ctx, g.spec.Kernel, job.PlanAsk{Job: g.spec.ID, Have: have, Kernel: true})
+}
+
 // get opens an image of the job. One that was opened under the same notice is the same.
 func (g *getter) get(ctx context.Context, want job.Image, ask job.PlanAsk) (update.Image, error) {
 	if h := g.held[want.Ref]; h != nil && h.notice == g.server.Notice.Seq {

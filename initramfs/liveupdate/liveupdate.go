@@ -233,7 +233,8 @@ func (r *run) once(ctx context.Context, p *pool.Pool, place pool.Place, prepare 
 	if err != nil {
 		return update.Result{}, err
 	}
-	o := update.Options{Pool: p, Place: place, Spec: r.spec, Open: g.open, Event: r.event, Prepare: prepare,
+	o := update.Options{Pool: p, Place: place, Spec: r.spec, Open: g.open, Kernel: g.kernel,
+		Event: r.event, Prepare: prepare,
 		Name: c.Config.Machine, Machine: r.Machine, BIOS: r.BIOS, Agent: r.Agent,
 		CA: []byte(c.Site().CA), Site: c.Site(),
 		Wire: g.wire.Load, Ways: g.ways.Now, Spool: g.ways.UseSpool}

@@ -133,6 +133,23 @@ func TestAnotherImage(t *testing.T) {
 	}
 }
 
+// A job with a kernel image gets that too.
+func TestKernel(t *testing.T) {
+	b := newBed(t)
+	b.spec.Kernel, b.spec.Image.Ref = b.spec.Image, "other:1@amd64" // the store has one image
+	b.Update = func(ctx context.Context, o update.Options) (update.Result, error) {
+		img, err := o.Kernel(ctx, nil)
+		if err == nil && img.Ref() != "web:2@amd64" {
+			t.Errorf("the kernel image is %s", img.Ref())
+		}
+		return update.Result{Root: "other-1@amd64"}, err
+	}
+	b.must(b.run(t.Context()))
+	if r := b.Orders.Result(); r == nil || r.State != order.Switched || len(b.asked) != 1 || !b.asked[0].Kernel {
+		t.Errorf("the result is %+v, and the server was asked %+v", r, b.asked)
+	}
+}
+
 // An order that is taken back stops the update, one that another one replaced likewise; a shutdown leaves it.
 func TestStopped(t *testing.T) {
 	b := newBed(t)
