@@ -128,9 +128,14 @@ func griddleInstall(w *work) {
 		d.enter("configure", func(d *directory) { d.remove(matching("data.json")) })
 	})
 	w.within("persistent", func(d *directory) { d.remove(matching("griddle")) })
-	w.within("etc/systemd/system/multi-user.target.wants", func(d *directory) {
-		d.remove(matching("griddle-phone-home.service", "griddle-agent.service"))
-	})
+	w.within("usr/lib/griddle", func(d *directory) { d.remove(matching("image")) })
+	for _, dir := range []string{"multi-user.target.wants", "sysinit.target.wants", "boot-complete.target.requires"} {
+		w.within("etc/systemd/system/"+dir, func(d *directory) {
+			d.remove(matching("griddle-phone-home.service", "griddle-agent.service", "griddle-update.path",
+				"griddle-settle.service", "griddle-bless.service", "griddle-health.service",
+				"griddle-deadline.service"))
+		})
+	}
 	marked := false
 	w.within("etc/cloud/cloud.cfg.d", func(d *directory) {
 		d.remove(func(name string) bool {
