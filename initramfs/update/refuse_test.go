@@ -140,15 +140,18 @@ func TestDamaged(t *testing.T) {
 	short, other := *two.From(1), *two.From(1)
 	short.Between = func(_ int, r io.Reader) io.Reader { return io.LimitReader(r, 200) }
 	other.Manifest = one.Manifest
-	for name, c := range map[string]struct {
+	// What failed once is received again, and not taken from the pool.
+	for _, c := range []struct {
+		name string
 		img  update.Image
 		want string
-	}{"the stream ends early": {&short, "stream"}, "the tree is not as its manifest": {&other, "etc/version"}} {
+	}{{"the tree is not as its manifest", &other, "etc/version"}, {"the stream ends early", &short, "stream"},
+		{"again not as its manifest", &other, "etc/version"}} {
 		if _, err := m.update(t.Context(), t, c.img); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: Run = %v, want %q in it", name, err, c.want)
+			t.Errorf("%s: Run = %v, want %q in it", c.name, err, c.want)
 		}
-		if c := m.contents(t); len(c.Roots) != 1 || c.Candidate != "" {
-			t.Errorf("%s: the pool is %+v", name, c)
+		if now := m.contents(t); len(now.Roots) != 1 || now.Candidate != "" || len(now.Images) != 1 {
+			t.Errorf("%s: the pool is %+v", c.name, now)
 		}
 	}
 	if m.kept(t) != before {

@@ -28,6 +28,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 
 	"griddle/appliance/job"
@@ -224,7 +225,8 @@ type taking struct {
 	manifest *content.Manifest
 }
 
-// take receives an image, verifies it and returns its folder in the pool.
+// take receives an image, verifies it and returns its folder in the pool. An image that is not what its manifest says
+// leaves the pool: the next update receives it again. Roots that were made of it stay.
 func (w *work) take(ctx context.Context, t taking) (string, error) {
 	dir, err := w.receive(ctx, t)
 	if err != nil {
@@ -233,7 +235,13 @@ func (w *work) take(ctx context.Context, t taking) (string, error) {
 	w.enter(job.PhaseVerify, "comparing the received files with the content manifest of %s", t.image.Ref())
 	var done atomic.Int64
 	defer w.follow(t.manifest.Size(), &done, func() int64 { return 0 }, nil)()
-	return dir, content.Verify(ctx, dir, t.manifest, done.Store)
+	if err := content.Verify(ctx, dir, t.manifest, done.Store); err != nil {
+		if ctx.Err() != nil {
+			return "", err
+		}
+		return "", errors.Join(err, w.Pool.DeleteImage(filepath.Base(dir)))
+	}
+	return dir, nil
 }
 
 func (w *work) receive(ctx context.Context, t taking) (string, error) {
