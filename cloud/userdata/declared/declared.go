@@ -129,7 +129,7 @@ func Rest(s setting.Settings) []string {
 // securing is the secure state of a machine, which lets in ssh alone. Users without keys cannot log in by ssh.
 func securing(s setting.Settings) *secure.Server {
 	server := &secure.Server{Hostname: s.Hostname, SSH: secure.SSH{Port: uint16(s.SSH.Port)}, Zone: s.Zone,
-		Locale: s.Locale}
+		Locale: s.Locale, KeepHostKeys: true} // the install made them, or an update took them over
 	for _, u := range s.Users {
 		if len(u.Keys) == 0 {
 			continue

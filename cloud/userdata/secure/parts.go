@@ -59,7 +59,7 @@ func (s *Server) config() map[string]any {
 	}
 	config := map[string]any{
 		"hostname": s.Hostname, "preserve_hostname": false, "manage_etc_hosts": "localhost",
-		"users": users, "disable_root": true, "ssh_pwauth": false, "ssh_deletekeys": true,
+		"users": users, "disable_root": true, "ssh_pwauth": false, "ssh_deletekeys": !s.KeepHostKeys,
 		"ssh_genkeytypes": []any{"ed25519", "ecdsa"},
 		"growpart":        map[string]any{"mode": "auto", "devices": []any{"/"}}, "resize_rootfs": true,
 		"locale": cmp.Or(s.Locale, "false"), // which leaves the image's own as it is

@@ -41,6 +41,8 @@ type Server struct {
 	SSH      SSH
 	// sshd's ed25519 private key, PEM; empty: made on the server. Anyone who reads the user-data can read it
 	HostKey string
+	// sshd's keys that are there before the first start stay; otherwise they are the template's, and are deleted
+	KeepHostKeys bool `json:"-"`
 
 	Ports   []Port         // what is let in besides ssh
 	Inside  []netip.Prefix // networks from which everything is let in
