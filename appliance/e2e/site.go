@@ -118,6 +118,12 @@ func (s *Site) Install(ctx context.Context, m *Machine, image string, more ...st
 	return err
 }
 
+// Update orders another image for a machine that is installed. More are flags of `griddle machine update`.
+func (s *Site) Update(ctx context.Context, m *Machine, image string, more ...string) error {
+	_, err := s.machine(ctx, append([]string{"update", m.MAC, "--image", image}, more...)...)
+	return err
+}
+
 // Relay orders m to relay an image, from its next boot on.
 func (s *Site) Relay(ctx context.Context, m *Machine, image string) error {
 	_, err := s.Griddle(ctx, "multicast", "relay", m.MAC, "--image", image, "--state-dir", s.state())

@@ -3,6 +3,7 @@ package roomtest
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,7 +50,8 @@ func TestRoom(t *testing.T) {
 	if err := site.Start(ctx, "--config", siteDefaults(t, room), "--unknown-machines", "agent"); err != nil {
 		t.Fatal(err)
 	}
-	s := &suite{room: room, site: site, container: container, image: versions[1].Ref, ada: ada}
+	s := &suite{room: room, site: site, container: container, image: versions[1].Ref, ada: ada,
+		begun: make(chan struct{})}
 	// In a group, so that the two machines are done before the room is closed.
 	t.Run("machines", func(t *testing.T) {
 		t.Run("BIOS without a key", s.unattended)
@@ -66,6 +68,8 @@ type suite struct {
 	container *e2e.Container
 	image     string
 	ada       e2e.Key // of the user in the settings
+
+	begun chan struct{} // closed when both machines have the image that they get, or will not get it any more
 }
 
 // unattended installs a machine whose job and settings were there before it was seen. The settings have a secret: an
@@ -101,13 +105,17 @@ func (s *suite) unattended(t *testing.T) {
 	if err != nil {
 		t.Errorf("the audit of %s: %v\n%s", m.Name, err, out)
 	}
-	s.after(ctx, t, m, sh, "room-bios")
+	s.deployed(ctx, t, m, sh, "room-bios")
+	s.updates(ctx, t, m, sh)
+	s.oneAgent(ctx, t, m)
 	other()
 }
 
 // byKeys installs a machine that nobody knows, as a person would at its serial console.
 func (s *suite) byKeys(t *testing.T) {
 	t.Parallel()
+	begun := sync.OnceFunc(func() { close(s.begun) })
+	defer begun()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	m, other := s.machine(ctx, t, "uefi", e2e.UEFI)
@@ -149,6 +157,7 @@ func (s *suite) byKeys(t *testing.T) {
 	if _, err := m.Console().WaitScreen(ctx, `\[ >> \] Receive image`, `\d+ %`, `[kM]B/s`); err != nil {
 		t.Fatal(err)
 	}
+	begun()
 	e2etest.Screen(ctx, t, *update, m, "result", `(?m)^ (Installed:|NOT INSTALLED)`)
 	e2etest.Press(t, m, "r")
 	times, err := s.site.Watch(ctx, m)
@@ -163,7 +172,9 @@ func (s *suite) byKeys(t *testing.T) {
 	if err := m.Login(ctx); err != nil {
 		t.Fatal(err)
 	}
-	s.after(ctx, t, m, m.Run, known.Name)
+	s.deployed(ctx, t, m, m.Run, known.Name)
+	s.restarts(ctx, t, m, m.Run)
+	s.oneAgent(ctx, t, m)
 	s.checkHooks(ctx, t, m)
 	other()
 }
@@ -190,9 +201,9 @@ func (s *suite) machine(ctx context.Context, t *testing.T, name string,
 	return m, check
 }
 
-// after checks what must hold once the machine has reported itself: the journal is complete, the system is the right
-// one, and a restart, with the network first, ends at the same system because the server says so.
-func (s *suite) after(ctx context.Context, t *testing.T, m *e2e.Machine, sh e2etest.Shell,
+// deployed checks what must hold once the machine has reported itself: the journal is complete, and the system is the
+// right one.
+func (s *suite) deployed(ctx context.Context, t *testing.T, m *e2e.Machine, sh e2etest.Shell,
 	hostname string) {
 	t.Helper()
 	known, err := s.site.Machine(ctx, m)
@@ -212,6 +223,11 @@ func (s *suite) after(ctx context.Context, t *testing.T, m *e2e.Machine, sh e2et
 	if err != nil || strings.TrimSpace(clock) != "right" {
 		t.Errorf("the hardware clock of %s, or /usr/lib/clock-epoch: %q, %v", m.Name, clock, err)
 	}
+}
+
+// restarts checks that a restart, with the network first, ends at the same system because the server says so.
+func (s *suite) restarts(ctx context.Context, t *testing.T, m *e2e.Machine, sh e2etest.Shell) {
+	t.Helper()
 	// Where no operator gave the order, the disk is behind a menu, as its default.
 	handed := `msg="boot script" mac=` + m.MAC + ` .*action=("local disk"|menu)`
 	before := s.site.Log.Count(handed) // the server did it after the install too
@@ -227,7 +243,11 @@ func (s *suite) after(ctx context.Context, t *testing.T, m *e2e.Machine, sh e2et
 	if _, err := m.WaitLogin(ctx); err != nil {
 		t.Fatal(err)
 	}
-	// One boot of the agent is all that there was.
+}
+
+// oneAgent checks that one boot of the agent is all that there was.
+func (s *suite) oneAgent(ctx context.Context, t *testing.T, m *e2e.Machine) {
+	t.Helper()
 	boots := map[string]bool{}
 	all, err := s.site.Journal(ctx, m)
 	if err != nil {

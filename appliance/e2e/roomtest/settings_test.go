@@ -40,14 +40,14 @@ func imageDefaults(t *testing.T, c *e2e.Container) {
 	}
 }
 
-// siteDefaults is the server's configuration file, with the site's settings.
+// siteDefaults is the server's configuration file, with the site's settings, and services that check in often.
 func siteDefaults(t *testing.T, room *e2e.Room) string {
 	t.Helper()
 	settings, err := filepath.Abs("testdata/settings/site.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return write(t, room, "griddle.yaml", "settings: "+settings+"\n")
+	return write(t, room, "griddle.yaml", "settings: "+settings+"\ncheck_in_every: 10s\n")
 }
 
 // set gives a machine the settings in testdata/settings/NAME.yaml.
