@@ -33,7 +33,7 @@ func (i images) Choices(ctx context.Context) ([]job.ImageChoice, error) {
 	}
 	out := make([]job.ImageChoice, 0, len(listed))
 	for _, l := range listed {
-		if l.Installable() != nil {
+		if name, err := ref.Parse(l.Ref); l.Installable() != nil || err != nil || name.Template() == kernels {
 			continue
 		}
 		out = append(out, job.ImageChoice{Ref: l.Ref, Description: l.Description, Size: l.Size, Wire: l.Wire,
@@ -85,6 +85,10 @@ func (i images) Kernel(ctx context.Context, image job.Image) (job.Image, error) 
 	name, err := ref.Parse(image.Ref)
 	if err != nil {
 		return job.Image{}, absent{err}
+	}
+	if name.Template() == kernels {
+		return job.Image{}, absent{fmt.Errorf("%s is not a system: machines get it as the kernel of images that have "+
+			"none", image.Ref)}
 	}
 	l, err := i.store.Resolve(ctx, name)
 	if err != nil || !l.NoKernel {

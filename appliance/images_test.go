@@ -164,6 +164,14 @@ func TestImageWithoutKernel(t *testing.T) {
 	if got, err := kernelOf("web:1"); err != nil || got.Ref != "griddle/kernel:6.1.10@amd64" || len(got.Streams) == 0 {
 		t.Errorf("Kernel of an image without one = %+v, %v, want the newest", got, err)
 	}
+	// It is neither offered nor ordered as a system itself.
+	if choices, err := i.Choices(t.Context()); err != nil || len(choices) != 2 {
+		t.Errorf("Choices = %+v, %v, want the versions of web", choices, err)
+	}
+	if _, err := kernelOf("griddle/kernel"); !errors.Is(err, api.ErrNoImage) ||
+		!strings.Contains(err.Error(), "is not a system") {
+		t.Errorf("Kernel of a kernel = %v", err)
+	}
 }
 
 // TestPlanFromPool: the way to an image is the cheapest from what the pool has, by the UUIDs that it was received with.
