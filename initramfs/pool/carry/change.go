@@ -14,7 +14,7 @@ var domain = []string{
 
 // maintained is what `griddle-agent maintain`, settings and the site write, apart from accounts, names, ssh and shares.
 var maintained = []string{
-	KeepDir, "etc/griddle/health.d",
+	KeepDir, "etc/griddle/health.d", "etc/griddle/health.json", "etc/systemd/system/griddle-deadline.service.d",
 	"etc/localtime", "etc/timezone",
 	"etc/sudoers.d/90-griddle-settings", "root/.ssh/authorized_keys",
 	"etc/griddle/configure", "usr/local/lib/griddle/configure", "var/lib/griddle/configure",

@@ -106,3 +106,15 @@ func TestNetwork(t *testing.T) {
 	b.has(t, map[string]string{"etc/network/interfaces": "static"})
 	b.lacks(t, "etc/netplan", "etc/NetworkManager")
 }
+
+// What the site set for the trial of a root holds for the trial of the next one.
+func TestTrial(t *testing.T) {
+	t.Parallel()
+	b := trees(t, map[string]string{"etc/passwd": root})
+	set := map[string]string{"etc/griddle/health.d/10-web": "#!/bin/sh\n",
+		"etc/griddle/health.json":                                 `{"server":"optional"}`,
+		"etc/systemd/system/griddle-deadline.service.d/slow.conf": "[Service]\nEnvironment=DEADLINE=20m\n"}
+	b.old(t, set)
+	b.carry(t)
+	b.has(t, set)
+}
