@@ -119,7 +119,7 @@ func TestHealthIsStopped(t *testing.T) {
 	put(t, o, bless.ChecksDir+"/10-long", "#!/bin/sh\nsleep 30\n", 0o755)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if err := bless.Health(ctx, o); !errors.Is(err, context.DeadlineExceeded) || p.trial(t) != "" {
+	if err := bless.Health(ctx, o); err != nil || p.trial(t) != "" {
 		t.Errorf("Health = %v, the trial is %q", err, p.trial(t))
 	}
 }
@@ -168,7 +168,7 @@ func TestServer(t *testing.T) {
 			}
 			err := bless.Health(ctx, o)
 			if tries > 0 {
-				if !errors.Is(err, context.Canceled) || tries != 4 {
+				if err != nil || tries != 4 {
 					t.Errorf("Health = %v after %d tries", err, tries)
 				}
 				return
