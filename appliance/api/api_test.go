@@ -51,7 +51,7 @@ func (shelf) Plan(_ context.Context, ref string, have ...string) (job.Image, err
 	if version == "stable" {
 		version = "2"
 	}
-	image := job.Image{Ref: name + ":" + version + "@amd64", Document: "sha256:00", Size: 1000}
+	image := job.Image{Ref: name + ":" + version + "@amd64", Document: "sha256:" + name + version, Size: 1000}
 	if strings.HasSuffix(ref, "@arm64") {
 		image.Ref = name + ":" + version
 	}

@@ -78,7 +78,8 @@ func (h *Handler) step(ctx context.Context, has fleet.System, asked string, allo
 }
 
 // askUpdate gives an installed machine the update that it asks for. While images are private it sees those of its own
-// template alone, and does not learn which others there are.
+// template alone, and does not learn which others there are. One that names no image does not get one again from which
+// it fell back or went back.
 func (h *Handler) askUpdate(w http.ResponseWriter, r *http.Request, by fleet.Proof) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxPlanAsk)
 	var in job.UpdateAsk
@@ -117,6 +118,10 @@ func (h *Handler) askUpdate(w http.ResponseWriter, r *http.Request, by fleet.Pro
 	}
 	if has.Image == order.Image.Ref {
 		return reply(w, http.StatusOK, job.Spec{Kind: job.Update, Image: order.Image})
+	}
+	if why := has.Refuses(order.Image.Document); why != "" && in.Image == "" && !has.Ordered {
+		return job.NewProblem(http.StatusConflict, why+", so the machine does not take it by itself; publish a newer "+
+			"version, or name the image to get it all the same")
 	}
 	if _, err := h.check(r.Context(), has.Machine.ID, order); err != nil {
 		return err

@@ -191,6 +191,49 @@ func TestMachineAsks(t *testing.T) {
 	}
 }
 
+// TestFollows: a timer gets no image again from which its machine fell back, or a person went back. One who names the
+// image gets it.
+func TestFollows(t *testing.T) {
+	ctx := t.Context()
+	s, _, _, service := serviced(t)
+	says := func(in job.CheckIn) {
+		t.Helper()
+		s.skip.Add(int64(time.Minute))
+		if _, err := service.CheckIn(ctx, in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(want string) job.Spec {
+		t.Helper()
+		if got, err := service.Update(ctx, job.UpdateAsk{}); problem(err).Status != 409 ||
+			!strings.Contains(err.Error(), want) {
+			t.Errorf("Update() = %+v, %v, want 409 with %q", got, err, want)
+		}
+		got, err := service.Update(ctx, job.UpdateAsk{Image: "web:3"})
+		if err != nil || got.ID == "" {
+			t.Fatalf("Update() to web:3 = %+v, %v", got, err)
+		}
+		return got
+	}
+	got, err := service.Update(ctx, job.UpdateAsk{})
+	if err != nil || got.Image.Ref != "web:3@amd64" {
+		t.Fatalf("Update() = %+v, %v", got, err)
+	}
+	says(job.CheckIn{Root: "@roots/web-1", Job: &job.JobReport{ID: got.ID, State: job.Failed, Message: "no space"}})
+	if got, err = service.Update(ctx, job.UpdateAsk{}); err != nil || got.ID == "" {
+		t.Fatalf("Update() after one that failed before the switch = %+v, %v", got, err)
+	}
+	says(job.CheckIn{Root: "@roots/web-1", Fell: &job.Fell{Job: got.ID, Root: "@roots/web-3"}})
+	got = refused("web:3@amd64 already failed on node-52540000000a, so the machine does not take it by itself")
+	says(job.CheckIn{Root: "@roots/web-3", Job: &job.JobReport{ID: got.ID, State: job.Done}})
+	if got, err := service.Update(ctx, job.UpdateAsk{Image: "web:1", AllowOlder: true}); err != nil || got.ID == "" {
+		t.Fatalf("Update() back = %+v, %v", got, err)
+	} else {
+		says(job.CheckIn{Root: "@roots/web-1", Job: &job.JobReport{ID: got.ID, State: job.Done}})
+	}
+	refused("web:3@amd64 already failed on")
+}
+
 // TestHostilePlans: a machine gets plans for its own live job and nothing else, and few at a time.
 func TestHostilePlans(t *testing.T) {
 	ctx := t.Context()

@@ -82,7 +82,7 @@ func (f *Fleet) fell(ctx context.Context, tx *sql.Tx, m *Machine, jobs []Job, fe
 			continue
 		}
 		j = j.fail(cmp.Or(fell.Reason, "the new root did not prove itself"))
-		j.Changed = now
+		j.Changed, j.Phase = now, job.PhaseSwitch // what was said of the switch may be lost
 		jobs[i] = j
 		if err := saveJob(ctx, tx, j); err != nil {
 			return err

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"database/sql"
+	"fmt"
 
 	"griddle/appliance/job"
 )
@@ -13,6 +14,28 @@ type System struct {
 	Image   string // Image.Ref of it; "" if that is not known
 	Asked   string // how a person asked for it, see job.Spec.Asked
 	Ordered bool   // an operator's job waits or runs
+
+	job  string // that made it
+	jobs []Job  // of the machine, the newest first
+}
+
+// Refuses says why the machine does not follow to the image with the document: its root fell back from it, or a person
+// went back from it, since the machine was installed. It is "" where there is no such reason.
+func (s System) Refuses(document string) string {
+	newer := true
+	for _, j := range s.jobs {
+		newer = newer && j.Spec.ID != s.job
+		same := j.Spec.Image.Document == document
+		switch {
+		case same && newer && j.State == job.Done:
+			return fmt.Sprintf("%s had %s and went back to %s", s.Machine.Name, j.Spec.Image.Ref, s.Image)
+		case same && j.State == job.Failed && j.Spec.Kind == job.Update && j.Phase == job.PhaseSwitch:
+			return fmt.Sprintf("%s already failed on %s", j.Spec.Image.Ref, s.Machine.Name)
+		case j.State == job.Done && j.Spec.Kind == job.Install:
+			return ""
+		}
+	}
+	return ""
 }
 
 // SystemOf returns the system of the machine that key names.
@@ -44,15 +67,14 @@ func systemOf(ctx context.Context, tx *sql.Tx, m Machine) (System, error) {
 	if err != nil {
 		return System{}, err
 	}
-	s := System{Machine: m, Ordered: ordered(jobs) != nil}
-	id := ""
+	s := System{Machine: m, Ordered: ordered(jobs) != nil, jobs: jobs}
 	if d := m.Deployed; d != nil {
-		s.Image, id = d.Image, d.Job
+		s.Image, s.job = d.Image, d.Job
 	} else if j := system(jobs); j != nil {
-		s.Image, id = j.Spec.Image.Ref, j.Spec.ID
+		s.Image, s.job = j.Spec.Image.Ref, j.Spec.ID
 	}
 	for _, j := range jobs {
-		if j.Spec.ID == id && j.State == job.Done {
+		if j.Spec.ID == s.job && j.State == job.Done {
 			s.Asked = j.Spec.Asked
 		}
 	}

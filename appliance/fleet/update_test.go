@@ -176,7 +176,9 @@ func TestUpdateLive(t *testing.T) {
 	// A person goes back to the first root: that has the image of the install.
 	r.checkIn("ada", job.CheckIn{Root: "@roots/web-1", Boot: uuid.NewString()})
 	r.want(macA, "deployed", "web:1@amd64", netboot.Local)
-	if s, err := r.SystemOf(t.Context(), macA); err != nil || s.Image != "web:1@amd64" || s.Asked != "" || s.Ordered {
+	if s, err := r.SystemOf(t.Context(), macA); err != nil || s.Image != "web:1@amd64" || s.Asked != "" || s.Ordered ||
+		s.Refuses("sha256:3") != "" ||
+		s.Refuses("sha256:2") != was.Name+" had web:2@amd64 and went back to web:1@amd64" {
 		t.Errorf("SystemOf() = %+v, %v", s, err)
 	}
 }
