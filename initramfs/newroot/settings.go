@@ -90,16 +90,27 @@ func (m *making) swap() error {
 	return m.MakeDir(strings.TrimPrefix(swapfile.Mount, "/"), 0o755)
 }
 
+// newSwap makes the subvolume at a path, under another name: a crash leaves none, or a whole one.
 func (m *making) newSwap(at string) error {
-	if err := subvolume.Create(m.Top, swapfile.Subvolume); err != nil {
+	aside, err := m.aside(swapfile.Subvolume)
+	if err != nil {
 		return err
 	}
-	dir, err := os.OpenRoot(at)
+	if err := subvolume.Create(m.Top, aside); err != nil {
+		return err
+	}
+	dir, err := os.OpenRoot(filepath.Join(m.Top, aside))
 	if err != nil {
-		return fmt.Errorf("opening %s: %w", swapfile.Subvolume, err)
+		return fmt.Errorf("opening %s: %w", aside, err)
 	}
 	defer dir.Close()
-	return swapfile.Make(dir, int64(m.Settings.Swap))
+	if err := swapfile.Make(dir, int64(m.Settings.Swap)); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(m.Top, aside), at); err != nil {
+		return fmt.Errorf("naming %s: %w", swapfile.Subvolume, err)
+	}
+	return nil
 }
 
 // seedOf is what cloud-init takes the settings from. A new job makes cloud-init set the machine up again.

@@ -44,11 +44,10 @@ func (m *making) volumes() error {
 
 // newHome makes @home, empty or with the image's /home.
 func (m *making) newHome(empty bool) error {
-	const name, aside = "@home", ".new-@home"
-	if _, err := os.Lstat(filepath.Join(m.Top, aside)); err == nil {
-		if err := subvolume.Delete(m.Top, aside); err != nil {
-			return err
-		}
+	const name = "@home"
+	aside, err := m.aside(name)
+	if err != nil {
+		return err
 	}
 	if empty {
 		return subvolume.Create(m.Top, name)
@@ -68,6 +67,15 @@ func (m *making) newHome(empty bool) error {
 		return fmt.Errorf("naming @home: %w", err)
 	}
 	return nil
+}
+
+// aside is the name under which a subvolume of the pool is made. What a crash left there is deleted.
+func (m *making) aside(name string) (string, error) {
+	aside := ".new-" + name
+	if _, err := os.Lstat(filepath.Join(m.Top, aside)); err != nil {
+		return aside, nil
+	}
+	return aside, subvolume.Delete(m.Top, aside)
 }
 
 // keepOnly removes everything but the content of one folder, which moves to the top.
