@@ -129,6 +129,8 @@ func (w *work) bootsPool(p *pool.Pool, root string) error {
 			return err
 		}
 		conf = bootloader.Config{PoolID: uuid.UUID(id).String(), Root: newroot.Folder + "/" + root}
+	} else if err := p.Convert(); err != nil { // InstallESP keeps a grubenv, which an old grub.cfg does not look at
+		return err
 	}
 	conf.ESP, conf.Args = job.ESPLabel(w.spec.ID), newroot.Args(w.spec, w.settings)
 	images := os.DirFS(w.o.GRUB)

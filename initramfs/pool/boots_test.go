@@ -125,6 +125,7 @@ func TestOldPool(t *testing.T) {
 		"Boot":          {func(p *Pool) error { return p.Boot("two@amd64") }, bootenv.Env{Good: "two@amd64"}},
 		"Boot the same": {func(p *Pool) error { return p.Boot("one@amd64") }, bootenv.Env{Good: "one@amd64"}},
 		"Bless":         {func(p *Pool) error { return p.Bless("one@amd64") }, bootenv.Env{Good: "one@amd64"}},
+		"Convert":       {(*Pool).Convert, bootenv.Env{Good: "one@amd64"}},
 		"Bootloader": {func(p *Pool) error {
 			dev, images := loop(t, 8<<20), t.TempDir()
 			p.place.Disk, p.place.SectorSize, p.place.BIOS = dev, 512, Extent{1 << 20, 1 << 20}
@@ -136,7 +137,7 @@ func TestOldPool(t *testing.T) {
 			p, dev := withInitrd(t)
 			old(t, p)
 			// What a program of this version left there does not count for the old grub.cfg.
-			if name == "Bootloader" {
+			if name == "Bootloader" || name == "Convert" {
 				left := bootenv.Env{Good: "two@amd64", Candidate: "two@amd64", Tries: 3}
 				if err := bootenv.Write(p.esp, left); err != nil {
 					t.Fatal(err)

@@ -76,6 +76,9 @@ func (p *Pool) write(c Contents, e bootenv.Env) error {
 	return bootenv.Write(p.esp, e)
 }
 
+// Convert makes a pool of an earlier version one of this version, that boots the same root with the same arguments.
+func (p *Pool) Convert() error { return p.change(p.convert) }
+
 // convert replaces the grub.cfg of an earlier version, which starts the root that it names. Before the rename it does
 // not look at grubenv; after it the same root starts.
 func (p *Pool) convert(c Contents) error {
