@@ -127,6 +127,8 @@ func newRunning(t testing.TB, images string) *running {
 	proved = proved.Clone()
 	proved.Certificates = []tls.Certificate{second}
 	r.serve(t, "updating", "6", proved)
+	_, err = job.NewClient(r.secure.URL, proved).CheckIn(ctx, job.CheckIn{})
+	must(err)
 	_, _, err = s.fleet.Install(ctx, "52:54:00:00:00:06", fleet.Order{Kind: job.Update,
 		Image: job.Image{Ref: "web:1@amd64"}})
 	must(err)

@@ -21,12 +21,16 @@ func problem(err error) job.Problem {
 	return job.Problem{}
 }
 
-// serviced is a site with an installed machine, whose service has a client.
+// serviced is a site with an installed machine, whose service has a client and has checked in.
 func serviced(t testing.TB) (s *site, operator *Client, with func(tls.Certificate) *tls.Config, service *job.Client) {
 	t.Helper()
 	s, with = newKeyed(t)
 	conf := with(newKey(t))
 	installMachine(t, s, conf, bootID, mac)
+	if _, err := job.NewClient(s.URL, conf).CheckIn(t.Context(), job.CheckIn{Root: "@roots/web-1"}); err != nil {
+		t.Fatal(err)
+	}
+	s.skip.Add(int64(time.Minute))
 	return s, NewClient(s.URL, adminToken, s.tls), with, job.NewClient(s.URL, conf)
 }
 
@@ -240,6 +244,9 @@ func TestHostilePlans(t *testing.T) {
 	s, operator, with, service := serviced(t)
 	other := with(newKey(t))
 	installMachine(t, s, other, otherBoot, otherMAC)
+	if _, err := job.NewClient(s.URL, other).CheckIn(ctx, job.CheckIn{}); err != nil {
+		t.Fatal(err)
+	}
 	m, err := operator.Update(ctx, otherMAC, Update{Image: "set"})
 	if err != nil {
 		t.Fatal(err)

@@ -90,6 +90,11 @@ func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j 
 			return fmt.Errorf("%w: %s has no system that could be updated; install it with `griddle machine install`",
 				ErrInvalid, m.Name)
 		}
+		if o.Kind == job.Update && m.Service == nil {
+			return fmt.Errorf("%w: no service on %s has checked in, and only that can report an update; a system that "+
+				"has just started checks in soon, and one without the service cannot report: install it again; /home "+
+				"and /persistent stay", ErrInvalid, m.Name)
+		}
 		if err := f.endLiveJobs(ctx, tx, m, jobs, o.Replace); err != nil {
 			return err
 		}

@@ -37,18 +37,9 @@ func newRoom(t *testing.T, o Options) *room {
 func (r *room) deployed(key, mac string) Machine {
 	r.t.Helper()
 	ctx := r.t.Context()
-	if _, _, err := r.Install(ctx, mac, order()); err != nil {
-		r.t.Fatal(err)
-	}
-	boot := uuid.NewString()
-	g := prove(r.t, r.Fleet, key, boot, mac)
-	if _, err := r.Append(ctx, Proof{g.Token, key}, job.Events{Boot: boot, Events: []job.Event{
-		{Seq: 1, Job: g.Job.Spec.ID, State: job.Started, Disk: "S1"},
-		{Seq: 2, Job: g.Job.Spec.ID, State: job.Done}}}); err != nil {
-		r.t.Fatal(err)
-	}
+	home := homeOf(r.t, r.Fleet, key, mac)
 	hostKey := "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMgER+oTq/ggOWnGoqhy6QkLlMK2+XvJBHehHinQ8WHT"
-	if _, err := r.Home(ctx, g.Home, job.HomeReport{Hostname: "h", Kernel: "6.1", Root: "@roots/web-1",
+	if _, err := r.Home(ctx, home, job.HomeReport{Hostname: "h", Kernel: "6.1", Root: "@roots/web-1",
 		HostKeys: []string{hostKey}}); err != nil {
 		r.t.Fatal(err)
 	}
@@ -57,6 +48,22 @@ func (r *room) deployed(key, mac string) Machine {
 		r.t.Fatalf("the machine is %+v", m)
 	}
 	return m
+}
+
+// homeOf has a boot with the key install web:1 on the machine with the address, and returns the token of its system.
+func homeOf(t *testing.T, f *Fleet, key, mac string) (home string) {
+	t.Helper()
+	if _, _, err := f.Install(t.Context(), mac, order()); err != nil {
+		t.Fatal(err)
+	}
+	boot := uuid.NewString()
+	g := prove(t, f, key, boot, mac)
+	if _, err := f.Append(t.Context(), Proof{g.Token, key}, job.Events{Boot: boot, Events: []job.Event{
+		{Seq: 1, Job: g.Job.Spec.ID, State: job.Started, Disk: "S1"},
+		{Seq: 2, Job: g.Job.Spec.ID, State: job.Done}}}); err != nil {
+		t.Fatal(err)
+	}
+	return g.Home
 }
 
 // order gives the machine an update.
@@ -400,6 +407,13 @@ func TestOrderUpdate(t *testing.T) {
 	if _, _, err := r.Install(ctx, macB, update()); !errors.Is(err, ErrInvalid) ||
 		!strings.Contains(err.Error(), "install it with `griddle machine install`") {
 		t.Errorf("an update of a machine without a system = %v", err)
+	}
+	if _, err := r.Home(ctx, homeOf(t, r.Fleet, "bob", macB), job.HomeReport{Hostname: "h"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.Install(ctx, macB, update()); !errors.Is(err, ErrInvalid) ||
+		!strings.Contains(err.Error(), "install it again; /home and /persistent stay") {
+		t.Errorf("an update of a system without a service = %v", err)
 	}
 	r.deployed("ada", macA)
 	for _, o := range []Order{{Kind: job.Update}, {Kind: job.Update, Image: update().Image, Disk: "largest"},
