@@ -51,7 +51,7 @@ func (h *Handler) update(w http.ResponseWriter, r *http.Request, _ fleet.Proof) 
 		return err
 	}
 	order.Asked, order.When, order.Replace = in.Image, when, in.Replace
-	if has.Image == order.Image.Ref && !has.Ordered {
+	if has.Image == order.Image.Ref && !has.Ordered && !has.Unsure {
 		out := show(fleet.View{Machine: has.Machine})
 		out.Current = true
 		return reply(w, http.StatusOK, out)
@@ -116,7 +116,7 @@ func (h *Handler) askUpdate(w http.ResponseWriter, r *http.Request, by fleet.Pro
 	if order.Asked, order.When = in.Image, when; in.Image == "" {
 		order.Asked = has.Asked
 	}
-	if has.Image == order.Image.Ref {
+	if has.Image == order.Image.Ref && !has.Unsure {
 		return reply(w, http.StatusOK, job.Spec{Kind: job.Update, Image: order.Image})
 	}
 	if why := has.Refuses(order.Image.Document); why != "" && in.Image == "" && !has.Ordered {

@@ -112,6 +112,9 @@ func (f *Fleet) CheckIn(ctx context.Context, from, key string, in job.CheckIn) (
 		if err != nil {
 			return err
 		}
+		if err := keepRoot(ctx, tx, m, jobs); err != nil {
+			return err
+		}
 		if in.Job != nil {
 			if a.Cancelled, err = f.report(ctx, tx, &m, jobs, in); err != nil {
 				return err

@@ -120,3 +120,24 @@ func runs(m *Machine, jobs []Job, now time.Time) {
 		}
 	}
 }
+
+// strays says whether the service of m runs another root than the one that m is known to have.
+func (m *Machine) strays() bool {
+	d, s := m.Deployed, m.Service
+	return d != nil && s != nil && d.Report.Root != "" && s.Root != "" && s.Root != d.Report.Root
+}
+
+// keepRoot writes down the root that the job of m's system made, where an earlier server did not: a person may go back
+// to it.
+func keepRoot(ctx context.Context, tx *sql.Tx, m Machine, jobs []Job) error {
+	if m.Deployed == nil || m.Deployed.Report.Root == "" {
+		return nil
+	}
+	for i, j := range jobs {
+		if j.Spec.ID == m.Deployed.Job && j.Root == "" {
+			jobs[i].Root = m.Deployed.Report.Root
+			return saveJob(ctx, tx, jobs[i])
+		}
+	}
+	return nil
+}

@@ -14,6 +14,8 @@ type System struct {
 	Image   string // Image.Ref of it; "" if that is not known
 	Asked   string // how a person asked for it, see job.Spec.Asked
 	Ordered bool   // an operator's job waits or runs
+	// the machine runs another root than that of Image, and no job says which image it has
+	Unsure bool
 
 	job  string // that made it
 	jobs []Job  // of the machine, the newest first
@@ -24,11 +26,11 @@ type System struct {
 func (s System) Refuses(document string) string {
 	newer := true
 	for _, j := range s.jobs {
-		newer = newer && j.Spec.ID != s.job
+		newer = newer && (s.Unsure || j.Spec.ID != s.job)
 		same := j.Spec.Image.Document == document
 		switch {
 		case same && newer && j.State == job.Done:
-			return fmt.Sprintf("%s had %s and went back to %s", s.Machine.Name, j.Spec.Image.Ref, s.Image)
+			return fmt.Sprintf("%s had %s and went back from it", s.Machine.Name, j.Spec.Image.Ref)
 		case same && j.State == job.Failed && j.Spec.Kind == job.Update && j.Phase == job.PhaseSwitch:
 			return fmt.Sprintf("%s already failed on %s", j.Spec.Image.Ref, s.Machine.Name)
 		case j.State == job.Done && j.Spec.Kind == job.Install:
@@ -69,7 +71,7 @@ func systemOf(ctx context.Context, tx *sql.Tx, m Machine) (System, error) {
 	}
 	s := System{Machine: m, Ordered: ordered(jobs) != nil, jobs: jobs}
 	if d := m.Deployed; d != nil {
-		s.Image, s.job = d.Image, d.Job
+		s.Image, s.job, s.Unsure = d.Image, d.Job, m.strays()
 	} else if j := system(jobs); j != nil {
 		s.Image, s.job = j.Spec.Image.Ref, j.Spec.ID
 	}

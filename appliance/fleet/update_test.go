@@ -184,9 +184,32 @@ func TestUpdateLive(t *testing.T) {
 	r.checkIn("ada", job.CheckIn{Root: "@roots/web-1", Boot: uuid.NewString()})
 	r.want(macA, "deployed", "web:1@amd64", netboot.Local)
 	if s, err := r.SystemOf(t.Context(), macA); err != nil || s.Image != "web:1@amd64" || s.Asked != "" || s.Ordered ||
-		s.Refuses("sha256:3") != "" ||
-		s.Refuses("sha256:2") != was.Name+" had web:2@amd64 and went back to web:1@amd64" {
+		s.Refuses("sha256:2") != was.Name+" had web:2@amd64 and went back from it" || s.Refuses("sha256:3") != "" {
 		t.Errorf("SystemOf() = %+v, %v", s, err)
+	}
+}
+
+// TestEarlierRoots: a person goes back to the root of a job that an earlier server did not write down, and to one that
+// none did.
+func TestEarlierRoots(t *testing.T) {
+	r := newRoom(t, Options{})
+	m := r.deployed("ada", macA)
+	const forget = "UPDATE jobs SET data = json_remove(data, '$.root') WHERE id = ?"
+	if _, err := r.db.Exec(forget, m.Deployed.Job); err != nil {
+		t.Fatal(err)
+	}
+	j := r.order(macA)
+	r.checkIn("ada", job.CheckIn{Root: "@roots/web-2", Job: &job.JobReport{ID: j.Spec.ID, State: job.Done}})
+	r.want(macA, "deployed", "web:2@amd64", netboot.Local)
+	r.checkIn("ada", job.CheckIn{Root: "@roots/web-1"})
+	r.want(macA, "deployed", "web:1@amd64", netboot.Local)
+	for root, unsure := range map[string]bool{"@roots/older": true, "@roots/web-2": false} {
+		r.checkIn("ada", job.CheckIn{Root: "@roots/web-2"})
+		r.checkIn("ada", job.CheckIn{Root: root})
+		s, err := r.OwnSystem(t.Context(), "ada")
+		if err != nil || s.Unsure != unsure || (s.Refuses("sha256:2") != "") != unsure {
+			t.Errorf("OwnSystem() with %s = %+v, %v", root, s, err)
+		}
 	}
 }
 
