@@ -192,8 +192,11 @@ func TestDeadlineBegins(t *testing.T) {
 		}
 		return p, nil
 	}
-	o.Wait = func(context.Context, time.Duration) {
-		if opened == 2 {
+	o.Wait = func(ctx context.Context, d time.Duration) {
+		if d > time.Minute { // the deadline
+			for ctx.Err() == nil && p.trial(t) == "" {
+				time.Sleep(time.Millisecond)
+			}
 			blessed()
 		}
 	}
@@ -205,5 +208,29 @@ func TestDeadlineBegins(t *testing.T) {
 	if err := json.Unmarshal([]byte(p.trial(t)), &got); err != nil || got.Root != "two" || got.Boot != "boot-1" ||
 		got.Fault.Reason != "" {
 		t.Errorf("the trial is %+v, %v", got, err)
+	}
+}
+
+// A pool that does not answer does not stop the clock of the trial.
+func TestDeadlineWithoutPool(t *testing.T) {
+	o := newPool(t, "two").options(t, true)
+	ctx, blessed := context.WithCancel(t.Context())
+	answer := make(chan struct{})
+	o.Open = func() (bless.Pool, error) {
+		<-answer
+		return nil, errors.New("no pool")
+	}
+	waited := time.Duration(0)
+	o.Wait = func(_ context.Context, d time.Duration) {
+		if d > time.Minute {
+			waited = d
+			blessed()
+			close(answer)
+		}
+	}
+	stuck := time.AfterFunc(time.Minute, func() { panic("the deadline waits for the pool") })
+	defer stuck.Stop()
+	if err := bless.Deadline(ctx, o, time.Hour); err != nil || waited > time.Hour {
+		t.Errorf("Deadline = %v after a limit of %v", err, waited)
 	}
 }
