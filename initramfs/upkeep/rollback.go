@@ -73,10 +73,10 @@ func (c *Command) back(p *pool.Pool, word string) (string, error) {
 	return all.NextStarts(), err
 }
 
-// former is the root to go back to.
+// former is the root to go back to. A root that runs on trial is not: it would get another try.
 func former(all pool.Contents) (string, error) {
 	for _, r := range all.Roots {
-		if r.Runs && !r.Boots && all.NoBoots == nil {
+		if r.Runs && !r.Boots && r.Name != all.Candidate && all.NoBoots == nil {
 			return r.Name, nil
 		}
 	}

@@ -286,6 +286,31 @@ func TestRollback(t *testing.T) {
 	}
 }
 
+// Without a name the machine goes back to the root that runs if the next start would take another one, and not to one
+// that runs on trial.
+func TestFormer(t *testing.T) {
+	good := pool.Root{Name: "good", Good: true, Kernel: true}
+	runs := pool.Root{Name: "runs", Runs: true, Kernel: true}
+	for _, c := range []struct {
+		name      string
+		candidate string
+		boots     string
+		want      string
+	}{
+		{"an update waits", "new", "new", "runs"},
+		{"on trial", "runs", "good", "good"},
+		{"nothing waits", "", "runs", "good"},
+	} {
+		all := pool.Contents{Candidate: c.candidate, Roots: []pool.Root{{Name: "new", Kernel: true}, runs, good}}
+		for i, r := range all.Roots {
+			all.Roots[i].Boots = r.Name == c.boots
+		}
+		if got, err := former(all); err != nil || got != c.want {
+			t.Errorf("%s: former = %q, %v, want %q", c.name, got, err, c.want)
+		}
+	}
+}
+
 // A history with a failure has the reason and the last lines.
 func TestHistory(t *testing.T) {
 	b := newBed(t)
