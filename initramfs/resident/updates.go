@@ -19,6 +19,7 @@ func (s *service) situation() (order.Situation, error) {
 	now.Waiting, err = s.orders.Waiting()
 	now.History, err2 = history.Read(s.at.Folder)
 	now.Progress, now.Result, now.Reported = s.orders.Progress(), s.orders.Result(), s.orders.Reported()
+	now.Roots = s.orders.Roots()
 	return now, errors.Join(err, err2)
 }
 

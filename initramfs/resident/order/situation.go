@@ -21,6 +21,7 @@ type Situation struct {
 	Up      time.Duration   // since the machine started
 	Kernel  string          // its release
 	History []history.Event // of the pool, the oldest first
+	Roots   []job.Root      // of the pool, as Files.Roots has them
 }
 
 // trial is how long a started machine may take to find out what became of a new root. It is longer than the deadline
@@ -64,13 +65,19 @@ func (s Situation) end() (job.State, string) {
 		return job.Started, fmt.Sprintf("%s runs on trial", r.Root)
 	case back:
 		return job.Failed, fmt.Sprintf("a person at the machine had it start %s, and not %s", s.Root, r.Root)
-	case s.Boot == r.Boot:
+	case s.Boot == r.Boot, s.takes(r.Root):
 		return job.Started, fmt.Sprintf("the next start of the machine takes %s", r.Root)
 	case s.Up < trial:
 		return job.Started, fmt.Sprintf("the machine started, and runs %s", s.Root)
 	}
 	return job.Failed, fmt.Sprintf("the machine started, and runs %s, not %s: griddle-agent history on it has more",
 		s.Root, r.Root)
+}
+
+// takes reports whether the next start of the machine takes a root. After a start of another one by hand, in the menu
+// of the boot loader, it still does.
+func (s Situation) takes(root string) bool {
+	return slices.ContainsFunc(s.Roots, func(r job.Root) bool { return r.Next && r.Name == root })
 }
 
 // last is the last event of a root that says whether it is good, the zero value for none; and whether a person had
