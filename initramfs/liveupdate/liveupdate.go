@@ -92,13 +92,19 @@ type run struct {
 }
 
 func (r *run) run(ctx context.Context) error {
-	ctx, stop := context.WithCancelCause(ctx)
+	work, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	go r.watch(ctx, stop)
+	go r.watch(work, stop)
 	r.say("updating to %s", job.Printable(r.spec.Image.Ref))
-	out, err := r.update(ctx)
+	out, err := r.update(work)
+	withdrawn := errors.Is(context.Cause(work), errWithdrawn)
 	switch {
-	case errors.Is(context.Cause(ctx), errWithdrawn):
+	case out.Root != "":
+		if err != nil { // of closing the pool: what was switched stays
+			r.Log.Warn("after the update", "error", err)
+		}
+		err = nil
+	case withdrawn:
 		r.say("the update was cancelled")
 		return nil
 	case ctx.Err() != nil:
@@ -117,6 +123,10 @@ func (r *run) run(ctx context.Context) error {
 	}
 	if err := r.Orders.End(end); err != nil {
 		return err
+	}
+	if withdrawn && end.State == order.Switched {
+		r.say("the update was cancelled too late: the next start takes %s", out.Root)
+		return nil
 	}
 	if end.State != order.Switched || r.spec.When == job.WhenReboot {
 		return nil

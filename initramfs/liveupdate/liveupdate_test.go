@@ -187,6 +187,21 @@ func TestStopped(t *testing.T) {
 	}
 }
 
+// An order that is taken back after the switch is over all the same: the next start takes its root. But the machine
+// does not restart for it.
+func TestCancelledTooLate(t *testing.T) {
+	b := newBed(t)
+	b.Update = func(ctx context.Context, _ update.Options) (update.Result, error) {
+		b.must(b.Orders.Withdraw())
+		<-ctx.Done()
+		return update.Result{Root: "web-2@amd64"}, nil
+	}
+	b.must(b.run(t.Context()))
+	if r := b.Orders.Result(); r == nil || r.State != order.Switched || r.Root != "web-2@amd64" || b.restarts != 0 {
+		t.Errorf("the result is %+v, with %d restarts", r, b.restarts)
+	}
+}
+
 // TestTwoAtOnce: while another update of this machine runs, the order waits.
 func TestTwoAtOnce(t *testing.T) {
 	b := newBed(t)
