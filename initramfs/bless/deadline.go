@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"griddle/initramfs/pool/history"
+	"griddle/initramfs/restart"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,9 +46,11 @@ func Deadline(ctx context.Context, o Options, limit time.Duration) error {
 	if ctx.Err() != nil { // it was blessed in the last moment
 		return nil
 	}
-	ask(ctx, "systemctl", "reboot")
+	if err := restart.Firmware(ctx); err != nil {
+		o.Log.Error("systemd does not restart the machine", "error", err)
+	}
 	o.Wait(ctx, stopTime)
-	return restart()
+	return reset()
 }
 
 // How long the report may take, and then the end of the system, before the restart by force.
@@ -56,8 +59,8 @@ const reportTime, stopTime = time.Minute, 90 * time.Second
 // beginTime is how long a root that is blessed early waits for the pool to have that the trial began.
 const beginTime = 10 * time.Second
 
-// restart resets the machine.
-func restart() error {
+// reset restarts the machine by force.
+func reset() error {
 	synced := make(chan struct{})
 	go func() { unix.Sync(); close(synced) }()
 	select {

@@ -18,6 +18,7 @@ import (
 	"griddle/initramfs/resident"
 	"griddle/initramfs/resident/contact"
 	"griddle/initramfs/resident/order"
+	"griddle/initramfs/restart"
 	"griddle/initramfs/sysroot"
 	"griddle/initramfs/upkeep"
 	"griddle/initramfs/uplink"
@@ -76,7 +77,7 @@ func live(log *slog.Logger, orders order.Files, folder *os.Root) liveupdate.Opti
 			if kexec && jump(ctx, log, root) {
 				return nil
 			}
-			return systemctl(ctx, "reboot")
+			return restart.Firmware(ctx)
 		},
 		Log: log, Agent: resident.Programs + "/griddle-agent", Machine: identity(log, list),
 		BIOS: errors.Is(err, os.ErrNotExist)}

@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 
-	"griddle/appliance/job"
 	"griddle/initramfs/kexec/attempt"
 	"griddle/initramfs/pool"
+	"griddle/initramfs/restart"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,10 +24,8 @@ func Restart(ctx context.Context, p *pool.Pool, root string) error {
 	if err != nil {
 		return err
 	}
-	out, err := exec.CommandContext(ctx, "systemctl", "--no-ask-password", "kexec").CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("starting %s without the firmware: systemctl kexec: %w: %s", pool.Label(root), err,
-			job.Sentence(string(out)))
+	if err := restart.Kexec(ctx); err != nil {
+		err = fmt.Errorf("starting %s without the firmware: %w", pool.Label(root), err)
 		return errors.Join(err, l.cancel())
 	}
 	return nil
