@@ -34,7 +34,7 @@ import (
 	"griddle/initramfs/update"
 )
 
-// Options are what Run needs. Look, Wait and Update may be left out.
+// Options are what Run needs. Look, Again and Update may be left out.
 type Options struct {
 	Orders  order.Files
 	Contact func() (*contact.Contact, error)       // opens it; the newest notice counts
@@ -48,7 +48,8 @@ type Options struct {
 	Machine job.Identity // for hooks
 	BIOS    bool         // the machine runs a BIOS now
 
-	Look time.Duration // how often Run looks for a cancelled order; 0 means 2 s
+	Look  time.Duration // how often Run looks for a cancelled order; 0 means 2 s
+	Again time.Duration // how long Run waits after a restart that failed; 0 means a minute
 	// Update is update.Run; nil means that.
 	Update func(ctx context.Context, o update.Options) (update.Result, error)
 }
@@ -61,6 +62,9 @@ var errWithdrawn = errors.New("the order was taken back")
 func Run(ctx context.Context, o Options) error {
 	if o.Look == 0 {
 		o.Look = 2 * time.Second
+	}
+	if o.Again == 0 {
+		o.Again = time.Minute
 	}
 	if o.Update == nil {
 		o.Update = update.Run
@@ -133,7 +137,23 @@ func (r *run) run(ctx context.Context) error {
 	}
 	r.heard(ctx)
 	r.say("restarting into %s", out.Root)
-	return r.Restart(ctx, out.Root, r.spec.Kexec)
+	return r.restart(ctx, out.Root)
+}
+
+// restart restarts the machine. It tries again until ctx ends: the order is over, and nothing else would restart it.
+func (r *run) restart(ctx context.Context, root string) error {
+	for ctx.Err() == nil {
+		err := r.Restart(ctx, root, r.spec.Kexec)
+		if err == nil {
+			return nil
+		}
+		r.Log.Error("the machine does not restart, trying again", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(r.Again):
+		}
+	}
+	return nil
 }
 
 // watch stops the update when its order is gone or another one.

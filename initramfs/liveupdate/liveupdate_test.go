@@ -202,6 +202,33 @@ func TestCancelledTooLate(t *testing.T) {
 	}
 }
 
+// A machine that does not restart is restarted again, until it does or the system stops.
+func TestRestartFails(t *testing.T) {
+	b := newBed(t)
+	b.Again = time.Millisecond
+	b.Restart = func(context.Context, string, bool) error {
+		if b.restarts++; b.restarts < 3 {
+			return errors.New("systemd does not answer")
+		}
+		return nil
+	}
+	b.must(b.run(t.Context()))
+	if b.restarts != 3 {
+		t.Errorf("the machine was restarted %d times, want 3", b.restarts)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	b.Again = time.Hour
+	b.Restart = func(context.Context, string, bool) error {
+		cancel()
+		return errors.New("systemd does not answer")
+	}
+	b.spec.ID = strings.Replace(jobID, "5", "6", 1)
+	b.must(b.run(ctx))
+	if r := b.Orders.Result(); r == nil || r.Job != b.spec.ID || r.State != order.Switched {
+		t.Errorf("the result is %+v", r)
+	}
+}
+
 // TestTwoAtOnce: while another update of this machine runs, the order waits.
 func TestTwoAtOnce(t *testing.T) {
 	b := newBed(t)
