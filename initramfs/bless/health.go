@@ -33,8 +33,9 @@ const (
 	Optional Need = "optional"
 )
 
-// serverTime is how long the server has to be reached: networks and their name servers come up late.
-const serverTime = 3 * time.Minute
+// serverTime is how long the server has to be reached: networks and their name servers come up late. The deadline of
+// the trial leaves it some minutes more, for the start of the system and the other checks.
+const serverTime = 7 * time.Minute
 
 // Health checks the system that runs. The error says what failed, as a *Fault; on trial it is in trial.json then, with
 // the ends of the logs. If ctx ends first, that is not an error.
