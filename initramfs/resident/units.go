@@ -92,7 +92,7 @@ After=network-online.target
 
 [Service]
 Type=oneshot
-ExecStart=` + agent + ` update --when reboot --no-wait
+ExecStart=` + agent + ` update --nightly --when reboot --no-wait
 `
 
 // Which root is good is known after the blessing, which waits for all of multi-user.target: without these names here

@@ -33,6 +33,13 @@ func TestUnits(t *testing.T) {
 	}
 }
 
+// The timer's question is another one than that of a person: it may be refused.
+func TestNightly(t *testing.T) {
+	if !strings.Contains(askText, " update --nightly --when reboot --no-wait\n") {
+		t.Errorf("the timer asks by\n%s", askText)
+	}
+}
+
 // The service keeps its sandbox, whatever else is installed beside it.
 func TestSandbox(t *testing.T) {
 	for _, line := range []string{"CapabilityBoundingSet=CAP_DAC_OVERRIDE", "NoNewPrivileges=yes",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"griddle/appliance/job"
@@ -36,7 +37,8 @@ func (c *Command) update(ctx context.Context, args []string) error {
 	l := newLine("update", updateHelp)
 	image, when := l.String("image", "", ""), l.String("when", "", "")
 	older, leave := l.Bool("allow-older", false, ""), l.Bool("no-wait", false, "")
-	carry, setUp := l.Bool("order", false, ""), l.Bool("set-up", false, "") // --order is for the unit
+	carry, nightly := l.Bool("order", false, ""), l.Bool("nightly", false, "") // for the units
+	setUp := l.Bool("set-up", false, "")
 	if err := l.read(c.Out, args, 0); err != nil {
 		return helped(err)
 	}
@@ -64,6 +66,10 @@ func (c *Command) update(ctx context.Context, args []string) error {
 			job.Printable(w.Spec.Image.Ref))
 	}
 	spec, err := c.Ask(ctx, job.UpdateAsk{Image: *image, When: at, AllowOlder: *older})
+	if *nightly && withheld(err) {
+		fmt.Fprintf(c.Out, "This machine stays as it is: %v.\n", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -83,6 +89,13 @@ func (c *Command) update(ctx context.Context, args []string) error {
 	}
 	fmt.Fprintf(c.Out, "Updating to %s. The update continues if you leave this command.\n", ref)
 	return c.follow(ctx, spec)
+}
+
+// withheld says whether the server has a newer version and does not give it to this machine by itself, such as one that
+// failed on it before. Settings with mistakes are another matter: someone has to correct them.
+func withheld(err error) bool {
+	var p *job.Problem
+	return errors.As(err, &p) && p.Status == http.StatusConflict && len(p.Mistakes) == 0
 }
 
 func helped(err error) error {

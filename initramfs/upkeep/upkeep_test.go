@@ -206,6 +206,34 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
+// A version that the server does not give to this machine by itself is no failure of the timer's unit. A person sees
+// what the server says.
+func TestWithheld(t *testing.T) {
+	b := newBed(t)
+	conflict := job.NewProblem(409, "web:2 already failed on lab-7, so the machine does not take it by itself")
+	mistaken := *conflict
+	mistaken.Mistakes = []job.Mistake{{Text: "no such user"}}
+	for _, c := range []struct {
+		line string
+		deny error
+		code int
+	}{
+		{"update --nightly --when reboot --no-wait", fmt.Errorf("asking for an update: %w", conflict), 0},
+		{"update --when reboot --no-wait", conflict, 1},
+		{"update", conflict, 1},
+		{"update --nightly", &mistaken, 1},
+		{"update --nightly", job.NewProblem(404, "web:2 already failed on"), 1},
+	} {
+		b.deny = c.deny
+		if code, out := b.run(c.line); code != c.code || !strings.Contains(out, "web:2 already failed on") {
+			t.Errorf("%s, refused with %v, is %d, want %d:\n%s", c.line, c.deny, code, c.code, out)
+		}
+	}
+	if w, err := b.Orders.Waiting(); w != nil || err != nil {
+		t.Errorf("left is %+v, %v", w, err)
+	}
+}
+
 // An order that no one waits for is shown until the unit takes it.
 func TestOrdered(t *testing.T) {
 	b := newBed(t)
