@@ -5,13 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/bootloader/grubtest"
+	"griddle/initramfs/pool/pooltest"
 	"griddle/initramfs/subvolume"
 )
 
@@ -97,19 +97,10 @@ func TestGRUBAgrees(t *testing.T) {
 	want("one@amd64", false)
 }
 
-// old makes a pool one of an earlier version: its grub.cfg names the root that boots, and its grubenv is empty.
+// old makes a pool one of an earlier version.
 func old(t *testing.T, p *Pool) {
 	t.Helper()
-	b, err := os.ReadFile("../bootloader/testdata/old.cfg")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := strings.NewReplacer("0a1b2c3d-0000-4000-8000-0123456789ab", poolID,
-		"web-20261120.1", "one@amd64").Replace(string(b))
-	if err := os.Remove(filepath.Join(p.esp, "griddle/grubenv2")); err != nil {
-		t.Fatal(err)
-	}
-	put(t, p.esp, map[string]string{"griddle/grub.cfg": text, "griddle/grubenv": string(bootenv.Empty())})
+	pooltest.Old(t, pooltest.Made{ESP: p.esp, ID: poolID})
 }
 
 // A pool of an earlier version is read as it was, and the first change of any kind makes it one of this version that

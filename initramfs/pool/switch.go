@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
@@ -106,7 +107,8 @@ func (c Contents) mayBoot(r Root) error {
 }
 
 // Bless says that a root proved itself: it is the good root from now on, and is marked as such. If it was the
-// candidate, there is none any more; another candidate stays.
+// candidate, there is none any more; another candidate stays. The good root of before counts as proved as well: one of
+// a pool of an earlier version has no marker, and gets one that is older.
 func (p *Pool) Bless(name string) error {
 	return p.change(func(c Contents) error {
 		r, err := c.Root(name)
@@ -114,7 +116,8 @@ func (p *Pool) Bless(name string) error {
 			err = c.mayBoot(r)
 		}
 		if err == nil {
-			err = p.mark(r.Name)
+			p.markFormer(c, r.Name)
+			err = p.mark(r.Name, time.Now())
 		}
 		if err != nil {
 			return err
@@ -127,14 +130,26 @@ func (p *Pool) Bless(name string) error {
 	})
 }
 
+// markFormer marks the good root that another one follows, if it has no marker. The new marker is the newer one by the
+// whole second that GRUB compares. A root that cannot be marked does not keep the next one from its blessing.
+func (p *Pool) markFormer(c Contents, next string) {
+	if r, err := c.Root(c.Good); err == nil && r.Name != next && !r.Good {
+		_ = p.mark(r.Name, time.Now().Add(-time.Second))
+	}
+}
+
 // mark writes the marker of a root. A new one each time: its time says which root proved itself last.
-func (p *Pool) mark(name string) error {
+func (p *Pool) mark(name string, at time.Time) error {
 	root, err := os.OpenRoot(filepath.Join(p.dir, roots, name))
 	if err != nil {
 		return fmt.Errorf("marking the root %s: %w", Label(name), err)
 	}
 	defer root.Close()
-	if err := (sysroot.Dir{Root: root}).Write(Marker, nil, 0o444); err != nil {
+	err = sysroot.Dir{Root: root}.Write(Marker, nil, 0o444)
+	if err == nil {
+		err = root.Chtimes(Marker, at, at)
+	}
+	if err != nil {
 		return fmt.Errorf("marking the root %s: %w", Label(name), err)
 	}
 	return nil

@@ -117,3 +117,19 @@ func Installed(t testing.TB) Made {
 	}
 	return p
 }
+
+// Old makes a pool one of an earlier version: its grub.cfg names the root one, which boots, and its grubenv is empty.
+// The package of the test is a folder in initramfs.
+func Old(t testing.TB, p Made) {
+	t.Helper()
+	b, err := os.ReadFile("../bootloader/testdata/old.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.NewReplacer("0a1b2c3d-0000-4000-8000-0123456789ab", p.ID,
+		"web-20261120.1", "one@amd64").Replace(string(b))
+	if err := os.Remove(filepath.Join(p.ESP, "griddle/grubenv2")); err != nil {
+		t.Fatal(err)
+	}
+	Put(t, p.ESP, map[string]string{"griddle/grub.cfg": text, "griddle/grubenv": string(bootenv.Empty())})
+}
