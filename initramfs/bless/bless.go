@@ -148,8 +148,8 @@ func (o Options) in(p Pool, do func(running) error) error {
 
 // settle is one attempt of Bless. told is the root whose failure is in the history already.
 func (r running) settle(told *string) error {
-	if r.all.NoBoots != nil {
-		return r.all.NoBoots
+	if err := r.all.Unread(); err != nil {
+		return err
 	}
 	if err := r.bury(told); err != nil {
 		return err

@@ -110,6 +110,9 @@ func TestBless(t *testing.T) {
 			[]history.Event{blessed("1")}},
 		{"a root that was good before, and is again", "two", true, func(p *fakePool) { p.all.Roots[1].Good = true },
 			"bless two", []history.Event{blessed("2")}},
+		{"a candidate while the good root has no kernel", "two", true,
+			func(p *fakePool) { p.all.Boots, p.all.NoBoots = "", pool.ErrNoneStarts }, "bless two",
+			[]history.Event{blessed("2")}},
 		{"a root that was started by hand", "two", false, nil, "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

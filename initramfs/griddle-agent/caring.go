@@ -128,7 +128,7 @@ func readPool(place pool.Place, out *pages.Pool) error {
 			e.NoBoot = "it boots already"
 		case !r.Kernel:
 			e.NoBoot = "it has no kernel"
-		case all.NoBoots != nil:
+		case all.Unread() != nil:
 			e.NoBoot = out.Problem
 		}
 		if r.Runs {

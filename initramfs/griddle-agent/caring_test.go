@@ -91,3 +91,23 @@ func TestCaring(t *testing.T) {
 		t.Errorf("the hostname is %q, %v", name, err)
 	}
 }
+
+// Where the root that boots has no kernel, another one can be chosen.
+func TestCaringWithoutKernel(t *testing.T) {
+	made := pooltest.Installed(t)
+	if err := os.RemoveAll(filepath.Join(made.Top, "@roots/one@amd64/boot")); err != nil {
+		t.Fatal(err)
+	}
+	var p pages.Pool
+	if err := readPool(pool.Place{Job: pooltest.Job, Pool: made.Device, ESP: made.ESP}, &p); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(p.Problem, "no kernel") || len(p.Roots) != 3 {
+		t.Errorf("the pool is %+v", p)
+	}
+	for _, r := range p.Roots {
+		if (r.NoBoot == "") != (r.Name == "two@amd64") {
+			t.Errorf("root %+v", r)
+		}
+	}
+}

@@ -10,6 +10,18 @@ import (
 	"griddle/initramfs/bootloader/bootenv"
 )
 
+// ErrNoneStarts is NoBoots of a pool whose files on the EFI system partition are whole.
+var ErrNoneStarts = errors.New("the roots that GRUB would start have no kernel")
+
+// Unread is why grub.cfg or grubenv could not be read, nil if they were. Then another root can be made to boot, also
+// where none starts now.
+func (c Contents) Unread() error {
+	if errors.Is(c.NoBoots, ErrNoneStarts) {
+		return nil
+	}
+	return c.NoBoots
+}
+
 // readConfig reads grub.cfg.
 func (p *Pool) readConfig() (bootloader.Config, error) {
 	if p.noESP != nil {
@@ -56,7 +68,7 @@ func (c *Contents) setBoots() {
 		c.Roots[i].failed = r.Name == c.Candidate && c.Tries == 0 && !r.Runs
 	}
 	if c.Boots == "" {
-		c.NoBoots = errors.New("the roots that GRUB would start have no kernel")
+		c.NoBoots = ErrNoneStarts
 	}
 }
 

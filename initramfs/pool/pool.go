@@ -92,7 +92,7 @@ type Contents struct {
 	Images []Image // the newest first
 
 	Boots   string // the root that GRUB would start now
-	NoBoots error  // why Boots is not known
+	NoBoots error  // why Boots is not known: ErrNoneStarts, or what cannot be read (Unread)
 
 	Good      string // the root that proved itself last, which boots if the candidate does not; "" if grubenv is lost
 	Candidate string // the root that is tried before it; "" for none
@@ -101,7 +101,7 @@ type Contents struct {
 	Size int64 // bytes of the filesystem
 	Free int64
 
-	conf bootloader.Config // of grub.cfg; zero if NoBoots
+	conf bootloader.Config // of grub.cfg; zero if it cannot be read
 }
 
 // Label is a name as people see and type it: the name itself, or in quotes if a screen could not show all of it.

@@ -29,7 +29,7 @@ func (p *Pool) ESP() (string, error) { return p.esp, p.noESP }
 
 // Switch has the machine try a new root at its next start, once. If it does not prove itself, the start after that one
 // takes the good root again. All of the pool is durable before the switch, and the switch is durable on return. The
-// good root itself needs no try: then there is no candidate any more.
+// good root itself needs no try: then there is no candidate any more. Nor does a root where no other one starts.
 func (p *Pool) Switch(name string) error {
 	return p.change(func(c Contents) error { return p.try(c, name, newTries) })
 }
@@ -50,7 +50,8 @@ func (p *Pool) Boot(name string) error {
 	})
 }
 
-// try makes a root the candidate, or with no tries the good root.
+// try makes a root the candidate, or with no tries the good root. It is that as well where no other root starts: GRUB
+// would start nothing after its tries.
 func (p *Pool) try(c Contents, name string, tries int) error {
 	r, err := c.Root(name)
 	if err == nil {
@@ -60,7 +61,7 @@ func (p *Pool) try(c Contents, name string, tries int) error {
 		return err
 	}
 	good := c.starts("", 0)
-	if good == r.Name || tries == 0 {
+	if good == "" || good == r.Name || tries == 0 {
 		return p.write(c, bootenv.Env{Good: r.Name})
 	}
 	return p.write(c, bootenv.Env{Good: good, Candidate: r.Name, Tries: tries})
@@ -96,8 +97,8 @@ func (p *Pool) convert(c Contents) error {
 // mayBoot is nil if the root can be booted.
 func (c Contents) mayBoot(r Root) error {
 	switch err := bootenv.CheckName(r.Name); {
-	case c.NoBoots != nil:
-		return fmt.Errorf("booting the root %s: %w", Label(r.Name), c.NoBoots)
+	case c.Unread() != nil:
+		return fmt.Errorf("booting the root %s: %w", Label(r.Name), c.Unread())
 	case !r.Kernel:
 		return fmt.Errorf("booting the root %s: %w: it has no kernel", Label(r.Name), ErrRefused)
 	case err != nil:
