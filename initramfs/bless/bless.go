@@ -88,8 +88,9 @@ func sleep(ctx context.Context, d time.Duration) {
 const again = 3 * time.Second
 
 // Bless makes the root that runs the good one if it is on trial, or if GRUB started it because the good one is lost. It
-// marks the good root if it was not marked yet, as after an install. A candidate that failed goes to the history, with
-// its reason, and is forgotten. It tries until all of this succeeded or ctx ends.
+// does not if a person went back during the trial. It marks the good root if it was not marked yet, as after an
+// install. A candidate that failed goes to the history, with its reason, and is forgotten. It tries until all of this
+// succeeded or ctx ends.
 func Bless(ctx context.Context, o Options) error {
 	o = o.filled()
 	for told := ""; ; o.Wait(ctx, again) {
@@ -157,6 +158,10 @@ func (r running) settle(told *string) error {
 	// A root that GRUB starts without a trial, because grubenv is lost or its good root is gone, is the good one now.
 	stays := r.Name == r.all.Good || r.Boots && r.Name != r.all.Candidate
 	switch {
+	case r.wentBack():
+		r.Log.Info("not blessed: during the trial a person had another root start next", "root", r.Name,
+			"good", r.all.Good)
+		return r.note(history.Event{Kind: history.RolledBack, Root: r.all.Good})
 	case r.OnTrial:
 		if err := r.pool.Bless(r.Name); err != nil {
 			return err
@@ -173,24 +178,31 @@ func (r running) settle(told *string) error {
 	if err := removeTrial(r.record); err != nil {
 		return err
 	}
-	return r.note()
+	return r.note(history.Event{Kind: history.Blessed, Root: r.Name, Image: r.Image})
 }
 
-// note has the history say that this root was blessed, if that is not the last that it says of it.
-func (r running) note() error {
+// wentBack reports whether the root that runs is on trial, and is no candidate any more, because a person had the good
+// root start next. If that root, its kernel or grubenv with its name is lost, no one can have that.
+func (r running) wentBack() bool {
+	good, err := r.all.Root(r.all.Good)
+	return r.OnTrial && r.all.Candidate == "" && err == nil && good.Kernel && good.Name != r.Name
+}
+
+// note has the history say what became of a root, if that is not the last that it says of it.
+func (r running) note(what history.Event) error {
 	events, err := history.Read(r.record)
 	if err != nil {
 		return err
 	}
 	for _, e := range slices.Backward(events) {
-		if e.Root == r.Name && e.Kind == history.Blessed {
+		if e.Root == what.Root && e.Kind == what.Kind {
 			return nil
 		}
-		if e.Root == r.Name {
+		if e.Root == what.Root {
 			break
 		}
 	}
-	return history.Append(r.record, history.Event{Kind: history.Blessed, Root: r.Name, Image: r.Image})
+	return history.Append(r.record, what)
 }
 
 // bury finds out that a candidate failed, writes that down, and has the boot loader forget it.

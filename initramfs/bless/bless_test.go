@@ -36,6 +36,9 @@ func (p *fakePool) Bless(name string) error {
 	}
 	p.calls = append(p.calls, "bless "+name)
 	p.all.Good = name
+	if p.all.Candidate == name {
+		p.all.Candidate = ""
+	}
 	for i := range p.all.Roots {
 		p.all.Roots[i].Good = p.all.Roots[i].Good || p.all.Roots[i].Name == name
 	}
@@ -54,7 +57,7 @@ func (p *fakePool) Forget(name string) error {
 func newPool(t *testing.T, runs string) *fakePool {
 	t.Helper()
 	p := &fakePool{dir: t.TempDir(), all: pool.Contents{Good: "one", Boots: "one", Roots: []pool.Root{
-		{Name: "one", Image: "image-1", Good: true}, {Name: "two", Image: "image-2"}}}}
+		{Name: "one", Image: "image-1", Kernel: true, Good: true}, {Name: "two", Image: "image-2", Kernel: true}}}}
 	for i := range p.all.Roots {
 		p.all.Roots[i].Runs = p.all.Roots[i].Name == runs
 	}
@@ -66,7 +69,11 @@ func newPool(t *testing.T, runs string) *fakePool {
 
 func (p *fakePool) record() string { return filepath.Join(p.dir, "@persistent/griddle") }
 
+// options are for the root that runs. One that is on trial is the candidate.
 func (p *fakePool) options(t *testing.T, onTrial bool) bless.Options {
+	if i := slices.IndexFunc(p.all.Roots, func(r pool.Root) bool { return r.Runs }); onTrial && i >= 0 {
+		p.all.Candidate = p.all.Roots[i].Name
+	}
 	return bless.Options{Open: func() (bless.Pool, error) { return p, nil }, Root: t.TempDir(), OnTrial: onTrial,
 		Started: attempt.Start{Boot: "boot-1"}, Wait: func(context.Context, time.Duration) {},
 		Server: func(context.Context) error { return errors.New("the server was asked") }}
@@ -120,8 +127,9 @@ func TestBless(t *testing.T) {
 			if c.change != nil {
 				c.change(p)
 			}
+			o := p.options(t, c.onTrial)
 			for range 2 { // the second one finds all done
-				if err := bless.Bless(t.Context(), p.options(t, c.onTrial)); err != nil {
+				if err := bless.Bless(t.Context(), o); err != nil {
 					t.Fatal(err)
 				}
 			}
