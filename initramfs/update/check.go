@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -183,13 +184,14 @@ func (w *work) ask(ctx context.Context, m *content.Manifest) error {
 	return nil
 }
 
-// room refuses an update for which the pool has too little room, after it deleted what is not needed.
+// room refuses an update for which the pool has too little room, after it deleted what is not needed. What the update
+// starts from stays.
 func (w *work) room(ctx context.Context, t taking) error {
 	raw := t.in.Raw()
-	waiting := []string{w.image.Ref()}
+	uses := []string{t.in.Has(), t.in.Parent()}
 	if w.kernel != nil {
 		raw += w.kernel.in.Raw()
-		waiting = append(waiting, w.kernel.image.Ref())
+		uses = append(uses, w.kernel.in.Has(), w.kernel.in.Parent())
 	}
 	need := raw + raw/7 + reserve
 	if w.settings != nil {
@@ -198,7 +200,9 @@ func (w *work) room(ctx context.Context, t taking) error {
 	if w.contents.Free >= need {
 		return nil
 	}
-	gone, err := clean(w.Pool, waiting...)
+	gone, err := clean(w.Pool, func(name string) bool {
+		return slices.Contains(uses, filepath.Join(w.Pool.Dir(), intake.Folder, name))
+	})
 	for _, what := range gone {
 		w.say("for room, %s was deleted", what)
 	}

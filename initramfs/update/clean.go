@@ -64,18 +64,19 @@ func Clean(p *pool.Pool, waiting ...string) ([]string, error) {
 		return nil, err
 	}
 	defer lock.Close()
-	return clean(p, waiting...)
+	return clean(p, func(name string) bool {
+		return slices.ContainsFunc(waiting, func(ref string) bool { return intake.Named(name, ref) })
+	})
 }
 
-func clean(p *pool.Pool, waiting ...string) (gone []string, errs error) {
+// clean is Clean. The images whose names spare takes stay.
+func clean(p *pool.Pool, spare func(name string) bool) (gone []string, errs error) {
 	c, err := p.Read()
 	if err != nil {
 		return nil, err
 	}
 	roots, images := Waste(c)
-	images = slices.DeleteFunc(images, func(name string) bool {
-		return slices.ContainsFunc(waiting, func(ref string) bool { return intake.Name(ref) == name })
-	})
+	images = slices.DeleteFunc(images, spare)
 	errs = errors.Join(removeLeftovers(p.Dir()), receive.RemoveLeftovers(filepath.Join(p.Dir(), intake.Folder)))
 	for _, name := range roots {
 		err := p.DeleteRoot(name)

@@ -28,7 +28,14 @@ const (
 // versions are two versions of a template.
 func versions(t testing.TB) (one, two *intaketest.Image) {
 	t.Helper()
-	all := intaketest.Publish(t, func(dir string) {
+	all := three(t)
+	return all[0], all[1]
+}
+
+// three are three versions of a template.
+func three(t testing.TB) []*intaketest.Image {
+	t.Helper()
+	return intaketest.Publish(t, func(dir string) {
 		intaketest.Put(t, dir, map[string]string{
 			"boot/vmlinuz-6.1.0-9-amd64":    "a kernel",
 			"boot/initrd.img-6.1.0-9-amd64": "an initrd",
@@ -50,8 +57,9 @@ func versions(t testing.TB) (one, two *intaketest.Image) {
 		})
 	}, func(dir string) {
 		intaketest.Put(t, dir, map[string]string{"etc/version": "2\n", "home/alice/notes": "of the image"})
+	}, func(dir string) {
+		intaketest.Put(t, dir, map[string]string{"etc/version": "3\n"})
 	})
-	return all[0], all[1]
 }
 
 // machine is an installed machine.

@@ -90,6 +90,15 @@ func (in *Intake) Has() string {
 	return in.find(all[len(all)-1].UUID, all[len(all)-1].Ctransid)
 }
 
+// Parent is the folder of the image that the first of Streams starts from, "" if it is whole or if there is none.
+func (in *Intake) Parent() string {
+	missing := in.Streams()
+	if len(missing) == 0 || missing[0].Parent == nil {
+		return ""
+	}
+	return in.find(missing[0].Parent.UUID, missing[0].Parent.Ctransid)
+}
+
 // Streams are those that the pool lacks, in their order.
 func (in *Intake) Streams() []fetch.StreamInfo { return in.image.Streams()[in.first:] }
 
@@ -179,10 +188,7 @@ func (in *Intake) find(id sendstream.UUID, ctransid uint64) string {
 // free is a name that no image has.
 func (in *Intake) free(name string) (string, error) {
 	for n := 1; ; n++ {
-		next := name
-		if n > 1 {
-			next = fmt.Sprintf("%s.%d", name, n)
-		}
+		next := numbered(name, n)
 		switch _, err := os.Lstat(filepath.Join(in.dir, next)); {
 		case errors.Is(err, fs.ErrNotExist):
 			return next, nil
@@ -247,21 +253,4 @@ func (in *Intake) roomForSpool() bool {
 		largest = max(largest, s.Wire)
 	}
 	return int64(st.Bavail)*st.Bsize > 2*(largest+max(in.Raw(), in.image.Size()))
-}
-
-// Name makes an image's name fit for a folder and for a kernel command line.
-func Name(ref string) string {
-	s := strings.Map(func(r rune) rune {
-		switch {
-		case r == ':':
-			return '-'
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("._+~-@", r):
-			return r
-		}
-		return '_'
-	}, ref)
-	if s == "" || strings.ContainsRune(".-@", rune(s[0])) {
-		s = "image" + s
-	}
-	return s[:min(len(s), 200)]
 }
