@@ -241,7 +241,7 @@ func (f *Fleet) Home(ctx context.Context, token string, r job.HomeReport) (m Mac
 			if err := saveJob(ctx, tx, j); err != nil {
 				return err
 			}
-			if err := installedBy(ctx, tx, j, j.carrier(), now); err != nil {
+			if err := f.installedBy(ctx, tx, j, j.carrier(), now); err != nil {
 				return err
 			}
 		}

@@ -177,12 +177,27 @@ func (f *Fleet) noticed(ctx context.Context, tx *sql.Tx, m Machine, in job.Check
 
 // installedBy binds the key of the boot that carried out an install to the machine, for the check-ins of the system
 // that it installed. Such a key is weaker than one that an operator approved: it gets nothing secret, and enrolment
-// does not count it. The next install replaces it. An agent of an older version has no key.
-func installedBy(ctx context.Context, tx *sql.Tx, j Job, boot string, now time.Time) error {
+// does not count it. The next install replaces it. An agent of an older version has no key. What the system before
+// asked for ends: it is not for this one.
+func (f *Fleet) installedBy(ctx context.Context, tx *sql.Tx, j Job, boot string, now time.Time) error {
 	if j.Spec.Kind != job.Install {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO installs (machine, key, job, time) SELECT ?1, key, ?2, ?3 FROM boots WHERE boot = ?4 AND key <> ''
+	jobs, err := jobsOf(ctx, tx, j.Machine)
+	if err != nil {
+		return err
+	}
+	for _, l := range jobs {
+		if !l.Live() || l.Origin != Resident {
+			continue
+		}
+		l = l.fail("the system that asked for it was replaced by an install")
+		l.Changed = now.UTC()
+		if err := f.end(ctx, tx, l); err != nil {
+			return err
+		}
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO installs (machine, key, job, time) SELECT ?1, key, ?2, ?3 FROM boots WHERE boot = ?4 AND key <> ''
 		ON CONFLICT (machine) DO UPDATE SET key = excluded.key, job = excluded.job, time = excluded.time`,
 		j.Machine, j.Spec.ID, now.UnixNano(), boot)
 	return err

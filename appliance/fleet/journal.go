@@ -110,7 +110,7 @@ func (f *Fleet) addEvent(ctx context.Context, tx *sql.Tx, s Session, ev job.Even
 		}
 	}
 	if j.State == job.Done && jobs[0].State != job.Done {
-		if err := installedBy(ctx, tx, j, s.Boot, f.o.Now()); err != nil {
+		if err := f.installedBy(ctx, tx, j, s.Boot, f.o.Now()); err != nil {
 			return err
 		}
 	}

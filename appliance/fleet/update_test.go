@@ -522,6 +522,36 @@ func TestAskUpdate(t *testing.T) {
 	}
 }
 
+// TestReinstalledAtTheScreen: what the old system asked for does not go to the new one.
+func TestReinstalledAtTheScreen(t *testing.T) {
+	r := newRoom(t, Options{})
+	ctx := t.Context()
+	r.deployed("ada", macA)
+	if _, _, err := r.AskUpdate(ctx, "ada", update()); err != nil {
+		t.Fatal(err)
+	}
+	boot := uuid.NewString()
+	p := Proof{prove(t, r.Fleet, "bob", boot, macA).Token, "bob"}
+	j, _, err := r.Choose(ctx, p, order())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := r.checkIn("ada", job.CheckIn{}); a.Job == nil {
+		t.Error("a choice on the screen ends the update of the machine")
+	}
+	if _, err := r.Append(ctx, p, job.Events{Boot: boot, Events: []job.Event{
+		{Seq: 1, Job: j.Spec.ID, State: job.Started, Disk: "S2"},
+		{Seq: 2, Job: j.Spec.ID, State: job.Done}}}); err != nil {
+		t.Fatal(err)
+	}
+	if a := r.checkIn("bob", job.CheckIn{}); a.Job != nil {
+		t.Errorf("the new system gets %+v", a.Job)
+	}
+	if got := r.journal(macA); !strings.Contains(got, "the system that asked for it was replaced by an install") {
+		t.Errorf("the journal is\n%s", got)
+	}
+}
+
 // TestServiceSettings: settings with secrets are for a key that an operator approved, also for an installed system.
 func TestServiceSettings(t *testing.T) {
 	r := newRoom(t, Options{})
