@@ -170,8 +170,9 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 		if err != nil {
 			return Job{}, err
 		}
-		if s := system(jobs); s != nil {
-			spec.Pool = s.Spec.ID // the GUID of its disk's table
+		// The GUID of its disk's table. After an install at the screen it is not certain which disk it starts from.
+		if s, last := system(jobs), lastDone(jobs); s != nil && s.Spec.ID == last.Spec.ID {
+			spec.Pool = s.Spec.ID
 		}
 		what = fmt.Sprintf("job: update to %s", o.Image.Ref)
 	default:

@@ -547,6 +547,9 @@ func TestReinstalledAtTheScreen(t *testing.T) {
 	if a := r.checkIn("bob", job.CheckIn{}); a.Job != nil {
 		t.Errorf("the new system gets %+v", a.Job)
 	}
+	if j := r.order(macA); j.Spec.Pool != "" {
+		t.Errorf("the update names the pool %s of the system before", j.Spec.Pool)
+	}
 	if got := r.journal(macA); !strings.Contains(got, "the system that asked for it was replaced by an install") {
 		t.Errorf("the journal is\n%s", got)
 	}
