@@ -78,8 +78,9 @@ func (h *Handler) step(ctx context.Context, has fleet.System, asked string, allo
 }
 
 // askUpdate gives an installed machine the update that it asks for. While images are private it sees those of its own
-// template alone, and does not learn which others there are. One that names no image does not get one again from which
-// it fell back or went back.
+// template alone, and does not learn which others there are; and without a key that an operator approved it gets none,
+// because a machine with a job can read all images. One that names no image does not get one again from which it fell
+// back or went back.
 func (h *Handler) askUpdate(w http.ResponseWriter, r *http.Request, by fleet.Proof) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxPlanAsk)
 	var in job.UpdateAsk
@@ -93,6 +94,10 @@ func (h *Handler) askUpdate(w http.ResponseWriter, r *http.Request, by fleet.Pro
 	has, err := h.o.Fleet.OwnSystem(r.Context(), by.Key)
 	if err != nil {
 		return err
+	}
+	if h.o.Private && !has.Approved {
+		return fmt.Errorf("%w, and images on this server are private, so it cannot ask for updates itself: an "+
+			"operator orders them with `griddle machine update %s --image IMAGE`", fleet.ErrWeakKey, has.Machine.Name)
 	}
 	done, err := h.planning(has.Machine)
 	if err != nil {

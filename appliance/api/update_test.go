@@ -158,10 +158,14 @@ func TestOldAgents(t *testing.T) {
 	}
 }
 
-// TestMachineAsks: a machine asks for its own updates, and with private images it learns of no others.
+// TestMachineAsks: a machine asks for its own updates. With private images it learns of no others, and needs a key that
+// an operator approved.
 func TestMachineAsks(t *testing.T) {
 	ctx := t.Context()
-	s, operator, with, service := serviced(t)
+	s, with := newKeyed(t)
+	conf := with(newKey(t))
+	installMachine(t, s, conf, bootID, mac)
+	operator, service := NewClient(s.URL, adminToken, s.tls), job.NewClient(s.URL, conf)
 	if _, err := job.NewClient(s.URL, with(newKey(t))).Update(ctx, job.UpdateAsk{}); problem(err).Status != 401 {
 		t.Errorf("Update() of a stranger = %v, want 401", err)
 	}
@@ -184,6 +188,21 @@ func TestMachineAsks(t *testing.T) {
 		t.Errorf("Update() with a long name = %v", err)
 	}
 	s.handler.o.Private = true
+	for _, image := range []string{"", "web:2", "db"} {
+		if _, err := service.Update(ctx, job.UpdateAsk{Image: image}); problem(err).Status != 403 ||
+			!strings.Contains(err.Error(), "`griddle machine update node-52540000000a --image IMAGE`") {
+			t.Errorf("Update() to %q with a key that no operator approved = %v, want 403", image, err)
+		}
+	}
+	s.fleet.Reconfigure(fleet.Options{Enrolment: fleet.EnrolApprove})
+	w, err := job.NewClient(s.URL, conf).Hello(ctx, job.Hello{Boot: otherBoot,
+		Identity: job.Identity{MACs: []string{mac}}, Sources: []string{job.SourceHTTPS}})
+	if err != nil || w.Approval == nil {
+		t.Fatalf("Hello() = %+v, %v", w, err)
+	}
+	if _, err := operator.Approve(ctx, mac, w.Approval.Code); err != nil {
+		t.Fatal(err)
+	}
 	for _, image := range []string{"set", "db", "web2:1", "griddle/kernel", "x\x1b"} {
 		if _, err := service.Update(ctx, job.UpdateAsk{Image: image}); problem(err).Status != 403 ||
 			strings.Contains(err.Error(), "no such image") {

@@ -16,6 +16,8 @@ type System struct {
 	Ordered bool   // an operator's job waits or runs
 	// the machine runs another root than that of Image, and no job says which image it has
 	Unsure bool
+	// of OwnSystem: an operator approved the key for the machine
+	Approved bool
 
 	job  string // that made it
 	jobs []Job  // of the machine, the newest first
@@ -56,9 +58,13 @@ func (f *Fleet) SystemOf(ctx context.Context, key string) (s System, err error) 
 func (f *Fleet) OwnSystem(ctx context.Context, key string) (s System, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		m, err := keyOwner(ctx, tx, key)
-		if err == nil {
-			s, err = systemOf(ctx, tx, m)
+		if err != nil {
+			return err
 		}
+		if s, err = systemOf(ctx, tx, m); err != nil {
+			return err
+		}
+		s.Approved, err = approvedFor(ctx, tx, m.ID, key)
 		return err
 	})
 	return s, err

@@ -42,8 +42,8 @@ func (f *Fleet) worker(ctx context.Context, tx *sql.Tx, p Proof) (w worker, err 
 			return w, err
 		}
 		w.Own = updateOf(jobs)
-		return w, tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM keys WHERE machine = ? AND key = ?)",
-			w.Machine.ID, p.Key).Scan(&w.Approved)
+		w.Approved, err = approvedFor(ctx, tx, w.Machine.ID, p.Key)
+		return w, err
 	}
 	s, _, err := f.session(ctx, tx, p)
 	if err != nil {
@@ -56,6 +56,13 @@ func (f *Fleet) worker(ctx context.Context, tx *sql.Tx, p Proof) (w worker, err 
 	jobs, err := jobsOf(ctx, tx, s.Machine)
 	w.Own = f.ownJob(jobs, s)
 	return w, err
+}
+
+// approvedFor says whether an operator approved the key for the machine.
+func approvedFor(ctx context.Context, tx *sql.Tx, machine, key string) (is bool, err error) {
+	err = tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM keys WHERE machine = ? AND key = ?)", machine,
+		key).Scan(&is)
+	return is, err
 }
 
 // Planning returns the job with this ID that p proves to carry out, for a plan of its image. It returns ErrOver if that
