@@ -65,12 +65,14 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 
 // checkSameDisk refuses a disk that may not be the one on which the job was started, although it has the recorded name:
 // after a reboot a path, or a serial that two disks share, may belong to another disk. Then the job's own mark decides.
-// A blank disk cannot lose anything.
+// A blank disk cannot lose anything. A job that keeps a pool has no mark until its end: it goes on in the machine's
+// only pool.
 func checkSameDisk(spec job.Spec, d job.Disk, disks []job.Disk) error {
 	if spec.Started == "" || d.Unfinished == spec.ID || d.Installed == spec.ID {
 		return nil
 	}
 	unique := spec.Started == d.Serial || spec.Started == d.WWN
+	only := Keeps(spec, d)
 	for _, other := range disks {
 		if other.Path == d.Path {
 			continue
@@ -80,8 +82,9 @@ func checkSameDisk(spec job.Spec, d job.Disk, disks []job.Disk) error {
 				ErrRefused, other, spec.Disk, d)
 		}
 		unique = unique && !other.Named(spec.Started)
+		only = only && !Keeps(spec, other)
 	}
-	if unique || d.Blank() {
+	if unique || only || d.Blank() {
 		return nil
 	}
 	return fmt.Errorf("%w: this job was started on a disk with the name %s, and it is not certain that this is %s, "+

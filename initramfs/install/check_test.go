@@ -63,6 +63,8 @@ func TestCheck(t *testing.T) {
 	pool := with(func(d *job.Disk) {
 		d.Table, d.Installed, d.Partitions = "gpt", "0"+jobID[1:], []job.Partition{{Number: 3, Name: disk.NameFinished}}
 	})
+	poolTwin := pool
+	poolTwin.Path = "/dev/vdb"
 	begun := func(change func(*job.Disk)) job.Disk {
 		return with(func(d *job.Disk) { d.Unfinished, d.Sampled = jobID, ""; change(d) })
 	}
@@ -136,6 +138,16 @@ func TestCheck(t *testing.T) {
 		{name: "begun on one of two with this serial",
 			spec:  spec(func(s *job.Spec) { s.Started, s.Erase = "A", "/dev/vda" }),
 			disks: []job.Disk{windows, twin}, want: []string{"it is not certain that"}},
+		{name: "begun at this path, in the only pool", disks: []job.Disk{pool, {Path: "/dev/vdb", Table: "mbr"}},
+			spec: spec(func(s *job.Spec) { s.Started = "/dev/vda" })},
+		{name: "begun at this path, in one of two pools", disks: []job.Disk{pool, poolTwin},
+			spec: spec(func(s *job.Spec) { s.Started = "/dev/vda" }), want: []string{"it is not certain that"}},
+		{name: "begun at this path, and another disk has the pool with the mark",
+			disks: []job.Disk{pool, {Path: "/dev/vdb", Size: 20e9, Installed: jobID}},
+			spec:  spec(func(s *job.Spec) { s.Started = "/dev/vda" }), want: []string{"started on /dev/vdb"}},
+		{name: "begun at this path, where a pool is to be erased", disks: []job.Disk{pool},
+			spec: spec(func(s *job.Spec) { s.Started, s.Erase = "/dev/vda", "/dev/vda" }),
+			want: []string{"it is not certain that"}},
 		{name: "begun here, nothing written yet", spec: spec(func(s *job.Spec) { s.Started, s.Erase = "A", "A" }),
 			disks: []job.Disk{windows}},
 		{name: "no such disk", spec: spec(func(s *job.Spec) { s.Disk = "serial:Q" }), disks: []job.Disk{blank},
