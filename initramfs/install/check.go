@@ -56,6 +56,12 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 	if Keeps(spec, d) {
 		return d, nil // its pool says what it has room for
 	}
+	if hasPool(spec, d) {
+		_, name := d.NameAmong(disks)
+		return job.Disk{}, fmt.Errorf("%w: disk %s has a pool, but a damaged partition table: %s; to keep the pool, "+
+			"repair the table with gdisk %s (its command w); to overwrite it, add --erase %s", ErrRefused, d,
+			job.Sentence(d.Damaged), job.Printable(d.Path), name)
+	}
 	if need := job.DiskNeeds(img.Size()); d.Size < need {
 		return job.Disk{}, fmt.Errorf("%w: disk too small: %s has %s (%d bytes), %s needs %s (%d bytes)",
 			ErrRefused, d, job.Bytes(d.Size), d.Size, img.Ref(), job.Bytes(need), need)
@@ -82,7 +88,7 @@ func checkSameDisk(spec job.Spec, d job.Disk, disks []job.Disk) error {
 				ErrRefused, other, spec.Disk, d)
 		}
 		unique = unique && !other.Named(spec.Started)
-		only = only && !Keeps(spec, other)
+		only = only && !hasPool(spec, other)
 	}
 	if unique || only || d.Blank() {
 		return nil
@@ -93,8 +99,11 @@ func checkSameDisk(spec job.Spec, d job.Disk, disks []job.Disk) error {
 }
 
 // Keeps says whether the install adds a root to the pool that the disk has, so that /home, /persistent and the systems
-// that it has stay: the pool was finished by another job, and this one does not erase it.
-func Keeps(spec job.Spec, d job.Disk) bool {
+// that it has stay: the pool was finished by another job, this one does not erase it, and the partition table is whole.
+func Keeps(spec job.Spec, d job.Disk) bool { return hasPool(spec, d) && d.Damaged == "" }
+
+// hasPool says whether the disk has a pool that another job finished and that this one does not erase.
+func hasPool(spec job.Spec, d job.Disk) bool {
 	if d.Installed == "" || d.Installed == spec.ID || spec.Erase != "" {
 		return false
 	}

@@ -65,6 +65,8 @@ func TestCheck(t *testing.T) {
 	})
 	poolTwin := pool
 	poolTwin.Path = "/dev/vdb"
+	damaged, damagedTwin := pool, poolTwin
+	damaged.Damaged, damagedTwin.Damaged = "only its backup copy is left", "only its backup copy is left"
 	begun := func(change func(*job.Disk)) job.Disk {
 		return with(func(d *job.Disk) { d.Unfinished, d.Sampled = jobID, ""; change(d) })
 	}
@@ -119,6 +121,13 @@ func TestCheck(t *testing.T) {
 		{name: "another's pool, to be erased", spec: erase("A"), disks: []job.Disk{pool}},
 		{name: "another's pool, and another disk to be erased", spec: erase("B"), disks: []job.Disk{pool},
 			want: []string{`may erase "B"`}},
+		{name: "another's pool, with a damaged table", spec: install, disks: []job.Disk{damaged},
+			want: []string{"has a pool", "only its backup copy is left", "with gdisk /dev/vda (its command w)",
+				"add --erase A"}},
+		{name: "another's pool, with a damaged table, to be erased", spec: erase("A"), disks: []job.Disk{damaged}},
+		{name: "begun at this path, and another disk has a pool with a damaged table",
+			disks: []job.Disk{pool, damagedTwin}, spec: spec(func(s *job.Spec) { s.Started = "/dev/vda" }),
+			want: []string{"it is not certain that"}},
 		{name: "too small", spec: install, disks: []job.Disk{blank}, size: 19e9,
 			want: []string{"too small", "20.0 GB", "20000000000 bytes", "22519592082 bytes"}},
 		{name: "begun here", spec: spec(func(s *job.Spec) { s.Started = "A" }), disks: []job.Disk{blank}},

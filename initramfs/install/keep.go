@@ -35,6 +35,10 @@ func (w *work) keep(ctx context.Context) error {
 		return fmt.Errorf("%w: %s has changed: it has no longer the install of job %s", ErrRefused, w.target,
 			job.Printable(w.target.Installed))
 	}
+	if old.Damaged != "" {
+		return fmt.Errorf("%w: %s has changed: its partition table is damaged: %s; start the job again", ErrRefused,
+			w.target, old.Damaged)
+	}
 	if w.place, err = w.o.Place(w.target.Path); err != nil {
 		return w.unusable(err)
 	}
