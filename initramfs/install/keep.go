@@ -24,6 +24,9 @@ import (
 // keep adds a root to the pool that the disk has. The disk keeps the mark of the earlier job until the end, so that
 // this job begins again after a power cut.
 func (w *work) keep(ctx context.Context) error {
+	if err := w.unmountLeftovers(); err != nil {
+		return err
+	}
 	f, old, err := w.claim()
 	if err != nil {
 		return err
@@ -84,7 +87,7 @@ func (w *work) update(p *pool.Pool) update.Options {
 		},
 		Boot: func(root string) error { return w.bootsPool(p, root) },
 		Name: w.o.Name, Machine: w.o.Machine, BIOS: w.o.BIOS, Person: w.o.Person, Agent: w.o.Agent, CA: w.o.CA,
-		Site: w.o.Site, GRUB: w.o.GRUB, Resolv: w.o.Resolv, Mount: w.o.Mount + "/root",
+		Site: w.o.Site, GRUB: w.o.GRUB, Resolv: w.o.Resolv, Mount: w.newRoot(),
 		Wire: w.o.Wire, Ways: w.o.Ways, Spool: w.o.Spool,
 	}
 	if w.o.Kernel != nil {
@@ -99,6 +102,9 @@ func (w *work) update(p *pool.Pool) update.Options {
 	}
 	return o
 }
+
+// newRoot is the folder where package update mounts the root that it makes.
+func (w *work) newRoot() string { return filepath.Join(w.o.Mount, "root") }
 
 // updates reports the events of package update, in the phases of an install.
 func (w *work) updates(e job.Event) {

@@ -130,10 +130,13 @@ func (w *work) unchanged(f *os.File) (disk.Content, error) {
 	return disk.Inspect(f, size, sectorSize)
 }
 
-// unmountLeftovers unmounts what a crashed agent left mounted: otherwise the disk could not be claimed.
+// unmountLeftovers unmounts what a crashed agent left mounted: otherwise the disk could not be claimed. An agent that
+// kept the pool left the new root of package update.
 func (w *work) unmountLeftovers() error {
 	w.parts.poolDir, w.parts.espDir = filepath.Join(w.o.Mount, "pool"), filepath.Join(w.o.Mount, "esp")
 	dirs, _ := filepath.Glob(filepath.Join(w.parts.poolDir, "@roots/*/*")) // see mountVolumes
+	root := w.newRoot()
+	dirs = append(dirs, filepath.Join(root, "home"), filepath.Join(root, "persistent"), root)
 	for _, dir := range append(dirs, w.parts.poolDir, w.parts.espDir) {
 		// EINVAL: nothing is mounted there.
 		if err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) &&
