@@ -1,6 +1,7 @@
 package bootloader
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -38,6 +39,11 @@ const (
 // grub-bios-setup does, it writes the location of each into the other. It changes only the 440 bytes of code in the
 // boot sector: the disk signature, the partition entries and everything outside the partition stay.
 //
+// After a power cut anywhere in it the disk starts the old core.img or the new one: that goes into the half that
+// the boot sector does not name, and the boot sector, which is one sector, follows when that is durable. This does not
+// hold for a core.img that is larger than half the partition: it goes to the start. What is there already is not
+// written.
+//
 // images has BootImage and CoreImage. InstallBIOS fails with ErrSectorSize if sectorSize is not 512. It fails before it
 // writes anything if the images are not GRUB's or do not fit.
 func InstallBIOS(disk Disk, images fs.FS, partition Extent, sectorSize int) error {
@@ -52,19 +58,29 @@ func InstallBIOS(disk Disk, images fs.FS, partition Extent, sectorSize int) erro
 	if err != nil {
 		return fmt.Errorf("installing GRUB for BIOS: %w", err)
 	}
-	mbr := make([]byte, sector)
-	if _, err := disk.ReadAt(mbr, 0); err != nil {
+	old := make([]byte, sector)
+	if _, err := disk.ReadAt(old, 0); err != nil {
 		return fmt.Errorf("reading boot sector: %w", err)
 	}
-	if mbr, core, err = patch(boot, core, mbr, partition); err != nil {
+	live, free := places(old, len(core), partition)
+	mbr, image, err := patch(boot, core, old, live)
+	if err != nil {
 		return fmt.Errorf("installing GRUB for BIOS: %w", err)
 	}
-	// The boot sector last: until it is written nothing refers to core.img.
-	if _, err := disk.WriteAt(core, partition.Start); err != nil {
-		return fmt.Errorf("writing core.img: %w", err)
+	if !has(disk, image, live.Start) {
+		if mbr, image, err = patch(boot, core, old, free); err != nil {
+			return fmt.Errorf("installing GRUB for BIOS: %w", err)
+		}
+		if _, err := disk.WriteAt(image, free.Start); err != nil {
+			return fmt.Errorf("writing core.img: %w", err)
+		}
 	}
+	// The boot sector last: until it is written nothing refers to this core.img.
 	if err := syncDisk(disk); err != nil {
 		return fmt.Errorf("writing core.img: %w", err)
+	}
+	if bytes.Equal(mbr, old) {
+		return nil
 	}
 	if _, err := disk.WriteAt(mbr, 0); err != nil {
 		return fmt.Errorf("writing boot sector: %w", err)
@@ -73,6 +89,29 @@ func InstallBIOS(disk Disk, images fs.FS, partition Extent, sectorSize int) erro
 		return fmt.Errorf("writing boot sector: %w", err)
 	}
 	return nil
+}
+
+// places are the half of the partition that the boot sector names, and the other one, which is free for a core.img of
+// so many bytes. One that fits no half has the whole partition for both. If the sector names neither half, the first is
+// free.
+func places(boot []byte, core int, p Extent) (live, free Extent) {
+	half := p.Size / 2 / sector * sector
+	if int64(core) > half {
+		return p, p
+	}
+	first, second := Extent{p.Start, half}, Extent{p.Start + half, half}
+	named := binary.LittleEndian.Uint64(boot[bootKernelSector:])
+	if named >= uint64(first.Start/sector) && named < uint64(second.Start/sector) {
+		return first, second
+	}
+	return second, first
+}
+
+// has says whether the disk has these bytes at a place; one that cannot be read has not.
+func has(disk Disk, b []byte, at int64) bool {
+	old := make([]byte, len(b))
+	n, _ := disk.ReadAt(old, at)
+	return n == len(b) && bytes.Equal(old, b)
 }
 
 func syncDisk(d any) error {

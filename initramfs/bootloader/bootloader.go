@@ -12,6 +12,8 @@
 //	  BIOS reads boot.img --> core.img --> ESP of the same disk: grub.cfg --> kernel and initrd of the root
 //	  UEFI reads BOOTX64.EFI ----------------^
 //
+// Partition 1 has two halves: an install writes core.img into the one that boot.img does not name.
+//
 // A disk image for virtual machines is the same except for its third partition: that can also be ext4, and its top is
 // the root itself (Config.Flat).
 //
