@@ -24,7 +24,9 @@
 //
 // Files in /home belong to numbers, so people keep theirs. Where the new system gives such a number to another name, or
 // such a name another number, Merge fails. Accounts of services have the number that the new system gives them, or a
-// free one; Result says which numbers changed, so that files can follow.
+// free one; Result says which numbers changed, so that files can follow. Where the new system gives the number of a
+// service that it does not have to another name, the carried files of that service get a number without a name, so that
+// no other name can read them.
 //
 // # What it guarantees
 //
@@ -75,6 +77,8 @@ func Merge(old, image, to *passwd.Accounts, hasShell func(string) bool) (Result,
 	for _, name := range names(old.Group) {
 		m.members(name)
 	}
+	m.orphans(m.users())
+	m.orphans(m.groups())
 	m.ranges(old.SubUID, m.image.SubUID, to.SubUID)
 	m.ranges(old.SubGID, m.image.SubGID, to.SubGID)
 	m.compat()

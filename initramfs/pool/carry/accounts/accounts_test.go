@@ -130,6 +130,23 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
+// The files of services that the new system does not have become those of no one else.
+func TestOrphans(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{
+		"image/passwd": "root:x:0:0::/:\ntoor:x:0:0::/:\ndb:x:110:120::/:\nlog:x:111:121::/:\n",
+		"old/passwd":   "root:x:0:0::/:\ntoor:x:0:0::/:\ndb:x:110:120::/:\nlog:x:111:121::/:\n",
+		"image/group":  "root:x:0:\ndb:x:120:\nlog:x:121:\n", "old/group": "root:x:0:\ndb:x:120:\nlog:x:121:\n",
+		"new/passwd": "root:x:0:0::/:\nweb:x:110:120::/:\n", "new/group": "root:x:0:\nweb:x:120:\nlast:x:65533:\n"}
+	r, err := Merge(system(files, "old"), system(files, "image"), system(files, "new"), shells)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.UID) != 1 || r.UID[110] != 65533 || len(r.GID) != 1 || r.GID[120] != 65532 {
+		t.Errorf("numbers %v and %v", r.UID, r.GID)
+	}
+}
+
 // Whatever the files have, the users of the new system stay with their numbers, people of the machine come with theirs,
 // and nothing changes the second time.
 func FuzzMerge(f *testing.F) {

@@ -53,7 +53,7 @@ func (m *merge) number(k kind, old, now []string) string {
 			"from %d to %d are taken", k.word, old[0], n, holder, firstService, firstPerson-1)
 		return old[2]
 	}
-	k.renumbered[n] = free
+	m.renumber(k, old[0], n, free)
 	return strconv.Itoa(free)
 }
 
@@ -68,8 +68,15 @@ func (m *merge) sameName(k kind, n int, old, now []string) string {
 			"number %s", k.word, old[0], old[2], now[2], old[2])
 		return now[2]
 	}
-	k.renumbered[n] = other
+	m.renumber(k, old[0], n, other)
 	return now[2]
+}
+
+// renumber gives the files of a service another number.
+func (m *merge) renumber(k kind, name string, n, other int) {
+	k.renumbered[n] = other
+	m.left("the number %d of the %s %s, which is %d in the new system: its files in /home and /persistent keep %d",
+		n, k.word, name, other, n)
 }
 
 // free is a number for a service that neither system uses, -1 if there is none.
