@@ -137,20 +137,23 @@ func TestDamaged(t *testing.T) {
 	one, two := versions(t)
 	m := installed(t, pooltest.Loop(t, 1<<30), one)
 	before := m.kept(t)
-	short, other := *two.From(1), *two.From(1)
+	short, other := *two, *two
 	short.Between = func(_ int, r io.Reader) io.Reader { return io.LimitReader(r, 200) }
 	other.Manifest = one.Manifest
-	// What failed once is received again, and not taken from the pool.
+	// What failed once is received again, and not taken from the pool. If the tree is wrong, so is what it starts from.
 	for _, c := range []struct {
-		name string
-		img  update.Image
-		want string
-	}{{"the tree is not as its manifest", &other, "etc/version"}, {"the stream ends early", &short, "stream"},
-		{"again not as its manifest", &other, "etc/version"}} {
+		name   string
+		img    update.Image
+		want   string
+		images int
+	}{{"the stream ends early", &short, "stream", 1}, {"the tree is not as its manifest", &other, "etc/version", 0},
+		{"again the stream ends early", &short, "stream", 0},
+		{"again not as its manifest", &other, "etc/version", 0}} {
 		if _, err := m.update(t.Context(), t, c.img); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: Run = %v, want %q in it", c.name, err, c.want)
 		}
-		if now := m.contents(t); len(now.Roots) != 1 || now.Candidate != "" || len(now.Images) != 1 {
+		if now := m.contents(t); len(now.Roots) != 1 || now.Candidate != "" ||
+			len(now.Images) != c.images {
 			t.Errorf("%s: the pool is %+v", c.name, now)
 		}
 	}

@@ -226,7 +226,8 @@ type taking struct {
 }
 
 // take receives an image, verifies it and returns its folder in the pool. An image that is not what its manifest says
-// leaves the pool: the next update receives it again. Roots that were made of it stay.
+// leaves the pool, and so does the one that it was received as the difference from, which may be why: the next update
+// receives both again. Roots that were made of them stay.
 func (w *work) take(ctx context.Context, t taking) (string, error) {
 	dir, err := w.receive(ctx, t)
 	if err != nil {
@@ -239,9 +240,25 @@ func (w *work) take(ctx context.Context, t taking) (string, error) {
 		if ctx.Err() != nil {
 			return "", err
 		}
-		return "", errors.Join(err, w.Pool.DeleteImage(filepath.Base(dir)))
+		return "", errors.Join(err, w.Pool.DeleteImage(filepath.Base(dir)), w.distrust(t))
 	}
 	return dir, nil
+}
+
+// distrust deletes the image that a wrong one was received as the difference from, if there is one. Else the next
+// update would start from it again.
+func (w *work) distrust(t taking) error {
+	parent := t.in.Parent()
+	if parent == "" {
+		return nil
+	}
+	name := filepath.Base(parent)
+	if err := w.Pool.DeleteImage(name); err != nil {
+		return err
+	}
+	w.warn("the image %s, which %s starts from, may be damaged and is deleted: the next update receives a whole image",
+		pool.Label(name), t.image.Ref())
+	return nil
 }
 
 func (w *work) receive(ctx context.Context, t taking) (string, error) {
