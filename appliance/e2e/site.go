@@ -118,9 +118,17 @@ func (s *Site) Install(ctx context.Context, m *Machine, image string, more ...st
 	return err
 }
 
-// Update orders another image for a machine that is installed. More are flags of `griddle machine update`.
+// Update orders another image for a machine that is installed, after its service has checked in. More are flags of
+// `griddle machine update`.
 func (s *Site) Update(ctx context.Context, m *Machine, image string, more ...string) error {
-	_, err := s.machine(ctx, append([]string{"update", m.MAC, "--image", image}, more...)...)
+	known, err := s.Machine(ctx, m)
+	if err != nil {
+		return err
+	}
+	if err := s.Log.WaitCount(ctx, `msg="service checks in" machine=`+known.Name+` `, 1); err != nil {
+		return err
+	}
+	_, err = s.machine(ctx, append([]string{"update", m.MAC, "--image", image}, more...)...)
 	return err
 }
 
