@@ -70,9 +70,10 @@ func reset() error {
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 }
 
-// begin writes down that the trial began. It comes so early that the pool's devices may take a while.
+// begin writes down that the trial began. It comes so early that the pool's devices may take a while. It tries once at
+// least, also for a root that is blessed by then.
 func (o Options) begin(ctx context.Context, end time.Time) bool {
-	for ctx.Err() == nil && time.Now().Before(end) {
+	for {
 		err := o.with(func(r running) error {
 			if err := writeTrial(r.record, r.trial()); err != nil {
 				return err
@@ -83,9 +84,10 @@ func (o Options) begin(ctx context.Context, end time.Time) bool {
 			return true
 		}
 		o.Log.Warn("the trial is not written down yet", "error", err)
-		o.Wait(ctx, again)
+		if o.Wait(ctx, again); ctx.Err() != nil || !time.Now().Before(end) {
+			return false
+		}
 	}
-	return false
 }
 
 // state is what systemd says about itself.
