@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -61,6 +62,9 @@ halt
 // limit is how long grub-emu may take on a machine that does much else.
 const limit = 2 * time.Minute
 
+// theEnd comes after all that grub-emu wrote.
+const theEnd = "\x00the end of grub-emu"
+
 // Start has GRUB start from the second partition of the first disk, by the entry that is chosen if no one presses a
 // key. The disks are files or devices.
 func Start(t testing.TB, disks ...string) Started {
@@ -77,31 +81,48 @@ func Start(t testing.TB, disks ...string) Started {
 	}
 	cmd := exec.CommandContext(t.Context(), "grub-emu", "-m", filepath.Join(dir, "device.map"), "-d", dir)
 	cmd.Env = append(os.Environ(), "TERM=vt100", "LC_ALL=C")
-	screen, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 50, Cols: 250})
+	screen, terminal, err := pty.Open()
 	if err != nil {
-		t.Fatalf("starting grub-emu (Debian package grub-emu, run make deps): %v", err)
+		t.Fatal(err)
 	}
 	defer screen.Close()
-	killed := false
+	defer terminal.Close()
+	if err := pty.Setsize(screen, &pty.Winsize{Rows: 50, Cols: 250}); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("starting grub-emu (Debian package grub-emu, run make deps): %v", err)
+	}
 	late := time.AfterFunc(limit, func() { cmd.Process.Kill() })
 	defer late.Stop()
 	// Enter starts the entry that is chosen without the time that a person has; the second one is for a submenu.
 	fmt.Fprint(screen, "\r\r")
+	// The terminal stays open until all is read: what a program wrote last can be lost when it closes the last end.
+	ended := make(chan error, 1)
+	go func() {
+		err := cmd.Wait()
+		fmt.Fprint(terminal, theEnd)
+		ended <- err
+	}()
 	var out bytes.Buffer
-	for b := make([]byte, 4096); err == nil; { // until an error says that grub-emu has ended
-		var n int
-		n, err = screen.Read(b)
+	killed := false
+	for b := make([]byte, 4096); !bytes.HasSuffix(out.Bytes(), []byte(theEnd)); {
+		n, err := screen.Read(b)
+		if err != nil {
+			t.Fatalf("reading what grub-emu writes: %v:\n%s", err, parse(out.String()).Screen)
+		}
 		out.Write(b[:n])
 		// Where nothing starts, GRUB lets a person read that for a minute.
-		if bytes.Contains(out.Bytes(), []byte("griddle: no root of the pool starts")) {
+		if !killed && bytes.Contains(out.Bytes(), []byte("griddle: no root of the pool starts")) {
 			killed = cmd.Process.Kill() == nil
-			break
 		}
 	}
-	if err := cmd.Wait(); err != nil && !killed {
+	if err := <-ended; err != nil && !killed {
 		t.Fatalf("grub-emu: %v:\n%s", err, parse(out.String()).Screen)
 	}
-	return parse(out.String())
+	return parse(strings.TrimSuffix(out.String(), theEnd))
 }
 
 var (
