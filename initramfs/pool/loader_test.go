@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"griddle/initramfs/bootloader"
+	"griddle/initramfs/pool/pooltest"
 )
 
 // GRUB is installed again on a damaged disk; the pool stays, and so does what boots. Without grub.cfg the newest root
@@ -21,7 +22,7 @@ func TestBootloader(t *testing.T) {
 	if err := bootloader.BuildGRUB(t.Context(), images, bootloader.BuildOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	before := tree(t, p.dir)
+	before := pooltest.Tree(t, p.dir)
 	conf, err := bootloader.ReadConfig(p.esp)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +47,7 @@ func TestBootloader(t *testing.T) {
 		!bytes.Contains(efi, []byte(p.place.label())) {
 		t.Errorf("the image for UEFI does not name its partition: %v", err)
 	}
-	if tree(t, p.dir) != before {
+	if pooltest.Tree(t, p.dir) != before {
 		t.Error("the pool has changed")
 	}
 

@@ -1,9 +1,7 @@
 package pool
 
 import (
-	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -36,31 +34,4 @@ func installed(t *testing.T) (p *Pool, dev string) {
 	m := pooltest.Installed(t)
 	poolID = m.ID
 	return &Pool{place: Place{Job: pooltest.Job}, dir: m.Top, esp: m.ESP}, m.Device
-}
-
-// tree is all that is below dir: names, modes and contents.
-func tree(t testing.TB, dir string) string {
-	t.Helper()
-	var out strings.Builder
-	err := filepath.WalkDir(dir+"/.", func(name string, e os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		st, err := e.Info()
-		if err != nil {
-			return err
-		}
-		var text []byte
-		if st.Mode().IsRegular() {
-			if text, err = os.ReadFile(name); err != nil {
-				return err
-			}
-		}
-		fmt.Fprintf(&out, "%s %s %q\n", strings.TrimPrefix(name, dir), st.Mode(), text)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.String()
 }

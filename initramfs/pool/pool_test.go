@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/initramfs/bootloader/bootenv"
+	"griddle/initramfs/pool/pooltest"
 	"griddle/initramfs/subvolume"
 )
 
@@ -43,7 +44,7 @@ func TestDelete(t *testing.T) {
 	parts := []string{"@roots/one@amd64", "@roots/bare", "@home", "@persistent"}
 	before := map[string]string{}
 	for _, name := range parts {
-		before[name] = tree(t, p.dir+"/"+name)
+		before[name] = pooltest.Tree(t, p.dir+"/"+name)
 	}
 	if err := p.DeleteRoot("one@amd64"); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "that boots") {
 		t.Errorf("deleting the root that boots: %v", err)
@@ -62,7 +63,7 @@ func TestDelete(t *testing.T) {
 		t.Errorf("left are %+v, %v", c, err)
 	}
 	for _, name := range parts {
-		if now := tree(t, p.dir+"/"+name); now != before[name] {
+		if now := pooltest.Tree(t, p.dir+"/"+name); now != before[name] {
 			t.Errorf("%s has changed:\n%s\nwas\n%s", name, now, before[name])
 		}
 	}
@@ -101,11 +102,11 @@ func TestBoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := tree(t, p.dir)
+	before := pooltest.Tree(t, p.dir)
 	if err := p.Boot("two@amd64"); err != nil {
 		t.Fatal(err)
 	}
-	if now := tree(t, p.dir); now != before {
+	if now := pooltest.Tree(t, p.dir); now != before {
 		t.Error("the pool has changed")
 	}
 	if now, err := os.ReadFile(p.esp + "/griddle/grub.cfg"); err != nil || string(now) != string(conf) {
@@ -200,7 +201,7 @@ func TestHostilePool(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(p.dir, roots, "folder"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	home := tree(t, p.dir+"/@home")
+	home := pooltest.Tree(t, p.dir+"/@home")
 	c, err := p.Read()
 	if err != nil || len(c.Roots) != 4 {
 		t.Fatalf("Read = %+v, %v", c.Roots, err)
@@ -216,7 +217,7 @@ func TestHostilePool(t *testing.T) {
 	if err := p.DeleteRoot(Label(odd)); err != nil {
 		t.Error(err)
 	}
-	if now := tree(t, p.dir+"/@home"); now != home {
+	if now := pooltest.Tree(t, p.dir+"/@home"); now != home {
 		t.Error("@home has changed")
 	}
 	if err := os.Rename(filepath.Join(p.dir, roots), filepath.Join(p.dir, "aside")); err != nil {

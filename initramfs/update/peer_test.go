@@ -183,39 +183,12 @@ func (m *machine) contents(t testing.TB) (c pool.Contents) {
 	return c
 }
 
-// tree is all that is below a folder of the pool: names, modes and contents.
-func tree(t testing.TB, dir string) string {
-	t.Helper()
-	var out strings.Builder
-	err := filepath.WalkDir(dir+"/.", func(name string, e os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		st, err := e.Info()
-		if err != nil {
-			return err
-		}
-		var text []byte
-		if st.Mode().IsRegular() {
-			if text, err = os.ReadFile(name); err != nil {
-				return err
-			}
-		}
-		fmt.Fprintf(&out, "%s %s %q\n", strings.TrimPrefix(name, dir), st.Mode(), text)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.String()
-}
-
 // kept is what an update must not change: the old root, @home, and what others have in @persistent.
 func (m *machine) kept(t testing.TB) (text string) {
 	t.Helper()
 	m.with(t, func(p *pool.Pool) {
 		for _, dir := range []string{"@roots/web-20261120.1@amd64", "@home"} {
-			text += tree(t, filepath.Join(p.Dir(), dir))
+			text += pooltest.Tree(t, filepath.Join(p.Dir(), dir))
 		}
 		b, err := os.ReadFile(filepath.Join(p.Dir(), "@persistent/lab"))
 		text += fmt.Sprint(string(b), err)

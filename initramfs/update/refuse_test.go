@@ -50,7 +50,7 @@ func TestRefused(t *testing.T) {
 		"BAT0/capacity": "19\n"})
 	lost := errors.New("the server refused")
 	state := func() (text string) {
-		m.with(t, func(p *pool.Pool) { text = tree(t, p.Dir()) + tree(t, m.esp) })
+		m.with(t, func(p *pool.Pool) { text = pooltest.Tree(t, p.Dir()) + pooltest.Tree(t, m.esp) })
 		return text
 	}
 	if _, err := m.update(t.Context(), t, renamed{two, "web:20261119.9@amd64", 0}); !errors.Is(err, update.ErrOlder) {
