@@ -152,6 +152,20 @@ func system(jobs []Job) *Job {
 	return lastDone(jobs)
 }
 
+// pools are those that a machine with these jobs may have, nil if no install is known to have made one. An install that
+// began may have ended on its disk although the server heard nothing of that.
+func pools(jobs []Job) (out []string) {
+	if lastDone(jobs) == nil {
+		return nil
+	}
+	for _, j := range jobs {
+		if j.Spec.Kind == job.Install && j.Spec.Started != "" {
+			out = append(out, j.Spec.ID)
+		}
+	}
+	return out
+}
+
 // decide says what a machine with these jobs, the newest first, boots. Only operators' jobs decide. A live one starts
 // the agent, unless it is an update that the agent cannot do or has done. Of the finished ones the last that wrote to a
 // disk counts: if it was done, the disk has a system, otherwise only parts of one. A job from a screen changes nothing,

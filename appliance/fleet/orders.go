@@ -180,6 +180,11 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 		if spec.Disk, err = job.ParseDiskRule(string(o.Disk)); err != nil {
 			return Job{}, err
 		}
+		jobs, err := jobsOf(ctx, tx, m.ID)
+		if err != nil {
+			return Job{}, err
+		}
+		spec.Pools = pools(jobs)
 		what = fmt.Sprintf("job: install %s on disk %s", o.Image.Ref, spec.Disk)
 	}
 	var err error

@@ -97,6 +97,9 @@ type Spec struct {
 	// Kexec says that the machine may start the new root by kexec, without its firmware. If it cannot, it restarts in
 	// the ordinary way.
 	Kexec bool `json:"kexec,omitempty"`
+	// Pools are those that the server knows of this machine, each as Disk.Installed. An install keeps no other pool. If
+	// there are none, the server does not know the machine's pool, and the install keeps the one that it finds.
+	Pools []string `json:"pools,omitempty"`
 
 	// Of an update, which has neither Disk nor Home.
 	// Pool is Disk.Installed of the disk that has the machine's pool, "" if the server does not know it.

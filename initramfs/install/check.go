@@ -20,7 +20,8 @@ import (
 //
 // A disk may be overwritten if it is proved to be blank, if it is the only disk that spec.Erase names, or if it has the
 // unfinished mark of this job. A disk on which this job was finished passes too: its Installed is the job's ID. So does
-// one with the pool of another job that was finished, if spec.Erase is empty: see Keeps.
+// one with the pool of another job that was finished, if spec.Erase is empty: see Keeps. It must be in spec.Pools, if
+// the server knows any.
 func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 	if spec.Kind != job.Install {
 		return job.Disk{}, fmt.Errorf("%w: unknown kind of job %q", ErrRefused, job.Printable(string(spec.Kind)))
@@ -52,6 +53,12 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 	}
 	if streams := img.Streams(); len(streams) == 0 || streams[0].Parent != nil {
 		return job.Disk{}, fmt.Errorf("%w: the first stream of %s is not a full stream", ErrRefused, img.Ref())
+	}
+	if hasPool(spec, d) && !ownPool(spec, d) {
+		_, name := d.NameAmong(disks)
+		return job.Disk{}, fmt.Errorf("%w: disk %s has the pool of job %s, which is not one of this machine: the "+
+			"server knows that of job %s; to overwrite it, add --erase %s; if the disk moved here, use "+
+			"`griddle machine merge`", ErrRefused, d, job.Printable(d.Installed), job.Printable(spec.Pools[0]), name)
 	}
 	if Keeps(spec, d) {
 		return d, nil // its pool says what it has room for
@@ -108,6 +115,11 @@ func hasPool(spec job.Spec, d job.Disk) bool {
 		return false
 	}
 	return slices.ContainsFunc(d.Partitions, func(p job.Partition) bool { return p.Name == disk.NameFinished })
+}
+
+// ownPool says whether the pool of the disk is one that the server knows of this machine, or the server knows none.
+func ownPool(spec job.Spec, d job.Disk) bool {
+	return len(spec.Pools) == 0 || slices.Contains(spec.Pools, d.Installed)
 }
 
 // mayWrite is the erase rule: a disk with data is overwritten only if the job names it or has its mark on it.

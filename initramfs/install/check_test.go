@@ -118,6 +118,20 @@ func TestCheck(t *testing.T) {
 		{name: "another's ended", spec: install, disks: []job.Disk{
 			with(func(d *job.Disk) { d.Table, d.Installed = "gpt", "x" })}, want: []string{"is not blank"}},
 		{name: "another's pool", spec: install, disks: []job.Disk{pool}, size: 19e9},
+		{name: "one of the pools of the machine", disks: []job.Disk{pool},
+			spec: spec(func(s *job.Spec) { s.Pools = []string{"1" + jobID[1:], "0" + jobID[1:]} })},
+		{name: "the pool of another machine", disks: []job.Disk{pool},
+			spec: spec(func(s *job.Spec) { s.Pools = []string{"1" + jobID[1:]} }), want: []string{
+				"has the pool of job 0" + jobID[1:] + ", which is not one of this machine",
+				"the server knows that of job 1" + jobID[1:], "add --erase A"}},
+		{name: "the pool of another machine, with a damaged table", disks: []job.Disk{damaged},
+			spec: spec(func(s *job.Spec) { s.Pools = []string{"1" + jobID[1:]} }),
+			want: []string{"which is not one of this machine"}},
+		{name: "the pool of another machine, to be erased", disks: []job.Disk{pool},
+			spec: spec(func(s *job.Spec) { s.Pools, s.Erase = []string{"1" + jobID[1:]}, "A" })},
+		{name: "own ended, and no pool is known as the machine's", disks: []job.Disk{
+			with(func(d *job.Disk) { d.Table, d.Installed = "gpt", jobID })},
+			spec: spec(func(s *job.Spec) { s.Pools = []string{"1" + jobID[1:]} })},
 		{name: "another's pool, to be erased", spec: erase("A"), disks: []job.Disk{pool}},
 		{name: "another's pool, and another disk to be erased", spec: erase("B"), disks: []job.Disk{pool},
 			want: []string{`may erase "B"`}},

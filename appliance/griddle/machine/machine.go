@@ -77,7 +77,8 @@ func (m *machines) installCommand() *cobra.Command {
 			"largest and smallest never choose removable disks: SD cards, USB sticks, disks in a USB enclosure. A\n" +
 			"disk that is not blank is overwritten only if --erase names it; without that the job fails and lists\n" +
 			"what would be lost. Blank means that all that is read of the disk is 0x00, or all is 0xff; content\n" +
-			"that is not recognized is not blank.",
+			"that is not recognized is not blank. On a disk with a pool of this machine, /home and /persistent stay\n" +
+			"without --erase.",
 		Example: "  griddle machine install 52:54:00:12:34:56 --image web:latest --disk largest\n" +
 			"  griddle machine install node7 --image web:20261120.1 --disk serial:S4X1 --erase S4X1",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: m.one(),
@@ -91,7 +92,7 @@ func (m *machines) installCommand() *cobra.Command {
 			_, err := fmt.Fprintf(w, "%s gets %s on disk %s. Switch it on, or restart it, with network boot first.\n",
 				got.Name, got.Job.Spec.Image.Ref, got.Job.Spec.Disk)
 			if err == nil && in.Erase == "" && m.e.Notes() {
-				_, err = fmt.Fprintln(w, "A disk that is not blank is not touched; --erase DISK names one that may "+
+				_, err = fmt.Fprintln(w, "A disk that is not blank loses nothing; --erase DISK names one that may "+
 					"be overwritten.")
 			}
 			if err == nil && got.Secrets && m.e.Notes() {
