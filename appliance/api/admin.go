@@ -33,11 +33,15 @@ type Machine struct {
 	Service   *fleet.Service    `json:"service,omitempty"`   // the last check-in of the service on it
 	Away      bool              `json:"away,omitempty"`      // the service has not checked in for three intervals
 	Fell      *job.Fell         `json:"fell,omitempty"`      // its last fallback to another root
+	Kexec     *job.Kexec        `json:"kexec,omitempty"`     // its last start by kexec
 	Refused   *fleet.Refusal    `json:"refused,omitempty"`   // why it got no answer when it last asked to boot
 	Conflicts []fleet.Conflict  `json:"conflicts,omitempty"` // what machines claimed about it that contradicts
 	LookAt    []string          `json:"lookAt,omitempty"`    // what to check if it should have reported
 	// boots that wait for approval; not in the list, and without their codes
 	Waiting []fleet.WaitingBoot `json:"waiting,omitempty"`
+	// the machine, itself or one of its model, on which kexec failed, so that it restarts through its firmware; not in
+	// the list
+	KexecFailed string `json:"kexecFailed,omitempty"`
 	// its settings have secrets, so that the next boot waits for approval, unless its key is approved; after an order
 	Secrets bool        `json:"secrets,omitempty"`
 	Current bool        `json:"current,omitempty"` // after an order of an update: it has the image already
@@ -134,7 +138,7 @@ func (h *Handler) all(r *http.Request, key string) (Machine, error) {
 		return Machine{}, err
 	}
 	out := show(v)
-	out.Inventory, out.Jobs, out.Waiting = &v.Machine.Inventory, jobs, v.Waiting
+	out.Inventory, out.Jobs, out.Waiting, out.KexecFailed = &v.Machine.Inventory, jobs, v.Waiting, v.KexecFailed
 	return out, nil
 }
 
@@ -142,9 +146,9 @@ func show(v fleet.View) Machine {
 	m := v.Machine
 	return Machine{Name: m.Name, Status: v.Status(), ID: m.ID, Claimed: m.Rank != fleet.Ordered, Identity: m.Identity,
 		FirstSeen: m.FirstSeen, LastSeen: m.LastSeen,
-		Deployed: m.Deployed, Service: m.Service, Away: v.Away, Fell: m.Fell, Refused: m.Refused,
-		Conflicts: m.Conflicts,
-		LookAt:    v.LookAt(), Job: v.Job}
+		Deployed: m.Deployed, Service: m.Service, Away: v.Away, Fell: m.Fell, Kexec: m.Kexec,
+		Refused: m.Refused, Conflicts: m.Conflicts,
+		LookAt: v.LookAt(), Job: v.Job}
 }
 
 func (h *Handler) delete(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,17 +28,26 @@ func (f *Fleet) mayKexec(ctx context.Context, tx *sql.Tx, m Machine, k job.Kind)
 	if policy == KexecNever || k != job.Update && (policy != KexecAlways || k != job.Install) {
 		return false, nil
 	}
+	failed, err := kexecFailed(ctx, tx, m)
+	return failed == "" && err == nil, err
+}
+
+// kexecFailed is the name of a machine on which the last start by kexec failed, so that m does not try it: m itself, or
+// one of its model. It is "" if there is none.
+func kexecFailed(ctx context.Context, tx *sql.Tx, m Machine) (string, error) {
 	if m.Kexec != nil && m.Kexec.Failed {
-		return false, nil
+		return m.Name, nil
 	}
 	if m.model() == "" {
-		return true, nil
+		return "", nil
 	}
-	var failed bool
-	err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM machines WHERE id <> ?1 AND data ->> '$.kexec.failed'
-		AND coalesce(data ->> '$.identity.vendor', '') = ?2 AND coalesce(data ->> '$.identity.product', '') = ?3)`,
-		m.ID, m.Identity.Vendor, m.Identity.Product).Scan(&failed)
-	return !failed, err
+	other, err := oneMachine(ctx, tx, `WHERE id <> ?1 AND data ->> '$.kexec.failed'
+		AND coalesce(data ->> '$.identity.vendor', '') = ?2 AND coalesce(data ->> '$.identity.product', '') = ?3
+		ORDER BY name LIMIT 1`, m.ID, m.Identity.Vendor, m.Identity.Product)
+	if errors.Is(err, ErrUnknown) {
+		return "", nil
+	}
+	return other.Name, err
 }
 
 // kexeced takes over what a check-in says of kexec. A failure is remembered until a later start works, or a person

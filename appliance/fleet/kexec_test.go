@@ -76,6 +76,39 @@ func TestKexecFails(t *testing.T) {
 	may(map[string]bool{"ada": true, "ben": true, "cyd": true})
 }
 
+// TestKexecShown: show names the machine because of which another one does not start by kexec, and a merge keeps what
+// came of the newest start.
+func TestKexecShown(t *testing.T) {
+	r := newRoom(t, Options{})
+	r.modelled("ada", macA, "7090")
+	r.modelled("ben", macB, "7090")
+	r.modelled("cyd", macThird, "3000")
+	want := func(mac, name string) {
+		t.Helper()
+		if v := r.show(mac); v.KexecFailed != name {
+			t.Errorf("of %s show says that kexec failed on %q, want %q", v.Machine.Name, v.KexecFailed, name)
+		}
+	}
+	want(macA, "")
+	failed := job.Kexec{Time: r.c.now(), Root: "web-2", Failed: true}
+	r.checkIn("ada", job.CheckIn{Kexec: &failed})
+	ada := r.show(macA).Machine.Name
+	want(macA, ada)
+	want(macB, ada)
+	want(macThird, "")
+
+	works := job.Kexec{Time: r.c.now().Add(time.Hour), Root: "web-3"}
+	r.checkIn("cyd", job.CheckIn{Kexec: &works})
+	for _, c := range []struct {
+		into, from string
+		want       job.Kexec
+	}{{macB, macA, failed}, {macThird, macB, works}} {
+		if m, err := r.Merge(t.Context(), c.into, c.from); err != nil || m.Kexec == nil || *m.Kexec != c.want {
+			t.Errorf("Merge(%s, %s) = %+v, %v, want %+v", c.into, c.from, m.Kexec, err, c.want)
+		}
+	}
+}
+
 // A machine whose firmware does not say its model is a model of its own.
 func TestKexecNoModel(t *testing.T) {
 	r := newRoom(t, Options{})

@@ -21,7 +21,9 @@ type View struct {
 	Unheard     bool // Job is done, and its system has not reported in time
 	Away        bool // its service has not checked in for three intervals
 
-	Waiting []WaitingBoot // boots that an operator has to approve; only Show fills it in
+	// Show alone fills in these.
+	Waiting     []WaitingBoot // boots that an operator has to approve
+	KexecFailed string        // the machine, itself or one of its model, because of which it does not start by kexec
 }
 
 // Status is the state of a machine in a few words: "new", "known" (an agent has run on it), "refused" (it asked to boot
@@ -179,6 +181,9 @@ func (f *Fleet) Show(ctx context.Context, key string) (v View, jobs []Job, err e
 			return err
 		}
 		if v.Waiting, err = f.waitingBoots(ctx, tx, m); err != nil {
+			return err
+		}
+		if v.KexecFailed, err = kexecFailed(ctx, tx, m); err != nil {
 			return err
 		}
 		jobs, err = jobsOf(ctx, tx, m.ID)

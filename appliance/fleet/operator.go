@@ -120,6 +120,9 @@ func (f *Fleet) merge(ctx context.Context, tx *sql.Tx, m *Machine, from Machine)
 	if c := from.Fell; c != nil && (m.Fell == nil || c.Time.After(m.Fell.Time)) {
 		m.Fell = c
 	}
+	if k := from.Kexec; k != nil && (m.Kexec == nil || k.Time.After(m.Kexec.Time)) {
+		m.Kexec = k
+	}
 	if d := from.Deployed; d != nil && (m.Deployed == nil || d.Time.After(m.Deployed.Time)) {
 		m.Deployed = d
 	}

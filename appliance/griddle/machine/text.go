@@ -92,6 +92,7 @@ func pageOf(w io.Writer, m api.Machine) error {
 			line("", "  | "+job.Sentence(l))
 		}
 	}
+	kexecLines(line, m)
 	for _, j := range m.Jobs {
 		what := fmt.Sprintf("%s on %s", j.Spec.Image.Ref, j.Spec.Disk)
 		if j.Spec.Kind == job.Update {
@@ -100,6 +101,27 @@ func pageOf(w io.Writer, m api.Machine) error {
 		line("job", fmt.Sprintf("%s  %s, %s: %s", seen(j.Created), what, j.State, or(job.Sentence(j.Message), "-")))
 	}
 	return t.Flush()
+}
+
+// kexecLines say what came of starts without the firmware.
+func kexecLines(line func(name, value string), m api.Machine) {
+	failed := job.Printable(m.KexecFailed)
+	switch k := m.Kexec; {
+	case k != nil && k.Failed:
+		which := "the machine restarts"
+		if hardware(m) != "" {
+			which = "machines of its model restart"
+		}
+		line("kexec", fmt.Sprintf("%s  %s did not come up without the firmware: %s through it", seen(k.Time),
+			job.Sentence(k.Root), which))
+	case failed != "" && failed != m.Name:
+		line("kexec", fmt.Sprintf("not used: it failed on %s, a machine of the same model", failed))
+	case k != nil:
+		line("kexec", fmt.Sprintf("%s  %s was started without the firmware", seen(k.Time), job.Sentence(k.Root)))
+	}
+	if failed != "" {
+		line("", fmt.Sprintf("  To have it tried again, remove /persistent/griddle/kexec.json on %s.", failed))
+	}
 }
 
 // rootText is a system of the pool, and what it is there for.

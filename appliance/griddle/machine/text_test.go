@@ -1,8 +1,10 @@
 package machine
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"griddle/appliance/api"
 	"griddle/appliance/fleet"
@@ -25,6 +27,38 @@ func TestMachineStatus(t *testing.T) {
 	} {
 		if got := status(c.m); got != c.want {
 			t.Errorf("status(%+v) = %q, want %q", c.m, got, c.want)
+		}
+	}
+}
+
+// TestKexecLines: what came of starts without the firmware.
+func TestKexecLines(t *testing.T) {
+	at := time.Date(2026, 11, 29, 6, 0, 0, 0, time.Local)
+	of := func(failed bool) *job.Kexec { return &job.Kexec{Time: at, Root: "web-2\x1b[2J", Failed: failed} }
+	model := job.Identity{Vendor: "Dell Inc.", Product: "7090"}
+	const fails = "2026-11-29 06:00:00  web-2 [2J did not come up without the firmware: "
+	const again = "  To have it tried again, remove /persistent/griddle/kexec.json on "
+	for _, c := range []struct {
+		name string
+		m    api.Machine
+		want []string
+	}{
+		{"never", api.Machine{}, nil},
+		{"works", api.Machine{Kexec: of(false)},
+			[]string{"2026-11-29 06:00:00  web-2 [2J was started without the firmware"}},
+		{"failed", api.Machine{Kexec: of(true), KexecFailed: "lab-1", Name: "lab-1", Identity: model}, []string{
+			fails + "machines of its model restart through it",
+			again + "lab-1."}},
+		{"failed, of no model", api.Machine{Kexec: of(true), KexecFailed: "lab-1", Name: "lab-1"}, []string{
+			fails + "the machine restarts through it",
+			again + "lab-1."}},
+		{"failed on another", api.Machine{Kexec: of(false), KexecFailed: "lab-2", Name: "lab-1"}, []string{
+			"not used: it failed on lab-2, a machine of the same model", again + "lab-2."}},
+	} {
+		var got []string
+		kexecLines(func(_, value string) { got = append(got, value) }, c.m)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
 }
