@@ -43,10 +43,12 @@ type Machine struct {
 	// the list
 	KexecFailed string `json:"kexecFailed,omitempty"`
 	// its settings have secrets, so that the next boot waits for approval, unless its key is approved; after an order
-	Secrets bool        `json:"secrets,omitempty"`
-	Current bool        `json:"current,omitempty"` // after an order of an update: it has the image already
-	Job     *fleet.Job  `json:"job,omitempty"`     // the most important one, see fleet.View
-	Jobs    []fleet.Job `json:"jobs,omitempty"`    // all, the newest first; not in the list
+	Secrets bool `json:"secrets,omitempty"`
+	Current bool `json:"current,omitempty"` // after an order of an update: it has the image already
+	// what a person has to do before the update that is pending begins; one sentence, "" for nothing
+	Needs string      `json:"needs,omitempty"`
+	Job   *fleet.Job  `json:"job,omitempty"`  // the most important one, see fleet.View
+	Jobs  []fleet.Job `json:"jobs,omitempty"` // all, the newest first; not in the list
 }
 
 // Install asks for an install. The fields are what an operator types.
@@ -148,7 +150,7 @@ func show(v fleet.View) Machine {
 		FirstSeen: m.FirstSeen, LastSeen: m.LastSeen,
 		Deployed: m.Deployed, Service: m.Service, Away: v.Away, Fell: m.Fell, Kexec: m.Kexec,
 		Refused: m.Refused, Conflicts: m.Conflicts,
-		LookAt: v.LookAt(), Job: v.Job}
+		LookAt: v.LookAt(), Job: v.Job, Needs: needs(v)}
 }
 
 func (h *Handler) delete(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {

@@ -72,18 +72,44 @@ func (h *Handler) spec(ctx context.Context, j fleet.Job, home string) (s job.Spe
 	return s, err
 }
 
+// updates is what an agent without job.FeatureUpdate lacks.
+const updates = "updates"
+
 // lacking says what of a job an agent with these features cannot do, "" if it can do all of it.
 func lacking(s job.Spec, features []string) string {
 	can := func(what string) bool { return slices.Contains(features, what) }
 	switch {
 	case s.Kind == job.Update && !can(job.FeatureUpdate):
-		return "updates"
+		return updates
 	case s.Kernel.Ref != "" && !can(job.FeatureKernel):
 		return "an image that gets its kernel from another one"
 	case s.Settings && !can(job.FeatureSettings):
 		return "the settings of this machine"
 	}
 	return ""
+}
+
+// needs says what a person has to do before the pending update of a machine begins, because the service that checked in
+// there cannot carry it out. It is "" if there is nothing to do.
+func needs(v fleet.View) string {
+	j, s := v.Job, v.Machine.Service
+	if j == nil || j.Spec.Kind != job.Update || j.State != job.Pending || j.Phase == job.PhaseSwitch || s == nil ||
+		s.Features == nil {
+		return ""
+	}
+	network := ", or start the machine from the network"
+	if j.TooOld {
+		network = "; the boot image is too old for it too"
+	}
+	switch what := lacking(j.Spec, append([]string{job.FeatureSettings}, s.Features...)); what {
+	case "":
+		return ""
+	case updates:
+		return "the service there cannot carry out updates: run `griddle-agent update --set-up` there as root" + network
+	default:
+		return "the service there is too old for " + what + ": make a new boot image with `make boot`, and copy it " +
+			"to the server's boot_dir, from which the service takes its next version" + network
+	}
 }
 
 func (h *Handler) choose(w http.ResponseWriter, r *http.Request, by fleet.Proof) error {

@@ -108,6 +108,46 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
+// TestNeeds: an update that a service cannot carry out says what a person has to do, until it is under way.
+func TestNeeds(t *testing.T) {
+	s := fleet.Service{Features: []string{}}
+	bare := job.Spec{Kind: job.Update, Kernel: job.Image{Ref: "griddle/kernel:6@amd64"}}
+	for _, c := range []struct {
+		name   string
+		change func(j *fleet.Job)
+		has    []string
+		want   []string // nothing: ""
+	}{
+		{"no updates", func(*fleet.Job) {}, []string{},
+			[]string{"run `griddle-agent update --set-up` there as root, or start the machine from the network"}},
+		{"no updates, also from the network", func(j *fleet.Job) { j.TooOld = true }, []string{},
+			[]string{"--set-up` there as root; the boot image is too old for it too"}},
+		{"no kernel", func(*fleet.Job) {}, []string{job.FeatureUpdate},
+			[]string{"too old for an image that gets its kernel from another one", "`make boot`", "start the machine"}},
+		{"both", func(*fleet.Job) {}, []string{job.FeatureUpdate, job.FeatureKernel}, nil},
+		{"not known", func(*fleet.Job) {}, nil, nil},
+		{"a boot carries it out", func(j *fleet.Job) { j.State = job.Started }, []string{}, nil},
+		{"the new root waits", func(j *fleet.Job) { j.Phase = job.PhaseSwitch }, []string{}, nil},
+		{"an install", func(j *fleet.Job) { j.Spec.Kind = job.Install }, []string{}, nil},
+	} {
+		j := fleet.Job{Spec: bare, State: job.Pending}
+		c.change(&j)
+		s.Features = c.has
+		got := needs(fleet.View{Machine: fleet.Machine{Service: &s}, Job: &j})
+		if (got == "") != (c.want == nil) {
+			t.Errorf("%s: needs() = %q", c.name, got)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: needs() = %q, want %q in it", c.name, got, want)
+			}
+		}
+	}
+	if got := needs(fleet.View{Job: &fleet.Job{Spec: bare, State: job.Pending}}); got != "" {
+		t.Errorf("needs() of a machine without a service = %q", got)
+	}
+}
+
 // TestOldAgents: what cannot carry a job out does not get it: an agent and a service of the version before, and those
 // that cannot add a kernel.
 func TestOldAgents(t *testing.T) {

@@ -37,6 +37,8 @@ type Service struct {
 	Boot    string     `json:"boot,omitempty"`  // random, of this start of the system
 	Roots   []job.Root `json:"roots,omitempty"` // of its pool, the newest first
 	Every   int        `json:"every,omitempty"` // seconds that it was asked to wait; 0 means 300
+	// what it can do, see job.CheckIn; nil if an earlier server wrote this down
+	Features []string `json:"features"`
 }
 
 // awayAfter is how many intervals a service may be silent before its machine is away.
@@ -103,7 +105,7 @@ func (f *Fleet) CheckIn(ctx context.Context, from, key string, in job.CheckIn) (
 		said = said || last.away(now) || last != nil && last.Root != in.Root
 		m.Service = &Service{Time: now, From: from, Agent: in.Agent, Root: in.Root, Sealed: in.Sealed,
 			Notice: in.Notice, Trouble: in.Trouble, Boot: in.Boot, Roots: in.Roots,
-			Every: int(f.interval(in) / time.Second)}
+			Every: int(f.interval(in) / time.Second), Features: append([]string{}, in.Features...)}
 		m.LastSeen = now
 		if err := f.kexeced(ctx, tx, &m, in); err != nil {
 			return err

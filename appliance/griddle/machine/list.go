@@ -87,6 +87,7 @@ func (m *machines) listCommand() *cobra.Command {
 					break
 				}
 			}
+			m.needs(list.Pick(all))
 			return nil
 		}),
 	}
@@ -99,6 +100,27 @@ func (m *machines) notices(all []string) {
 	for _, n := range all {
 		if !m.e.Out.Quiet {
 			fmt.Fprintf(m.e.Stderr, "! %s\n", job.Sentence(n))
+		}
+	}
+}
+
+// needs says which machines of a list cannot begin their updates, and what to do, those with the same reason together.
+func (m *machines) needs(all []api.Machine) {
+	names := map[string][]string{}
+	var reasons []string
+	for _, one := range all {
+		if one.Needs == "" {
+			continue
+		}
+		if names[one.Needs] == nil {
+			reasons = append(reasons, one.Needs)
+		}
+		names[one.Needs] = append(names[one.Needs], one.Name)
+	}
+	for _, why := range reasons {
+		if m.e.Notes() {
+			fmt.Fprintf(m.e.Stderr, "! cannot begin the update of %s: %s\n", strings.Join(names[why], ", "),
+				job.Sentence(why))
 		}
 	}
 }
@@ -134,6 +156,9 @@ func status(m api.Machine) string {
 		if m.Away && updates(m) && m.Status != "away" {
 			text += ", away"
 		}
+		if m.Needs != "" {
+			text += ", cannot begin (see show)"
+		}
 		if m.Refused != nil {
 			text = strings.TrimPrefix(text+", refused: ", "refused, ") + job.Sentence(m.Refused.Why)
 		}
@@ -157,7 +182,8 @@ func tone(m api.Machine) cli.Tone {
 	switch {
 	case m.Status == "failed" || m.Status == "interrupted" || m.Status == "update failed":
 		return cli.Bad
-	case m.Away || m.Refused != nil || len(m.Conflicts) > 0 || strings.HasPrefix(m.Status, "installed, "):
+	case m.Away || m.Needs != "" || m.Refused != nil ||
+		len(m.Conflicts) > 0 || strings.HasPrefix(m.Status, "installed, "):
 		return cli.Notice
 	case m.Status == "deployed":
 		return cli.Good

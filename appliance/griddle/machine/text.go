@@ -27,6 +27,9 @@ func pageOf(w io.Writer, m api.Machine) error {
 	for _, l := range m.LookAt {
 		line("", "  "+job.Sentence(l))
 	}
+	if m.Needs != "" {
+		line("", "  It cannot begin its update: "+job.Sentence(m.Needs)+".")
+	}
 	if m.Claimed {
 		line("claimed", "no operator named this machine; all of this was received from the network, from it or "+
 			"from another machine")

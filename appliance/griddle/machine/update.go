@@ -103,6 +103,9 @@ func ordered(m api.Machine) string {
 		return fmt.Sprintf("%s has %s already.", m.Name, imageOf(m))
 	}
 	spec, when := m.Job.Spec, ""
+	if m.Needs != "" {
+		return fmt.Sprintf("%s cannot begin its update to %s: %s.", m.Name, spec.Image.Ref, job.Sentence(m.Needs))
+	}
 	switch at, timed := spec.When.Time(); {
 	case timed:
 		when = ", and starts it at " + seen(at)
