@@ -11,14 +11,17 @@
 //	| griddle_good=ROOT          | the root that proved itself last
 //	| griddle_candidate=ROOT     | the root to try before it; empty for none
 //	| griddle_tries=0            | how often GRUB may still start the candidate, 0 to 3
+//	| griddle_fresh=7            | the next fresh root of the good one is ROOT~7; only where the good root is a base
+//	| griddle_spare=8            | the one after it
 //	| griddle_complete=yes       | all above is whole
 //	+----------------------------+ at most 512 bytes: one sector of a disk, which is written whole or not at all
 //	| variables of others        | such as saved_entry, which GRUB's menu knows; Write keeps them
 //	| ########################## | to the end
 //	+----------------------------+
 //
-// GRUB takes the first copy that is whole. It lowers griddle_tries in both before it starts the candidate, and writes
-// to the sectors that a file has: so the files keep their size and place.
+// GRUB takes the first copy that is whole. It lowers griddle_tries in both before it starts the candidate, and takes
+// griddle_fresh out of both before it starts that root. It writes to the sectors that a file has: so the files keep
+// their size and place.
 //
 // Guarantees: a power cut at any time leaves the old or the new state in the copy that counts. Bytes from outside are
 // ErrDamaged or a valid Env. Two programs that write at the same time have to keep out of each other's way: package
@@ -53,6 +56,8 @@ type Env struct {
 	Good      string // name of the root that proved itself last, without "@roots/"; "" for none
 	Candidate string // name of the root to try first; "" for none
 	Tries     int    // how often GRUB may still start the candidate: 0 to MaxTries; 0 without a candidate
+	Fresh     int    // number of the fresh root of Good that starts next, 1 to MaxFresh; 0 for none
+	Spare     int    // number of the one that starts after it; 0 for none
 }
 
 const (
@@ -79,6 +84,7 @@ func Parse(b []byte) (Env, error) {
 	if e.Candidate != "" {
 		e.Tries = int(tries[0] - '0')
 	}
+	e.takeFresh(ours["fresh"], ours["spare"])
 	if _, err := e.Bytes(); err != nil {
 		return Env{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
@@ -109,8 +115,12 @@ func (e Env) block(others string) ([]byte, error) {
 		return nil, fmt.Errorf("writing an environment block: %d tries for the candidate %q are not possible",
 			e.Tries, e.Candidate)
 	}
-	text := fmt.Sprintf("%[1]s%[2]sformat=%[3]s\n%[2]sgood=%[4]s\n%[2]scandidate=%[5]s\n%[2]stries=%[6]d\n"+
-		"%[2]scomplete=yes\n", signature, prefix, format, e.Good, e.Candidate, e.Tries)
+	fresh, err := e.freshLines()
+	if err != nil {
+		return nil, err
+	}
+	text := fmt.Sprintf("%[1]s%[2]sformat=%[3]s\n%[2]sgood=%[4]s\n%[2]scandidate=%[5]s\n%[2]stries=%[6]d\n%[7]s"+
+		"%[2]scomplete=yes\n", signature, prefix, format, e.Good, e.Candidate, e.Tries, fresh)
 	if len(text) > sector {
 		return nil, fmt.Errorf("writing an environment block: %w: %s and %s have %d bytes together, %d too many",
 			ErrName, e.Good, e.Candidate, len(e.Good)+len(e.Candidate), len(text)-sector)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -26,9 +27,14 @@ func TestBytes(t *testing.T) {
 	}{
 		{Env{}, text("griddle_format=1", "griddle_good=", "griddle_candidate=", "griddle_tries=0",
 			"griddle_complete=yes")},
-		{Env{"web-1@amd64", "web-2@amd64", 1}, text(whole...)},
+		{Env{Good: "web-1@amd64", Candidate: "web-2@amd64", Tries: 1}, text(whole...)},
 		{Env{Candidate: "größe", Tries: 3}, text("griddle_format=1", "griddle_good=", "griddle_candidate=größe",
 			"griddle_tries=3", "griddle_complete=yes")},
+		{Env{Good: "web", Fresh: 7, Spare: 8}, text("griddle_format=1", "griddle_good=web", "griddle_candidate=",
+			"griddle_tries=0", "griddle_fresh=7", "griddle_spare=8", "griddle_complete=yes")},
+		{Env{Good: "web", Candidate: "db~1", Tries: 1, Fresh: MaxFresh}, text("griddle_format=1", "griddle_good=web",
+			"griddle_candidate=db~1", "griddle_tries=1", "griddle_fresh=999999999", "griddle_spare=",
+			"griddle_complete=yes")},
 	} {
 		got, err := c.e.Bytes()
 		if err != nil || !bytes.Equal(got, c.want) {
@@ -54,6 +60,11 @@ func TestBytesRefuses(t *testing.T) {
 		{Env{Good: "a", Tries: 1}, "not possible", nil},
 		{Env{Candidate: "a", Tries: 4}, "not possible", nil},
 		{Env{Candidate: "a", Tries: -1}, "not possible", nil},
+		{Env{Good: "a", Fresh: MaxFresh + 1}, "not possible", nil},
+		{Env{Good: "a", Fresh: -1}, "not possible", nil},
+		{Env{Good: "a", Spare: 1}, "not possible", nil},
+		{Env{Good: "a", Fresh: 1, Spare: 1}, "not possible", nil},
+		{Env{Candidate: "a", Fresh: 1}, "not possible", nil},
 		{Env{Good: "."}, "dot", ErrName},
 		{Env{Good: ".new-web"}, "dot", ErrName},
 		{Env{Candidate: "a/b"}, "'/'", ErrName},
@@ -79,7 +90,7 @@ func TestParse(t *testing.T) {
 		lines[i] = line
 		return text(lines...)
 	}
-	want := Env{"web-1@amd64", "web-2@amd64", 1}
+	want := Env{Good: "web-1@amd64", Candidate: "web-2@amd64", Tries: 1}
 	for name, b := range map[string][]byte{
 		"as written":          text(whole...),
 		"variables of others": text(append(whole, "saved_entry=kernels", `odd=a\`+"\n"+`griddle_good=b`)...),
@@ -94,6 +105,29 @@ func TestParse(t *testing.T) {
 	for _, line := range []string{"griddle_candidate=", "griddle_other="} {
 		if e, err := Parse(with(2, line)); err != nil || e != (Env{Good: "web-1@amd64"}) {
 			t.Errorf("a try without a candidate: Parse = %+v, %v", e, err)
+		}
+	}
+	// Numbers that are not as they are written name no root.
+	for lines, want := range map[string]Env{
+		"fresh=7 spare=8":          {Fresh: 7, Spare: 8},
+		"fresh=7":                  {Fresh: 7},
+		"spare=8 fresh=7":          {Fresh: 7, Spare: 8},
+		"fresh= spare=":            {},
+		"fresh= spare=8":           {},
+		"fresh=7 spare=7":          {Fresh: 7},
+		"fresh=07 spare=8":         {},
+		"fresh=7 spare=+8":         {Fresh: 7},
+		"fresh=0 spare=8":          {},
+		"fresh=-1":                 {},
+		"fresh=1000000000 spare=2": {},
+	} {
+		more := slices.Clone(whole)
+		for _, l := range strings.Fields(lines) {
+			more = append(more, "griddle_"+l)
+		}
+		want.Good, want.Candidate, want.Tries = "web-1@amd64", "web-2@amd64", 1
+		if e, err := Parse(text(more...)); err != nil || e != want {
+			t.Errorf("%s: Parse = %+v, %v, want %+v", lines, e, err, want)
 		}
 	}
 	good := text(whole...)
@@ -123,10 +157,27 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestFreshName(t *testing.T) {
+	for name, want := range map[string]Env{
+		"web-1@amd64~7": {Good: "web-1@amd64", Fresh: 7},
+		"web~1~12":      {Good: "web~1", Fresh: 12},
+		"web~999999999": {Good: "web", Fresh: MaxFresh},
+		"web":           {}, "web~": {}, "web~0": {}, "web~07": {}, "web~x": {}, "~1": {}, "web~1000000000": {}, "web~-1": {},
+	} {
+		base, n, ok := CutFresh(name)
+		if (Env{Good: base, Fresh: n}) != want && ok || ok != (want.Fresh > 0) {
+			t.Errorf("CutFresh(%q) = %q, %d, %v", name, base, n, ok)
+		}
+		if got := FreshName(base, n); ok && got != name {
+			t.Errorf("FreshName(%q, %d) = %q, want %q", base, n, got, name)
+		}
+	}
+}
+
 // GRUB's own tool reads what is written, and what it changes is read.
 func TestGRUBsTool(t *testing.T) {
 	esp := t.TempDir()
-	if err := Write(esp, Env{"one", "two", 2}); err != nil {
+	if err := Write(esp, Env{Good: "one", Candidate: "two", Tries: 2}); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(esp, Folder, Names[0])
@@ -142,7 +193,7 @@ func TestGRUBsTool(t *testing.T) {
 		t.Errorf("grub-editenv lists %q, want %q", got, want)
 	}
 	editenv("set", "griddle_tries=1", "saved_entry=a>b\\\nc", "next_entry=x")
-	if e, err := Read(esp); err != nil || e != (Env{"one", "two", 1}) {
+	if e, err := Read(esp); err != nil || e != (Env{Good: "one", Candidate: "two", Tries: 1}) {
 		t.Errorf("after grub-editenv Read = %+v, %v", e, err)
 	}
 	// What others wrote stays.
@@ -169,6 +220,7 @@ func TestGRUBsTool(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(text(whole...))
 	f.Add(text(append(whole, `a=\\`+"\\\nb", "#x")...))
+	f.Add(text(append(whole, "griddle_fresh=7", "griddle_spare=8")...))
 	f.Add(make([]byte, Size))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := Parse(b)

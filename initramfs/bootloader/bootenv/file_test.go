@@ -53,7 +53,7 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s: Read = %+v, %v, want %+v, %v", name, got, err, c.want, c.err)
 		}
 		// Whatever was there, Write makes both copies.
-		want := Env{"three", "four", 3}
+		want := Env{Good: "three", Candidate: "four", Tries: 3}
 		if err := Write(esp, want); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -103,7 +103,7 @@ func TestWriteKeepsThePlace(t *testing.T) {
 	}
 	before := inodes()
 	tape := &durabletest.Tape{Root: esp}
-	if err := write(tape.Disk(), esp, Env{"one", "two", 1}); err != nil {
+	if err := write(tape.Disk(), esp, Env{Good: "one", Candidate: "two", Tries: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if inodes() != before {
@@ -119,7 +119,7 @@ func TestWriteKeepsThePlace(t *testing.T) {
 // Whatever was on the partition before, a power cut at any operation leaves the old state or the new one, and so does
 // an operation that fails.
 func TestWriteIsCut(t *testing.T) {
-	old, new := Env{Good: "one"}, Env{"one", "two", 1}
+	old, new := Env{Good: "one"}, Env{Good: "one", Candidate: "two", Tries: 1}
 	const cuts = 10 // at each operation
 	r := rand.New(rand.NewPCG(1, 2))
 	for name, prepare := range map[string]func(dir string) error{
