@@ -38,6 +38,12 @@
 // roots as earlier systems; what a person starts there uses up no try. The variables saved_entry and next_entry in
 // grubenv choose an entry as a person does: griddle, kernels or earlier, and one in it as in "earlier>NAME".
 //
+// A root with the file /.griddle-base is a base, which no one works on: what starts of the good one are fresh roots,
+// snapshots that were made of it earlier. grubenv names the next one and a spare one. GRUB takes one out of both copies
+// before it starts it, so that none starts twice. If there is none, or a copy cannot be written, the base starts, and
+// does nothing but make fresh roots and restart (ResetTarget); so does each other base of the list above. A fresh root
+// of another base can be the candidate.
+//
 // A disk of an earlier version has a grub.cfg that names the root. ReadConfig reads it (Config.Old), and Render writes
 // a new one. The parts of grub.cfg are in the folder script; package grubtest runs it.
 //

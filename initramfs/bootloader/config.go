@@ -20,6 +20,13 @@ const Marker = ".griddle-good"
 // Try is the kernel argument of a root that GRUB starts as a candidate: it has to prove itself.
 const Try = "griddle.try"
 
+// BaseMarker is the file in a root that is a base: only fresh roots of it start for people. It has how much of the
+// machine is fresh at each start, for package reset.
+const BaseMarker = ".griddle-base"
+
+// ResetTarget is the unit that a base starts instead of its system: it makes fresh roots, and restarts the machine.
+const ResetTarget = "griddle-reset.target"
+
 // Config is what grub.cfg says about one installed system.
 type Config struct {
 	ESP    string   // label of the EFI system partition: 11 capital letters, digits and dashes
@@ -98,6 +105,8 @@ func (c Config) Render() ([]byte, error) {
 		"@ROOT@", quote(strings.TrimPrefix(c.Root, Roots+"/")),
 		"@POOL@", c.PoolID,
 		"@MARKER@", Marker,
+		"@BASE@", BaseMarker,
+		"@RESET@", "systemd.unit="+ResetTarget,
 		"@TRY@", Try,
 		"@ARGS@", c.arguments(),
 	).Replace(out)), nil
