@@ -162,7 +162,8 @@ func TestFreshName(t *testing.T) {
 		"web-1@amd64~7": {Good: "web-1@amd64", Fresh: 7},
 		"web~1~12":      {Good: "web~1", Fresh: 12},
 		"web~999999999": {Good: "web", Fresh: MaxFresh},
-		"web":           {}, "web~": {}, "web~0": {}, "web~07": {}, "web~x": {}, "~1": {}, "web~1000000000": {}, "web~-1": {},
+		"web":           {}, "web~": {}, "web~0": {}, "web~07": {}, "web~x": {}, "~1": {}, "web~1000000000": {},
+		"web~-1": {},
 	} {
 		base, n, ok := CutFresh(name)
 		if (Env{Good: base, Fresh: n}) != want && ok || ok != (want.Fresh > 0) {
