@@ -44,6 +44,8 @@
 // does nothing but make fresh roots and restart (ResetTarget); so does each other base of the list above. A fresh root
 // of another base can be the candidate.
 //
+// A root starts with the kernel arguments that it has of its own (package arguments), else with those of grub.cfg.
+//
 // A disk of an earlier version has a grub.cfg that names the root. ReadConfig reads it (Config.Old), and Render writes
 // a new one. The parts of grub.cfg are in the folder script; package grubtest runs it.
 //

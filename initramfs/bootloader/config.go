@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"griddle/appliance/job"
+	"griddle/initramfs/bootloader/arguments"
 	"griddle/initramfs/bootloader/bootenv"
 )
 
@@ -29,16 +30,21 @@ const ResetTarget = "griddle-reset.target"
 
 // Config is what grub.cfg says about one installed system.
 type Config struct {
-	ESP    string   // label of the EFI system partition: 11 capital letters, digits and dashes
-	PoolID string   // UUID of the filesystem, lower case with dashes
-	Root   string   // path of the root that starts if grubenv and all markers are lost: "@roots/web-20261120.1"
-	Flat   bool     // the filesystem itself is the root, btrfs or ext4, and Root is empty
-	Title  string   // of the menu entry of a flat filesystem; "" means "Debian". A pool's have the names of its roots
-	Args   []string // further kernel arguments, one each, as job.KernelArg reads them
+	ESP    string // label of the EFI system partition: 11 capital letters, digits and dashes
+	PoolID string // UUID of the filesystem, lower case with dashes
+	Root   string // path of the root that starts if grubenv and all markers are lost: "@roots/web-20261120.1"
+	Flat   bool   // the filesystem itself is the root, btrfs or ext4, and Root is empty
+	Title  string // of the menu entry of a flat filesystem; "" means "Debian". A pool's have the names of its roots
+	// Args are further kernel arguments, one each, as job.KernelArg reads them. A root may have others of its own
+	// (package arguments).
+	Args []string
 
 	// Old is set by ReadConfig for a file of the first format: Root is what boots, whatever grubenv says. Render
 	// ignores it.
 	Old bool
+
+	// Script is set by ReadConfig: which script the file has, see the constant Script. Render ignores it.
+	Script int
 }
 
 func (c Config) validate() error {
@@ -74,6 +80,14 @@ func quote(s string) string {
 // header is the first line of a grub.cfg.
 const header = "# Griddle's grub.cfg, format 2. The kernel is looked for at every boot.\n"
 
+// Script is the number of the script that Render writes, in the second line of the file. It grows when the script
+// learns something that updates rely on: then they write the file again where it has a smaller number, and never where
+// it has a larger one, which a newer agent wrote. Number 1 takes kernel arguments from a root.
+const Script = 1
+
+// scriptLine is that line.
+const scriptLine = "# Its script is number "
+
 // script has the parts of grub.cfg. An uppercase word between @ and @ is filled in by Render.
 //
 //go:embed script
@@ -88,7 +102,7 @@ func (c Config) Render() ([]byte, error) {
 	if c.Flat {
 		kind = "flat"
 	}
-	out := header
+	out := fmt.Sprintf("%s%s%d.\n", header, scriptLine, Script)
 	for _, part := range []string{"head", "kernel", kind} {
 		text, err := script.ReadFile("script/" + part + ".cfg")
 		if err != nil {
@@ -108,7 +122,9 @@ func (c Config) Render() ([]byte, error) {
 		"@BASE@", BaseMarker,
 		"@RESET@", "systemd.unit="+ResetTarget,
 		"@TRY@", Try,
-		"@ARGS@", c.arguments(),
+		"@ARGS@", c.arguments(flags, try, c.operators()),
+		"@OWNARGS@", c.arguments(ownFlags, try, nil),
+		"@OWNFILE@", arguments.File,
 	).Replace(out)), nil
 }
 
@@ -132,18 +148,19 @@ func (c Config) operators() []string {
 	return words
 }
 
-// flags and try are arguments of the function in script/kernel.cfg. GRUB leaves an empty one out.
-const flags, try = "$1", "$2"
+// flags and try are arguments of the function load in script/kernel.cfg; GRUB leaves an empty one out. ownFlags is what
+// load_root in script/pool.cfg has in place of the first one.
+const flags, try, ownFlags = "$1", "$2", `"rootflags=subvol=@roots/$1"`
 
-// arguments are those of GRUB's linux command.
-func (c Config) arguments() string {
-	words := c.fixed(flags, try)
+// arguments are those of GRUB's linux command: the fixed ones, in which two words are GRUB's own, and more.
+func (c Config) arguments(one, two string, more []string) string {
+	words := c.fixed(one, two)
 	for i, w := range words {
-		if w != flags && w != try {
+		if w != one && w != two {
 			words[i] = quote(w)
 		}
 	}
-	for _, w := range c.operators() {
+	for _, w := range more {
 		words = append(words, quote(w))
 	}
 	return strings.Join(words, " ")

@@ -116,7 +116,7 @@ func TestKernelArgumentsAreQuoted(t *testing.T) {
 	lines := 0
 	for line := range strings.Lines(string(cfg)) {
 		rest, ok := strings.CutPrefix(strings.TrimSpace(line), "if linux ")
-		if !ok {
+		if !ok || rest == `"$kernel" "$@"; then` { // the arguments that a root has of its own
 			continue
 		}
 		lines++

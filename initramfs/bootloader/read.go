@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -61,6 +62,9 @@ func parse(cfg []byte) (Config, error) {
 // parseNew finds the root, the title and the arguments of a kernel.
 func parseNew(lines []string) (Config, error) {
 	c := Config{Flat: true}
+	if n, ok := strings.CutPrefix(lines[min(1, len(lines)-1)], scriptLine); ok {
+		c.Script, _ = strconv.Atoi(strings.TrimSuffix(n, "."))
+	}
 	var args []string
 	for _, line := range lines {
 		line = strings.TrimSpace(line)

@@ -27,7 +27,9 @@ func TestReadConfigUndoesRender(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := ReadConfig(dir)
-		got.ESP = c.ESP
+		if got.ESP = c.ESP; got.Script == Script {
+			got.Script = 0
+		}
 		if err != nil || !reflect.DeepEqual(got, c) {
 			t.Errorf("ReadConfig = %+v, %v, want %+v", got, err, c)
 		}
@@ -63,6 +65,7 @@ func TestReadConfigOfTheFirstFormat(t *testing.T) {
 		if err := WriteConfig(dir, got); err != nil {
 			t.Fatal(err)
 		}
+		want.Script = Script
 		if got, err := ReadConfig(dir); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s written again = %+v, %v, want %+v", file, got, err, want)
 		}
