@@ -26,14 +26,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/kexec/attempt"
-	"griddle/initramfs/machinekey"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/history"
 )
@@ -130,13 +128,7 @@ func (o Options) in(p Pool, do func(running) error) error {
 	if at < 0 {
 		return errors.New("the system that runs is not a root of its pool")
 	}
-	dir, err := os.OpenRoot(filepath.Join(p.Dir(), "@persistent"))
-	if err == nil {
-		defer dir.Close()
-		if err = dir.MkdirAll(machinekey.Folder, 0o755); err == nil {
-			dir, err = dir.OpenRoot(machinekey.Folder)
-		}
-	}
+	dir, err := pool.Persistent(p.Dir())
 	if err != nil {
 		return fmt.Errorf("opening the folder for the history: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"griddle/appliance/job"
 	"griddle/initramfs"
 	"griddle/initramfs/download"
-	"griddle/initramfs/machinekey"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/resident/order"
 	"griddle/initramfs/update"
@@ -100,9 +98,13 @@ func (s *station) updatePool(ctx context.Context, l *uplink.Lease, spec job.Spec
 // leaveResult leaves in the pool, for the service of the installed system, what it reports of the job.
 func leaveResult(p *pool.Pool, spec job.Spec, r update.Result) error {
 	state := map[bool]order.State{true: order.Current, false: order.Switched}[r.Current]
-	files := order.Open(filepath.Join(p.Dir(), "@persistent", machinekey.Folder), order.Run)
-	return files.End(order.Result{Job: spec.ID, Image: spec.Image.Ref, Root: r.Root, State: state,
-		Phase: job.PhaseSwitch, Boot: order.Boot(), Time: time.Now().UTC().Truncate(time.Second)})
+	dir, err := pool.Persistent(p.Dir())
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return order.Open(dir.Name(), order.Run).End(order.Result{Job: spec.ID, Image: spec.Image.Ref, Root: r.Root,
+		State: state, Phase: job.PhaseSwitch, Boot: order.Boot(), Time: time.Now().UTC().Truncate(time.Second)})
 }
 
 // plan asks the server for the way to the image of a job, or to its kernel image, from what the pool has, until it

@@ -63,9 +63,9 @@ func (m machine) prepare(p *pool.Pool, root string) (*loaded, error) {
 }
 
 func (l *loaded) prepare() (err error) {
-	record, err := records(l.pool)
+	record, err := pool.Persistent(l.pool.Dir())
 	if err != nil {
-		return err
+		return fmt.Errorf("opening the folder for the record: %w", err)
 	}
 	defer record.Close()
 	if l.before, err = attempt.Settle(record, l.start); err != nil {
@@ -98,22 +98,6 @@ func (l *loaded) prepare() (err error) {
 		err = errors.New("another program changed meanwhile what boots")
 	}
 	return err
-}
-
-// records opens the folder that all roots share, for attempts.
-func records(p *pool.Pool) (*os.Root, error) {
-	dir, err := os.OpenRoot(filepath.Join(p.Dir(), "@persistent"))
-	if err == nil {
-		defer dir.Close()
-		err = dir.MkdirAll(machinekey.Folder, 0o755)
-	}
-	if err == nil {
-		dir, err = dir.OpenRoot(machinekey.Folder)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("opening the folder for the record: %w", err)
-	}
-	return dir, nil
 }
 
 // loadKernel loads the kernel of the root, and returns its path there.
@@ -187,7 +171,7 @@ func (l *loaded) cancel() error {
 	if l.try {
 		err = l.pool.UncountStart(l.root)
 	}
-	record, err2 := records(l.pool)
+	record, err2 := pool.Persistent(l.pool.Dir())
 	if err2 == nil {
 		err2 = errors.Join(attempt.Restore(record, l.before), record.Close())
 	}

@@ -70,7 +70,7 @@ func (b *bed) env() bootenv.Env {
 
 func (b *bed) attempt() *attempt.Attempt {
 	b.t.Helper()
-	dir, err := records(b.pool)
+	dir, err := pool.Persistent(b.pool.Dir())
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func (b *bed) attempt() *attempt.Attempt {
 func (b *bed) comesUp(line string) *attempt.Attempt {
 	b.t.Helper()
 	b.start, b.loaded = attempt.Start{Boot: b.start.Boot + "+", CommandLine: line}, nil
-	dir, err := records(b.pool)
+	dir, err := pool.Persistent(b.pool.Dir())
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func system() error {
 		return err
 	}
 	defer p.Close()
-	record, err := records(p)
+	record, err := pool.Persistent(p.Dir())
 	if err != nil {
 		return err
 	}

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
-	"griddle/initramfs/machinekey"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/history"
 	"griddle/initramfs/sysroot"
@@ -18,28 +16,11 @@ import (
 // lockFile is locked while an update runs; it is in our folder of @persistent.
 const lockFile = "update.lock"
 
-// ours opens our folder of @persistent, and makes it if it is missing.
-func ours(p *pool.Pool) (*os.Root, error) {
-	persistent, err := os.OpenRoot(filepath.Join(p.Dir(), "@persistent"))
-	if err != nil {
-		return nil, fmt.Errorf("opening @persistent of the pool: %w", err)
-	}
-	defer persistent.Close()
-	if err := (sysroot.Dir{Root: persistent}).MakeDir(machinekey.Folder, 0o755); err != nil {
-		return nil, err
-	}
-	dir, err := persistent.OpenRoot(machinekey.Folder)
-	if err != nil {
-		return nil, fmt.Errorf("opening /%s of @persistent: %w", machinekey.Folder, err)
-	}
-	return dir, nil
-}
-
 // lock keeps other updates out until it is closed, or this program ends.
 func (w *work) lock() (*os.File, error) { return lock(w.Pool) }
 
 func lock(p *pool.Pool) (*os.File, error) {
-	dir, err := ours(p)
+	dir, err := pool.Persistent(p.Dir())
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +43,7 @@ func lock(p *pool.Pool) (*os.File, error) {
 
 // note keeps an event in the pool's history.
 func note(p *pool.Pool, e history.Event) error {
-	dir, err := ours(p)
+	dir, err := pool.Persistent(p.Dir())
 	if err != nil {
 		return err
 	}
