@@ -2,9 +2,11 @@ package pool
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,6 +102,35 @@ func TestBootloaderWithoutConfig(t *testing.T) {
 			if c, err := p.Read(); err != nil || c.Boots != good || c.Good != good {
 				t.Errorf("without %s and after %s was blessed, %q boots, %v", lost, good, c.Boots, c.NoBoots)
 			}
+		}
+	}
+}
+
+// A switch gives an installed machine the script of this version, and leaves one of a later version alone.
+func TestSwitchBringsScript(t *testing.T) {
+	p, _ := installed(t)
+	file := filepath.Join(p.esp, "griddle/grub.cfg")
+	now, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := fmt.Sprintf("# Its script is number %d.\n", bootloader.Script)
+	for name, c := range map[string]struct{ has, want string }{
+		"none": {strings.Replace(string(now), line, "", 1), string(now)},
+		"earlier": {strings.Replace(string(now), line, "# Its script is number 0.\n", 1) + "echo earlier\n",
+			string(now)},
+		"this": {string(now) + "echo this\n", string(now) + "echo this\n"},
+		"later": {strings.Replace(string(now), line, "# Its script is number 1000.\n", 1),
+			strings.Replace(string(now), line, "# Its script is number 1000.\n", 1)},
+	} {
+		if err := os.WriteFile(file, []byte(c.has), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Switch("two@amd64"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(file); err != nil || string(got) != c.want {
+			t.Errorf("%s: grub.cfg is %s, %v, want %s", name, got, err, c.want)
 		}
 	}
 }

@@ -81,11 +81,15 @@ func (p *Pool) write(c Contents, e bootenv.Env) error {
 // Convert makes a pool of an earlier version one of this version, that boots the same root with the same arguments.
 func (p *Pool) Convert() error { return p.change(p.convert) }
 
-// convert replaces the grub.cfg of an earlier version, which starts the root that it names. Before the rename it does
-// not look at grubenv; after it the same root starts.
+// convert replaces the grub.cfg of an earlier version by one rename. One of the first format starts the root that it
+// names, and does not look at grubenv; after the rename the same root starts.
 func (p *Pool) convert(c Contents) error {
 	if !c.conf.Old {
-		return nil
+		if c.conf.PoolID == "" || c.conf.Script >= bootloader.Script { // none can be read, or it is as new
+			return nil
+		}
+		c.conf.ESP = p.place.label()
+		return bootloader.WriteConfig(p.esp, c.conf)
 	}
 	if err := bootenv.Write(p.esp, bootenv.Env{Good: c.Good}); err != nil {
 		return err
