@@ -10,6 +10,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/appliance/setting"
 	"griddle/initramfs/bootloader"
+	"griddle/initramfs/bootloader/arguments"
 	"griddle/initramfs/disk"
 	"griddle/initramfs/hook"
 	"griddle/initramfs/newroot"
@@ -39,7 +40,8 @@ func (w *work) bootable(ctx context.Context, dir, kernel string) error {
 		Event: func(level job.Level, text string) {
 			w.report.Event(job.Event{Job: w.spec.ID, Phase: w.phase, Level: level, Message: text})
 		},
-		Agent: w.o.Agent, CA: w.o.CA, Site: w.o.Site, GRUB: w.o.GRUB, Resolv: w.o.Resolv,
+		Arguments: &arguments.Arguments{All: newroot.Args(w.spec, w.settings), Job: w.spec.Args},
+		Agent:     w.o.Agent, CA: w.o.CA, Site: w.o.Site, GRUB: w.o.GRUB, Resolv: w.o.Resolv,
 	}); err != nil {
 		return err
 	}

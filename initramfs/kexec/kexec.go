@@ -27,9 +27,11 @@ import (
 	"time"
 
 	"griddle/initramfs/bootloader"
+	"griddle/initramfs/bootloader/arguments"
 	"griddle/initramfs/kexec/attempt"
 	"griddle/initramfs/machinekey"
 	"griddle/initramfs/pool"
+	"griddle/initramfs/sysroot"
 )
 
 // ErrFailedBefore is wrapped if the last start by kexec did not come up on a machine of this model.
@@ -155,6 +157,13 @@ func commandLine(p *pool.Pool, root string, try bool) (string, error) {
 		return "", err
 	}
 	conf.Root = "@roots/" + root
+	own, err := ownArguments(p, root)
+	if err != nil {
+		return "", err
+	}
+	if own != nil {
+		conf.Args = own.All
+	}
 	line, err := conf.CommandLine()
 	if err != nil {
 		return "", err
@@ -163,6 +172,16 @@ func commandLine(p *pool.Pool, root string, try bool) (string, error) {
 		line += " " + bootloader.Try
 	}
 	return line + " " + attempt.Word, nil
+}
+
+// ownArguments are the kernel arguments that a root has of its own, nil for none.
+func ownArguments(p *pool.Pool, root string) (*arguments.Arguments, error) {
+	dir, err := os.OpenRoot(filepath.Join(p.Dir(), "@roots", root))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return arguments.Read(sysroot.Dir{Root: dir})
 }
 
 // cancel takes back what prepare did: the jump does not happen.

@@ -9,11 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"griddle/appliance/job"
+	"griddle/initramfs/bootloader/arguments"
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/kexec/attempt"
 	"griddle/initramfs/mounttest"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/pooltest"
+	"griddle/initramfs/sysroot"
 
 	"golang.org/x/sys/unix"
 )
@@ -279,4 +282,34 @@ func TestMain(m *testing.M) {
 	inMachine()
 	mounttest.Own()
 	os.Exit(m.Run())
+}
+
+// The kernel arguments that a root has of its own count, as GRUB takes them.
+func TestOwnArguments(t *testing.T) {
+	b := newBed(t)
+	root, err := os.OpenRoot(filepath.Join(b.made.Top, "@roots/one@amd64"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	own := sysroot.Dir{Root: root}
+	if err := arguments.Write(own, arguments.Arguments{All: []string{"own", `a="b c"`}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.prepare(b.pool, "one@amd64"); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.loaded) != 3 || !strings.HasSuffix(b.loaded[2], ` oops=panic own "a=b c" griddle.kexec`) {
+		t.Errorf("loaded %q", b.loaded)
+	}
+	b.comesUp("griddle.kexec")
+	// Arguments that a kernel cannot take leave the start to GRUB.
+	long := strings.Repeat(`"a=b"`, 1000)
+	if err := own.Write(arguments.File, []byte("# GRUB Environment Block\ngriddle_arguments_format=1\n"+
+		"griddle_arguments="+long+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.prepare(b.pool, "one@amd64"); !errors.Is(err, job.ErrKernelArg) || b.loaded != nil {
+		t.Errorf("with too many arguments: %v, loaded %q", err, b.loaded)
+	}
 }

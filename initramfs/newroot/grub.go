@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"griddle/initramfs/bootloader"
+	"griddle/initramfs/bootloader/arguments"
 )
 
 // unproved takes away what says that the root proved itself: an image may be made of a root that did.
@@ -18,6 +19,14 @@ func (m *making) unproved() error {
 		return fmt.Errorf("removing /%s: %w", bootloader.Marker, err)
 	}
 	return nil
+}
+
+// arguments leaves the kernel arguments of the root. An image may be made of a root that has some.
+func (m *making) arguments() error {
+	if m.Arguments == nil {
+		return arguments.Remove(m.Dir)
+	}
+	return arguments.Write(m.Dir, *m.Arguments)
 }
 
 // keepGRUB copies GRUB's files into the system, at the place where the boot image has them: with them the installed

@@ -34,6 +34,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/appliance/setting"
 	"griddle/appliance/site"
+	"griddle/initramfs/bootloader/arguments"
 	"griddle/initramfs/hook"
 	"griddle/initramfs/swapfile"
 	"griddle/initramfs/sysroot"
@@ -61,6 +62,9 @@ type Options struct {
 	Machine  hook.Machine                       // for hooks; its Hostname is the one of the system
 	Person   hook.Person                        // decides about hooks that fail; nil if no one is at the machine
 	Event    func(level job.Level, text string) // gets what an operator should know
+
+	// Arguments are the kernel arguments of the root; nil if it starts with those of grub.cfg.
+	Arguments *arguments.Arguments
 
 	Agent  string    // path of the static agent, copied to the system for its report; "" leaves that out
 	CA     []byte    // PEM of the certificate authority for the report
@@ -103,6 +107,7 @@ func Make(ctx context.Context, dir string, o Options) (err error) {
 		func(context.Context) error {
 			return m.Write(strings.TrimPrefix(ImageFile, "/"), []byte(m.Ref+"\n"), 0o644)
 		},
+		func(context.Context) error { return m.arguments() },
 		func(context.Context) error { return m.epoch(time.Now()) },
 		func(context.Context) error { return m.agent() },
 		func(context.Context) error { return m.phoneHome() },

@@ -14,6 +14,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore/content"
 	"griddle/imagestore/ref"
+	"griddle/initramfs/bootloader/arguments"
 	"griddle/initramfs/newroot"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/intake"
@@ -162,19 +163,25 @@ func (w *work) version(next ref.Ref) string {
 }
 
 // ask gets the settings of the machine, and refuses those that could not be applied.
-func (w *work) ask(ctx context.Context, m *content.Manifest) error {
+func (w *work) ask(ctx context.Context, m *content.Manifest) (err error) {
 	if w.Settings == nil {
-		return nil
+		w.args, err = w.sameArguments()
+		return err
 	}
 	s, err := w.Settings(ctx)
 	if err != nil {
 		return err
 	}
+	spec := w.Spec
+	if spec.Args, err = w.jobArguments(s); err != nil {
+		return err
+	}
+	w.args = &arguments.Arguments{All: newroot.Args(spec, s), Job: spec.Args}
 	host := s.Hostname
 	if host == "" {
 		host = "griddle"
 	}
-	if err := newroot.Check(w.Spec, host, s, m); err != nil {
+	if err := newroot.Check(spec, host, s, m); err != nil {
 		return fmt.Errorf("%w: %w", ErrImage, err)
 	}
 	if s.UserData != "" && !newroot.HasCloudInit(m) {

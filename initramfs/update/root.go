@@ -91,8 +91,9 @@ func (w *work) fill(ctx context.Context, dir, kernel, name string) (err error) {
 		Top: w.Pool.Dir(), Node: w.Place.Pool, PoolID: uuid.UUID(id).String(), ESPID: w.espID(old),
 		Image: dir, Name: name, Ref: w.image.Ref(), Kernel: kernel,
 		Spec: w.Spec, Settings: w.settings, Machine: w.machine(w.hostname(old)), Person: w.Person,
-		Event: func(level job.Level, text string) { w.event(level, text) },
-		Agent: w.Agent, CA: w.CA, Site: w.Site, GRUB: w.GRUB, Resolv: w.Resolv,
+		Event:     func(level job.Level, text string) { w.event(level, text) },
+		Arguments: w.args,
+		Agent:     w.Agent, CA: w.CA, Site: w.Site, GRUB: w.GRUB, Resolv: w.Resolv,
 		Carry: hand,
 	})
 }

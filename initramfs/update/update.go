@@ -36,6 +36,7 @@ import (
 	"griddle/appliance/site"
 	"griddle/imagestore/content"
 	"griddle/initramfs/bootloader"
+	"griddle/initramfs/bootloader/arguments"
 	"griddle/initramfs/hook"
 	"griddle/initramfs/newroot"
 	"griddle/initramfs/pool"
@@ -161,6 +162,7 @@ type work struct {
 	image    Image
 	kernel   *taking // nil if the image has a kernel
 	settings *setting.Settings
+	args     *arguments.Arguments // of the kernel; nil for those of grub.cfg
 }
 
 func (w *work) run(ctx context.Context) (Result, error) {
