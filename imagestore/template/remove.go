@@ -97,6 +97,46 @@ func (d *directory) empty(name string) {
 	d.count(&st)
 }
 
+// replace makes name a regular file with this text, if there is something of that name. It keeps the times of what was
+// there.
+func (d *directory) replace(name, text string) {
+	var st unix.Stat_t
+	if !d.stat(name, &st) || d.holds(name, text) {
+		return
+	}
+	d.removeName(name)
+	if d.err != nil {
+		return
+	}
+	fd, err := unix.Openat(d.fd, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err == nil {
+		defer unix.Close(fd)
+		_, err = unix.Write(fd, []byte(text))
+	}
+	if err == nil {
+		err = keepTimes(fd, &st)
+	}
+	if err != nil {
+		d.fail(d.path+"/"+name, err)
+	}
+}
+
+// holds says whether name is a regular file with exactly this text.
+func (d *directory) holds(name, text string) bool {
+	var st unix.Stat_t
+	if !d.stat(name, &st) || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size != int64(len(text)) {
+		return false
+	}
+	fd, err := unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	b := make([]byte, len(text))
+	n, err := unix.Pread(fd, b, 0)
+	return err == nil && string(b[:n]) == text
+}
+
 // each calls f for all that is no directory, in d and in all directories below it.
 func (d *directory) each(f func(d *directory, name string)) {
 	for _, e := range d.entries() {

@@ -18,6 +18,8 @@ func steps() []step {
 		{"leases", leases},
 		{"ssh-host-keys", hostKeys},
 		{"machine-id", machineID},
+		{"host-identity", hostIdentity},
+		{"domain", domain},
 		{"random-seeds", randomSeeds},
 		{"histories", histories},
 		{"udev-rules", udevRules},

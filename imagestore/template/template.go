@@ -13,12 +13,16 @@
 //	leases           of dhclient, dhcpcd, NetworkManager, systemd-networkd, wicked
 //	ssh-host-keys    of OpenSSH and dropbear
 //	machine-id       /etc/machine-id is emptied, /var/lib/dbus/machine-id removed unless it is a symbolic link
+//	host-identity    names at iSCSI, NVMe and Red Hat, hostid; keys of pacman, fwupd, cockpit, and the TPM's
+//	domain           keytab, caches and secrets of sssd, account at samba, enrolment at IPA; not their configuration
 //	random-seeds     of systemd, SysV and the boot loader; the key of systemd-creds(1)
 //	histories        of shells and such, of root and of /home/*
 //	udev-rules       persistent names of network cards and CD drives, which udev wrote by itself
 //	cloud-init       /var/lib/cloud but for seed, which a site puts there
 //	griddle-install  token, key, shares, seed and data of the configurator, where Griddle installed the system
 //	temporary-files  /tmp and /var/tmp
+//
+// Debian's open-iscsi gets a file that has it make a new name, because it does not start without one.
 //
 // What is to be removed goes whatever it is; what is to be emptied is emptied where it is a regular file with one
 // name, and removed where it has several, since the others may be programs. An emptied file, and a directory out of

@@ -129,6 +129,36 @@ func TestSteps(t *testing.T) {
 			[]string{"etc/machine-id=", "var/lib/dbus/"}, 2, 6},
 		{"machine-id", []string{"etc/machine-id=", "var/lib/dbus/machine-id->/etc/machine-id"},
 			[]string{"etc/machine-id=", "var/lib/dbus/machine-id"}, 0, 0},
+		{"host-identity",
+			[]string{"etc/hostid", "etc/hosts", "etc/iscsi/initiatorname.iscsi=InitiatorName=iqn.x",
+				"etc/iscsi/iscsid.conf",
+				"etc/nvme/hostid", "etc/nvme/hostnqn", "etc/nvme/discovery.conf",
+				"var/lib/systemd/tpm2-srk-public-key.pem", "var/lib/systemd/timers/x",
+				"var/lib/fwupd/pki/secret.key", "var/lib/fwupd/pki/client.pem", "var/lib/fwupd/pending.db",
+				"etc/cockpit/ws-certs.d/0-self-signed.key", "etc/cockpit/ws-certs.d/10-site.cert",
+				"etc/pacman.d/gnupg/private-keys-v1.d/1.key", "etc/pacman.d/gnupg/openpgp-revocs.d/1.rev",
+				"etc/pacman.d/gnupg/pubring.gpg", "etc/pacman.d/gnupg/trustdb.gpg",
+				"etc/pki/consumer/key.pem", "etc/pki/entitlement/1.pem", "etc/pki/ca-trust/x",
+				"etc/sysconfig/rhn/systemid", "etc/insights-client/machine-id", "var/lib/yum/uuid"},
+			[]string{"etc/cockpit/ws-certs.d/10-site.cert", "etc/hosts", "etc/insights-client/",
+				"etc/iscsi/iscsid.conf",
+				"etc/nvme/discovery.conf", "etc/pacman.d/gnupg/openpgp-revocs.d/",
+				"etc/pacman.d/gnupg/private-keys-v1.d/", "etc/pacman.d/gnupg/pubring.gpg",
+				"etc/pacman.d/gnupg/trustdb.gpg", "etc/pki/ca-trust/x", "etc/pki/consumer/", "etc/pki/entitlement/",
+				"etc/sysconfig/rhn/", "var/lib/fwupd/pending.db", "var/lib/fwupd/pki/", "var/lib/systemd/timers/x",
+				"var/lib/yum/"}, 15, 33},
+		{"domain",
+			[]string{"etc/krb5.keytab=secret", "etc/krb5.conf", "etc/sssd/sssd.conf", "var/lib/sss/db/cache_x.ldb",
+				"var/lib/sss/db/ccache_X", "var/lib/sss/secrets/secrets.ldb", "var/lib/sss/keytabs/x.keytab",
+				"var/lib/sss/pubconf/known_hosts", "etc/samba/smb.conf", "var/lib/samba/private/secrets.tdb",
+				"var/lib/samba/private/netlogon_creds_cli.tdb", "var/lib/samba/private/passdb.tdb",
+				"var/lib/samba/winbindd_cache.tdb", "var/lib/samba/winbindd_idmap.tdb",
+				"etc/ipa/default.conf", "etc/ipa/ca.crt", "var/lib/ipa-client/sysrestore/sysrestore.state",
+				"var/lib/ipa-client/pki/ca-bundle.pem"},
+			[]string{"etc/ipa/ca.crt", "etc/krb5.conf", "etc/samba/smb.conf", "etc/sssd/sssd.conf",
+				"var/lib/ipa-client/pki/ca-bundle.pem", "var/lib/ipa-client/sysrestore/",
+				"var/lib/samba/private/passdb.tdb", "var/lib/samba/winbindd_idmap.tdb", "var/lib/sss/db/",
+				"var/lib/sss/keytabs/", "var/lib/sss/pubconf/known_hosts", "var/lib/sss/secrets/"}, 10, 15},
 		{"random-seeds", []string{"var/lib/systemd/random-seed", "var/lib/systemd/credential.secret",
 			"var/lib/systemd/timers/x", "boot/loader/random-seed", "var/lib/seedrng/seed.credit"},
 			[]string{"boot/loader/", "var/lib/seedrng/", "var/lib/systemd/timers/x"}, 4, 4},
@@ -196,6 +226,40 @@ func TestSteps(t *testing.T) {
 				t.Errorf("Clean once more = %+v, %v, want %+v", again, err, want)
 			}
 		})
+	}
+}
+
+// TestInitiatorName: Debian's open-iscsi needs a file, and makes a name of its own if that says so.
+func TestInitiatorName(t *testing.T) {
+	for _, program := range []string{"lib/open-iscsi/startup-checks.sh", "usr/lib/open-iscsi/startup-checks.sh"} {
+		for name, tree := range map[string][]string{
+			"a file":          {"etc/iscsi/initiatorname.iscsi=InitiatorName=iqn.x"},
+			"several names":   {"usr/bin/p", "etc/iscsi/iscsid.conf", "etc/iscsi/initiatorname.iscsi==usr/bin/p"},
+			"a symbolic link": {"usr/bin/p", "etc/iscsi/initiatorname.iscsi->../../usr/bin/p"},
+		} {
+			t.Run(program+" "+name, func(t *testing.T) {
+				dir := t.TempDir()
+				plant(t, dir, append(tree, program)...)
+				for _, removed := range []int64{1, 0} {
+					done, err := Clean(t.Context(), dir, Options{Steps: []string{"host-identity"},
+						Warn: func(w string) { t.Error(w) }})
+					if err != nil || done[0].Removed != removed {
+						t.Errorf("Clean = %+v, %v, want %d removed", done, err, removed)
+					}
+				}
+				if got := sum(t, filepath.Join(dir, "etc/iscsi/initiatorname.iscsi")); got != "GenerateName=yes\n" {
+					t.Errorf("the name is %q", got)
+				}
+				if len(tree) > 1 && sum(t, filepath.Join(dir, "usr/bin/p")) != "x" {
+					t.Error("the other name was changed")
+				}
+				got := survey(t, filepath.Join(dir, "etc"))
+				old := strings.Count(got, " 1000000000.0000000000 ") == strings.Count(got, "\n")
+				if !strings.Contains(got, "f 600 ") || !old && name != "a symbolic link" {
+					t.Errorf("its folder is\n%s", got)
+				}
+			})
+		}
 	}
 }
 

@@ -55,6 +55,19 @@ func (d *directory) enter(name string, f func(*directory)) {
 	d.use(d.fd, name, d.path+"/"+name, d.depth+1, f)
 }
 
+// has says whether there is something at path that is not reached by way of a symbolic link or a mount.
+func (w *work) has(path string) bool {
+	how := unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
+	}
+	fd, err := unix.Openat2(w.root, path, &how)
+	if err != nil {
+		return false
+	}
+	return unix.Close(fd) == nil
+}
+
 func (w *work) use(at int, name, path string, depth int, f func(*directory)) {
 	if err := w.ctx.Err(); err != nil || depth > maxDepth {
 		w.fail(path, errors.Join(err, tooDeep(depth)))
