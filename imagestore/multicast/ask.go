@@ -13,7 +13,8 @@ type Ask struct {
 	Encoding blob.Digest `json:"encoding"`
 	Size     int64       `json:"size"` // bytes
 	Networks []Network   `json:"networks"`
-	Former   string      `json:"former,omitempty"` // why its last session is over for it
+	Former   string      `json:"former,omitempty"`  // why its last session is over for it
+	NoRelay  bool        `json:"noRelay,omitempty"` // this machine holds no session for others
 }
 
 // Network is a network that a machine is on.

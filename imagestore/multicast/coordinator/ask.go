@@ -57,6 +57,9 @@ func (c *Coordinator) Ask(ctx context.Context, who Asker, ask multicast.Ask) (mu
 		return byHTTP("no other machine wants it now")
 	}
 	if !ok {
+		if ask.NoRelay {
+			return byHTTP("its network is behind a router, and this machine does not relay")
+		}
 		if c.preparing(who.Machine, ask.Encoding, nets) {
 			return multicast.Answer{Sources: c.o.Sources, Why: aboutToRelay, After: time.Second}, nil
 		}

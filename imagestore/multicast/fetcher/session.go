@@ -78,6 +78,7 @@ const askFor = time.Minute
 
 // ask asks until the control plane has decided.
 func (f *Fetcher) ask(ctx context.Context, ask multicast.Ask) (multicast.Answer, error) {
+	ask.NoRelay = f.o.Relay == nil
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	for {
