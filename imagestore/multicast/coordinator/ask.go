@@ -17,6 +17,10 @@ type Asker struct {
 	// Expected is how many machines want this stream about now, the asker included; 0 if that is not known. A machine
 	// alone gets HTTP at once.
 	Expected int
+	// Patience is how long the machines of Coming may take until they ask; 0 if it is not known who comes. A session
+	// waits for them.
+	Patience time.Duration
+	Coming   []string // the names of the other machines that will ask for the same
 	// Relay says that an operator made this machine a relay: it gets an order to hold a session.
 	Relay bool
 }
@@ -69,7 +73,7 @@ func (c *Coordinator) Ask(ctx context.Context, who Asker, ask multicast.Ask) (mu
 	if n := c.sessionsOn(link.Interface.Name); n >= c.o.Sessions {
 		return byHTTP("%d sessions run on %s already", n, link.Interface.Name)
 	}
-	err := c.begin(ctx, link, ask.Encoding)
+	err := c.begin(ctx, link, ask.Encoding, who)
 	if errors.Is(err, errStarting) {
 		return multicast.Answer{Sources: c.o.Sources, Why: "the server is reading the image", After: time.Second}, nil
 	}
@@ -172,6 +176,7 @@ func (c *Coordinator) join(who Asker, ask multicast.Ask, nets []multicast.Networ
 		return multicast.Answer{}, false, err
 	}
 	found.names[out.Receiver] = who.Machine
+	found.asked(who, c.o.Machines)
 	found.next++ // after 65535 receivers it is 0, and the session admits no more
 	c.o.Log.Info("stream by multicast", "machine", who.Machine, "session", out.ID.String(),
 		"encoding", string(out.Encoding), "group", out.Group.String(), "receiver", out.Receiver)

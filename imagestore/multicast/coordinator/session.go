@@ -26,6 +26,8 @@ type session struct {
 	next    uint16 // the next receiver's number
 	names   map[uint16]string
 	started time.Time
+	coming  []string       // the machines that will ask for it, as far as the last one that asked knew
+	patient bool           // it waits for them
 	local   *sender.Sender // nil on a relay
 	relay   *relayed
 }
@@ -36,14 +38,15 @@ const startTime = 5 * time.Second
 
 var errStarting = errors.New("the session is about to start")
 
-// begin starts a session of encoding on link, unless another call did so meanwhile.
-func (c *Coordinator) begin(ctx context.Context, link Link, encoding blob.Digest) error {
+// begin starts a session of encoding on link, unless another call did so meanwhile. It waits for the machines that the
+// asker knows to come.
+func (c *Coordinator) begin(ctx context.Context, link Link, encoding blob.Digest, who Asker) error {
 	w := target{encoding, link.Interface.Name}
 	begun := c.flight.DoChan(w.link+" "+string(encoding), func() (any, error) {
 		if c.running(w) {
 			return nil, nil
 		}
-		return nil, c.send(c.ctx, link, w) // it goes on for the next asker if this one does not wait
+		return nil, c.send(c.ctx, link, w, who) // it goes on for the next asker if this one does not wait
 	})
 	late := time.NewTimer(startTime)
 	defer late.Stop()
@@ -68,13 +71,44 @@ func (c *Coordinator) running(w target) bool {
 	return false
 }
 
+// asked takes in that who joined the session, and what it knows of others.
+func (s *session) asked(who Asker, most int) {
+	if who.Patience > 0 {
+		s.coming = who.Coming
+	}
+	if s.patient {
+		s.local.Await(s.awaited(most))
+	}
+}
+
+// awaited is how many machines the session waits for: those that asked, and those that will. most is how many do not
+// wait for more in any case; 0 if they always wait.
+func (s *session) awaited(most int) int {
+	all := map[string]bool{}
+	for _, name := range s.names {
+		all[name] = true
+	}
+	for _, name := range s.coming {
+		all[name] = true
+	}
+	if most > 0 {
+		return min(len(all), most)
+	}
+	return len(all)
+}
+
 // send starts a sender on this host.
-func (c *Coordinator) send(ctx context.Context, link Link, w target) error {
+func (c *Coordinator) send(ctx context.Context, link Link, w target, who Asker) error {
 	src, err := c.o.Open(ctx, w.encoding)
 	if err != nil {
 		return fmt.Errorf("opening encoding %s: %w", w.encoding, err)
 	}
-	s := &session{target: w, secret: multicast.NewSecret(), next: 1, names: map[uint16]string{}, started: c.o.Now()}
+	s := &session{target: w, secret: multicast.NewSecret(), next: 1, names: map[uint16]string{}, started: c.o.Now(),
+		patient: len(who.Coming) > 0}
+	gather := c.o.Gather
+	if s.patient {
+		gather = max(gather, who.Patience)
+	}
 	if s.info, err = c.describe(w.encoding, src, s.secret); err != nil {
 		src.Close()
 		return err
@@ -82,7 +116,7 @@ func (c *Coordinator) send(ctx context.Context, link Link, w target) error {
 	s.local, err = sender.New(sender.Options{
 		ID: s.info.ID, Secret: s.secret, Layout: s.info.Layout, Size: s.info.Size, Encoding: w.encoding, Source: src,
 		Group: s.info.Group, Interface: link.Interface, Address: link.Address.Addr(), TTL: c.o.TTL,
-		Budget: link.Budget, Gather: c.o.Gather, Machines: c.o.Machines, Log: c.o.Log,
+		Budget: link.Budget, Gather: gather, Machines: c.o.Machines, Log: c.o.Log,
 	})
 	if err != nil {
 		src.Close()

@@ -177,6 +177,9 @@ func (s *Sender) now() time.Duration { return time.Since(s.began) }
 // Start ends the gathering as soon as one receiver is ready.
 func (s *Sender) Start() { s.order(func() { s.lifecycle.forced = true }) }
 
+// Await changes how many receivers do not wait for more, as Options.Machines does.
+func (s *Sender) Await(machines int) { s.order(func() { s.lifecycle.machines = machines }) }
+
 // Hold pauses the session for d, at most multicast.MaxHold; 0 resumes it.
 func (s *Sender) Hold(d time.Duration) { s.order(func() { s.lifecycle.hold(s.now(), d) }) }
 
