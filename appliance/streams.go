@@ -32,7 +32,8 @@ func (s streams) Ask(ctx context.Context, who api.StreamAsker, body json.RawMess
 	if _, err := blob.ParseDigest(string(ask.Encoding)); err != nil {
 		return nil, job.NewProblem(http.StatusBadRequest, "reading the question: "+job.Sentence(err.Error()))
 	}
-	a, err := s.c.Ask(ctx, coordinator.Asker{Machine: who.Machine, Expected: who.Expected, Relay: who.Relay}, ask)
+	a, err := s.c.Ask(ctx, coordinator.Asker{Machine: who.Machine, Expected: who.Expected, Relay: who.Relay,
+		Coming: who.Coming, Patience: who.Patience}, ask)
 	if errors.Is(err, blob.ErrNotExist) {
 		return nil, job.NewProblem(http.StatusNotFound, err.Error())
 	}

@@ -28,6 +28,10 @@ type StreamAsker struct {
 	Machine  string // its name
 	Relay    bool   // its job is to relay
 	Expected int    // machines whose jobs want the same image, itself included
+
+	// Coming and Patience are those of fleet.StreamAsker.
+	Coming   []string
+	Patience time.Duration
 }
 
 // StreamControl is what an action needs in addition to its name.
@@ -54,8 +58,8 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 	if err != nil {
 		return err
 	}
-	answer, err := h.o.Streams.Ask(r.Context(),
-		StreamAsker{Machine: a.Machine.Name, Relay: a.Relay, Expected: a.Same}, ask)
+	answer, err := h.o.Streams.Ask(r.Context(), StreamAsker{Machine: a.Machine.Name, Relay: a.Relay, Expected: a.Same,
+		Coming: a.Coming, Patience: a.Patience}, ask)
 	if err != nil {
 		return err
 	}

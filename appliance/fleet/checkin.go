@@ -44,13 +44,29 @@ type Service struct {
 // awayAfter is how many intervals a service may be silent before its machine is away.
 const awayAfter = 3
 
+// every is the interval of its check-ins.
+func (s *Service) every() time.Duration {
+	if s.Every > 0 {
+		return time.Duration(s.Every) * time.Second
+	}
+	return defaultCheckIn
+}
+
 // away says whether the service has been silent for too long.
 func (s *Service) away(now time.Time) bool {
-	every := defaultCheckIn
-	if s != nil && s.Every > 0 {
-		every = time.Duration(s.Every) * time.Second
+	return s != nil && now.Sub(s.Time) > awayAfter*s.every()
+}
+
+// callTime is how long the call of a check-in may take.
+const callTime = 10 * time.Second
+
+// next is when the service checks in again at the latest, unless its machine is off: services add up to a quarter to
+// the interval. It is zero if there was no check-in yet.
+func (s *Service) next() time.Time {
+	if s == nil {
+		return time.Time{}
 	}
-	return s != nil && now.Sub(s.Time) > awayAfter*every
+	return s.Time.Add(s.every()*5/4 + callTime)
 }
 
 // KeyOwner returns the one machine for which a service with this key (job.KeyOf) may speak, or ErrKey. A key that an

@@ -359,20 +359,3 @@ func TestInterval(t *testing.T) {
 		r.want(macA, "away", "web:1@amd64", netboot.Local)
 	}
 }
-
-// TestRoomStreams counts the machines that want the same image by an update.
-func TestRoomStreams(t *testing.T) {
-	r := newRoom(t, Options{})
-	ctx := t.Context()
-	r.deployed("ada", macA)
-	r.deployed("bob", macB)
-	r.order(macA)
-	j := r.order(macB)
-	if a, err := r.Streaming(ctx, Proof{Key: "ada"}); err != nil || a.Same != 2 || a.Relay {
-		t.Errorf("Streaming() = %+v, %v, want two", a, err)
-	}
-	r.checkIn("bob", job.CheckIn{Job: &job.JobReport{ID: j.Spec.ID, State: job.Started, Phase: job.PhaseSwitch}})
-	if a, err := r.Streaming(ctx, Proof{Key: "ada"}); err != nil || a.Same != 1 {
-		t.Errorf("Streaming() = %+v, %v, want one: the other has it", a, err)
-	}
-}
