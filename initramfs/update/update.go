@@ -272,8 +272,15 @@ func (w *work) receive(ctx context.Context, t taking) (string, error) {
 	w.enter(job.PhaseReceive, "receiving %s: %d streams, %s", t.image.Ref(), n, job.Bytes(t.in.Raw()))
 	var done atomic.Int64
 	defer w.follow(t.in.Raw(), &done, w.Wire, w.Ways)()
-	return t.in.Receive(ctx, intake.Options{Progress: done.Store, Spool: w.Spool,
+	dir, err := t.in.Receive(ctx, intake.Options{Progress: done.Store, Spool: w.Spool,
 		Warn: func(err error) { w.warn("%v", err) }})
+	if err == nil && w.Ways != nil {
+		if ways := w.Ways(); ways != nil {
+			ways.Now = ""
+			w.say("%s received over the network: %s", job.Bytes(w.Wire()), ways)
+		}
+	}
+	return dir, err
 }
 
 // follow reports progress of the phase.
