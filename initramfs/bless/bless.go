@@ -61,7 +61,8 @@ type Options struct {
 	Reached bool                            // the system before reached the server
 	Log     *slog.Logger
 
-	Wait func(ctx context.Context, d time.Duration) // nil sleeps
+	Wait  func(ctx context.Context, d time.Duration) // nil sleeps
+	Reset func() error                               // restarts the machine by force; nil does
 }
 
 func (o Options) filled() Options {
@@ -70,6 +71,9 @@ func (o Options) filled() Options {
 	}
 	if o.Wait == nil {
 		o.Wait = sleep
+	}
+	if o.Reset == nil {
+		o.Reset = reset
 	}
 	return o
 }

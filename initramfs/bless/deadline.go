@@ -13,7 +13,8 @@ import (
 )
 
 // Deadline begins the trial, and restarts the machine if ctx does not end within limit: the unit ends it once the root
-// is blessed. The restart is an orderly one if the system can do that, and comes a while later by force.
+// is blessed. The restart is an orderly one if the system can do that, and comes a while later by force; at once if
+// process 1 is dead.
 func Deadline(ctx context.Context, o Options, limit time.Duration) error {
 	o = o.filled()
 	end := time.Now().Add(limit)
@@ -31,7 +32,8 @@ func Deadline(ctx context.Context, o Options, limit time.Duration) error {
 		}
 		return nil
 	}
-	f := Fault{Reason: fmt.Sprintf("it did not pass its trial within %v: %s", limit, state(ctx))}
+	now := state(ctx)
+	f := Fault{Reason: fmt.Sprintf("it did not pass its trial within %v: %s", limit, now)}
 	o.Log.Error("this root failed, restarting", "reason", f.Reason)
 	written := make(chan error, 1)
 	go func() { written <- o.report(ctx, f) }()
@@ -46,11 +48,14 @@ func Deadline(ctx context.Context, o Options, limit time.Duration) error {
 	if ctx.Err() != nil { // it was blessed in the last moment
 		return nil
 	}
-	if err := restart.Firmware(ctx); err != nil {
+	err := restart.Firmware(ctx)
+	if err != nil {
 		o.Log.Error("systemd does not restart the machine", "error", err)
 	}
-	o.Wait(ctx, stopTime)
-	return reset()
+	if err == nil || now != silent {
+		o.Wait(ctx, stopTime)
+	}
+	return o.Reset()
 }
 
 // How long the report may take, and then the end of the system, before the restart by force.
@@ -90,6 +95,9 @@ func (o Options) begin(ctx context.Context, end time.Time) bool {
 	}
 }
 
+// silent is the state of a systemd that is dead.
+const silent = "systemd does not answer"
+
 // state is what systemd says about itself.
 func state(ctx context.Context) string {
 	switch s := strings.Join(ask(ctx, "systemctl", "is-system-running"), ""); s {
@@ -103,7 +111,7 @@ func state(ctx context.Context) string {
 	case "running", "degraded":
 		return "it is up, but it was not blessed"
 	case "":
-		return "systemd does not answer"
+		return silent
 	default:
 		return "systemd says " + s
 	}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"griddle/initramfs/bless"
-	"griddle/initramfs/pool/history"
 )
 
 // put writes a file of the system.
@@ -178,60 +177,5 @@ func TestServer(t *testing.T) {
 				t.Errorf("Health = %v, want %q", err, c.want)
 			}
 		})
-	}
-}
-
-// The deadline begins the trial, and says how the system is when it was not blessed in time.
-func TestDeadlineBegins(t *testing.T) {
-	p := newPool(t, "two")
-	ctx, blessed := context.WithCancel(t.Context())
-	o := p.options(t, true)
-	opened := 0
-	o.Open = func() (bless.Pool, error) {
-		if opened++; opened == 1 {
-			return nil, errors.New("no pool yet")
-		}
-		return p, nil
-	}
-	o.Wait = func(ctx context.Context, d time.Duration) {
-		if d > time.Minute { // the deadline
-			for ctx.Err() == nil && p.trial(t) == "" {
-				time.Sleep(time.Millisecond)
-			}
-			blessed()
-		}
-	}
-	if err := bless.Deadline(ctx, o, time.Hour); err != nil {
-		t.Fatal(err)
-	}
-	same(t, p.events(t), []history.Event{{Kind: history.Started, Root: "two", Image: "image-2"}})
-	var got bless.Trial
-	if err := json.Unmarshal([]byte(p.trial(t)), &got); err != nil || got.Root != "two" || got.Boot != "boot-1" ||
-		got.Fault.Reason != "" {
-		t.Errorf("the trial is %+v, %v", got, err)
-	}
-}
-
-// A pool that does not answer does not stop the clock of the trial.
-func TestDeadlineWithoutPool(t *testing.T) {
-	o := newPool(t, "two").options(t, true)
-	ctx, blessed := context.WithCancel(t.Context())
-	answer := make(chan struct{})
-	o.Open = func() (bless.Pool, error) {
-		<-answer
-		return nil, errors.New("no pool")
-	}
-	waited := time.Duration(0)
-	o.Wait = func(_ context.Context, d time.Duration) {
-		if d > time.Minute {
-			waited = d
-			blessed()
-			close(answer)
-		}
-	}
-	stuck := time.AfterFunc(time.Minute, func() { panic("the deadline waits for the pool") })
-	defer stuck.Stop()
-	if err := bless.Deadline(ctx, o, time.Hour); err != nil || waited > time.Hour {
-		t.Errorf("Deadline = %v after a limit of %v", err, waited)
 	}
 }
