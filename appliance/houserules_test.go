@@ -135,6 +135,8 @@ var house = []rule{
 	{from: "griddle/initramfs/bless/unit", itself: true, only: []string{"griddle/initramfs/sysroot",
 		"griddle/initramfs/systemd", "griddle/initramfs/bootloader"},
 		why: "units are text, so that all that make a root can leave them there"},
+	{from: "griddle/initramfs/bless/health", never: []string{"griddle/..."},
+		why: "what a root has to prove is written by those who make one and read by those who bless it"},
 	{from: "griddle/initramfs/bless/watchdog", never: []string{"griddle/..."},
 		why: "a watchdog is fed the same way, whatever may hang"},
 	{from: "griddle/initramfs/swapfile", never: []string{"griddle/..."},

@@ -15,6 +15,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/imagestore/template/hookfile"
+	"griddle/initramfs/bless/health"
 	"griddle/initramfs/pool/history"
 )
 
@@ -26,7 +27,7 @@ const keptLines = 8
 
 // checks runs the checks of image and site, in the order of their names, up to the first one that fails.
 func (o Options) checks(ctx context.Context) *Fault {
-	dir := filepath.Join(o.Root, ChecksDir)
+	dir := filepath.Join(o.Root, health.ChecksDir)
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return &Fault{Reason: err.Error()}

@@ -2,35 +2,12 @@ package bless
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
 	"griddle/appliance/job"
-)
-
-// The files of Health, below the top of the system.
-const (
-	ChecksDir  = "etc/griddle/health.d"
-	ConfigFile = "etc/griddle/health.json"
-)
-
-// Config is what ConfigFile has.
-type Config struct {
-	Server Need `json:"server"`
-}
-
-// Need says whether the server has to answer.
-type Need string
-
-// The values of Need. The empty one means that the server must answer if the system before reached it.
-const (
-	Required Need = "required"
-	Optional Need = "optional"
+	"griddle/initramfs/bless/health"
 )
 
 // serverTime is how long the server has to be reached: networks and their name servers come up late. The deadline of
@@ -78,14 +55,14 @@ func (r running) trial() Trial {
 
 // check is the first fault of the system, nil for none.
 func (o Options) check(ctx context.Context) *Fault {
-	conf, err := readConfig(filepath.Join(o.Root, ConfigFile))
+	conf, err := health.Read(filepath.Join(o.Root, health.ConfigFile))
 	if err != nil {
 		return &Fault{Reason: err.Error()}
 	}
 	if f := o.checks(ctx); f != nil {
 		return f
 	}
-	if conf.Server == Optional || conf.Server == "" && !o.Reached {
+	if conf.Server == health.Optional || conf.Server == "" && !o.Reached {
 		return nil
 	}
 	if err := o.reach(ctx); err != nil {
@@ -107,22 +84,4 @@ func (o Options) reach(ctx context.Context) error {
 		o.Log.Warn("the server was not reached, trying again", "error", err)
 		o.Wait(ctx, 5*time.Second)
 	}
-}
-
-func readConfig(file string) (Config, error) {
-	var c Config
-	b, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return c, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &c)
-	}
-	if err != nil {
-		return c, fmt.Errorf("reading %s: %w", file, err)
-	}
-	if c.Server != "" && c.Server != Required && c.Server != Optional {
-		return c, fmt.Errorf("reading %s: server is %q, and must be %q or %q", file, c.Server, Required, Optional)
-	}
-	return c, nil
 }

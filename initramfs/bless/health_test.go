@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griddle/initramfs/bless"
+	"griddle/initramfs/bless/health"
 )
 
 // put writes a file of the system.
@@ -46,7 +47,7 @@ func TestChecks(t *testing.T) {
 	ran := filepath.Join(t.TempDir(), "ran")
 	for name, mode := range map[string]os.FileMode{"10-a": 0o755, "20-off": 0o644, "30-copy~": 0o755, ".hidden": 0o755,
 		"40-b": 0o700} {
-		put(t, o, bless.ChecksDir+"/"+name, "#!/bin/sh\necho ${0##*/} >>"+ran+"\n", mode)
+		put(t, o, health.ChecksDir+"/"+name, "#!/bin/sh\necho ${0##*/} >>"+ran+"\n", mode)
 	}
 	if err := bless.Health(t.Context(), o); err != nil {
 		t.Errorf("Health = %v", err)
@@ -54,13 +55,13 @@ func TestChecks(t *testing.T) {
 	if s := p.trial(t); s != "" {
 		t.Errorf("a trial is written: %s", s)
 	}
-	put(t, o, bless.ChecksDir+"/35-fails", "#!/bin/sh\nseq 1 30\necho 'no page' >&2\nexit 7\n", 0o755)
+	put(t, o, health.ChecksDir+"/35-fails", "#!/bin/sh\nseq 1 30\necho 'no page' >&2\nexit 7\n", 0o755)
 	err := bless.Health(t.Context(), o)
 	var f *bless.Fault
 	if !errors.As(err, &f) {
 		t.Fatalf("Health = %v, want a fault", err)
 	}
-	check := filepath.Join(o.Root, bless.ChecksDir, "35-fails")
+	check := filepath.Join(o.Root, health.ChecksDir, "35-fails")
 	if f.Reason != "the check "+check+" failed: exit status 7" ||
 		!slices.Equal(f.Lines, []string{"24", "25", "26", "27", "28", "29", "30", "no page"}) {
 		t.Errorf("the fault is %q with %q", f.Reason, f.Lines)
@@ -74,7 +75,7 @@ func TestChecks(t *testing.T) {
 		t.Errorf("the trial is %+v, %v", got, err)
 	}
 	// The first fault of a boot is the reason; one of an earlier boot is not.
-	put(t, o, bless.ChecksDir+"/05-late", "#!/bin/sh\nexit 1\n", 0o755)
+	put(t, o, health.ChecksDir+"/05-late", "#!/bin/sh\nexit 1\n", 0o755)
 	if err := bless.Health(t.Context(), o); err == nil || !strings.Contains(p.trial(t), "35-fails") {
 		t.Errorf("Health = %v, the trial is %s", err, p.trial(t))
 	}
@@ -94,7 +95,7 @@ func TestOddChecks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newPool(t, "two").options(t, false)
-			put(t, o, bless.ChecksDir+"/10-odd", c.script, 0o755)
+			put(t, o, health.ChecksDir+"/10-odd", c.script, 0o755)
 			err := bless.Health(t.Context(), o)
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("Health = %v, want %q", err, c.want)
@@ -102,8 +103,8 @@ func TestOddChecks(t *testing.T) {
 		})
 	}
 	o := newPool(t, "two").options(t, false)
-	if err := errors.Join(os.MkdirAll(filepath.Join(o.Root, bless.ChecksDir), 0o755),
-		os.Symlink("/nothing", filepath.Join(o.Root, bless.ChecksDir, "10-gone"))); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Join(o.Root, health.ChecksDir), 0o755),
+		os.Symlink("/nothing", filepath.Join(o.Root, health.ChecksDir, "10-gone"))); err != nil {
 		t.Fatal(err)
 	}
 	if err := bless.Health(t.Context(), o); err == nil || !strings.Contains(err.Error(), "10-gone cannot be read") {
@@ -115,7 +116,7 @@ func TestOddChecks(t *testing.T) {
 func TestHealthIsStopped(t *testing.T) {
 	p := newPool(t, "two")
 	o := p.options(t, true)
-	put(t, o, bless.ChecksDir+"/10-long", "#!/bin/sh\nsleep 30\n", 0o755)
+	put(t, o, health.ChecksDir+"/10-long", "#!/bin/sh\nsleep 30\n", 0o755)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if err := bless.Health(ctx, o); err != nil || p.trial(t) != "" {
@@ -164,7 +165,7 @@ func TestServer(t *testing.T) {
 				}
 			}
 			if c.config != "" {
-				put(t, o, bless.ConfigFile, c.config, 0o644)
+				put(t, o, health.ConfigFile, c.config, 0o644)
 			}
 			err := bless.Health(ctx, o)
 			if tries > 0 {

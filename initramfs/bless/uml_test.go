@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"griddle/initramfs/bless"
+	"griddle/initramfs/bless/health"
 	"griddle/initramfs/bless/unit"
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/pool/history"
@@ -63,8 +63,8 @@ func TestTrials(t *testing.T) {
 	m := umltest.New(t, 2<<30, "one")
 	m.Fill(t, func(top string) {
 		fillPool(t, top, map[string][2]string{
-			"two":   {bless.ChecksDir + "/10-page", "#!/bin/sh\necho fine\n"},
-			"three": {bless.ChecksDir + "/20-page", "#!/bin/sh\necho the page is empty\nexit 3\n"},
+			"two":   {health.ChecksDir + "/10-page", "#!/bin/sh\necho fine\n"},
+			"three": {health.ChecksDir + "/20-page", "#!/bin/sh\necho the page is empty\nexit 3\n"},
 			"four":  {"etc/fstab", umltest.Fstab + "LABEL=data /data ext4 x-systemd.device-timeout=1s 0 0\n"},
 		})
 	})
