@@ -176,7 +176,7 @@ func (c *Coordinator) join(who Asker, ask multicast.Ask, nets []multicast.Networ
 		return multicast.Answer{}, false, err
 	}
 	found.names[out.Receiver] = who.Machine
-	found.asked(who, c.o.Machines)
+	found.asked(who)
 	found.next++ // after 65535 receivers it is 0, and the session admits no more
 	c.o.Log.Info("stream by multicast", "machine", who.Machine, "session", out.ID.String(),
 		"encoding", string(out.Encoding), "group", out.Group.String(), "receiver", out.Receiver)

@@ -12,29 +12,27 @@ func TestWaitsForThoseWhoCome(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name string
-		most int
 		asks []Asker
 		want []int         // that the session waits for, after each
 		wait time.Duration // of the first receiver, and how much longer it may take to get ready
 	}{
-		{"all come", 0, []Asker{coming("a", "b", "c"), coming("b", "c"), coming("c")}, []int{3, 3, 3},
+		{"all come", []Asker{coming("a", "b", "c"), coming("b", "c"), coming("c")}, []int{3, 3, 3},
 			370 * time.Second},
-		{"one fails before it asks", 0, []Asker{coming("a", "b", "c"), coming("b")}, []int{3, 2}, 370 * time.Second},
-		{"one more is ordered", 0, []Asker{coming("a", "b"), coming("b", "c")}, []int{2, 3}, 370 * time.Second},
-		{"one asks again", 0, []Asker{coming("a", "b"), coming("a", "b")}, []int{2, 2}, 370 * time.Second},
-		{"another one installs", 0, []Asker{coming("a", "b"), {Machine: "x", Expected: 1}}, []int{2, 3},
+		{"one fails before it asks", []Asker{coming("a", "b", "c"), coming("b")}, []int{3, 2}, 370 * time.Second},
+		{"one more is ordered", []Asker{coming("a", "b"), coming("b", "c")}, []int{2, 3}, 370 * time.Second},
+		{"one asks again", []Asker{coming("a", "b"), coming("a", "b")}, []int{2, 2}, 370 * time.Second},
+		{"another one installs", []Asker{coming("a", "b"), {Machine: "x", Expected: 1}}, []int{2, 3},
 			370 * time.Second},
-		{"the site does not wait for so many", 2, []Asker{coming("a", "b", "c", "d")}, []int{2}, 370 * time.Second},
-		{"it is not known who comes", 0, []Asker{{Machine: "x", Expected: 2}}, []int{1}, 20 * time.Second},
+		{"it is not known who comes", []Asker{{Machine: "x", Expected: 2}}, []int{1}, 20 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := newTestCoordinator(t, func(o *Options) { o.Gather, o.Machines = 10*time.Second, c.most })
+			d := newTestCoordinator(t, func(o *Options) { o.Gather = 10 * time.Second })
 			for i, who := range c.asks {
 				a := d.ask(who, d.big, 3<<20, near127)
 				if a.Session == nil {
 					t.Fatalf("%s gets %+v", who.Machine, a)
 				}
-				if got := d.sessions[a.Session.ID].awaited(c.most); got != c.want[i] {
+				if got := d.sessions[a.Session.ID].awaited(); got != c.want[i] {
 					t.Errorf("after %s it waits for %d machines, want %d", who.Machine, got, c.want[i])
 				}
 			}

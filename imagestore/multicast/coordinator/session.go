@@ -72,27 +72,23 @@ func (c *Coordinator) running(w target) bool {
 }
 
 // asked takes in that who joined the session, and what it knows of others.
-func (s *session) asked(who Asker, most int) {
+func (s *session) asked(who Asker) {
 	if who.Patience > 0 {
 		s.coming = who.Coming
 	}
 	if s.patient {
-		s.local.Await(s.awaited(most))
+		s.local.Await(s.awaited())
 	}
 }
 
-// awaited is how many machines the session waits for: those that asked, and those that will. most is how many do not
-// wait for more in any case; 0 if they always wait.
-func (s *session) awaited(most int) int {
+// awaited is how many machines the session waits for: those that asked, and those that will.
+func (s *session) awaited() int {
 	all := map[string]bool{}
 	for _, name := range s.names {
 		all[name] = true
 	}
 	for _, name := range s.coming {
 		all[name] = true
-	}
-	if most > 0 {
-		return min(len(all), most)
 	}
 	return len(all)
 }

@@ -73,6 +73,7 @@ func (c *receivers) evaluate(now time.Duration, sent uint32, s *schedule) []*rec
 	var all []sample
 	for _, m := range c.list {
 		if m.gone() {
+			c.counts.left++
 			m.release()
 			continue
 		}

@@ -24,6 +24,7 @@ const (
 type lifecycle struct {
 	gather   time.Duration
 	machines int
+	awaited  int // machines that are known to come; 0 if that is not known
 	linger   time.Duration
 
 	state        datagram.State
@@ -80,17 +81,19 @@ func (c *lifecycle) step(now time.Duration, n conditions) time.Duration {
 	return 0
 }
 
-// gatherStep starts the session when all machines are ready, or when the time is over and at least two are.
+// gatherStep starts the session when enough machines are ready, or when the time is over or all came, and at least two
+// are.
 func (c *lifecycle) gatherStep(now time.Duration, n conditions) time.Duration {
 	end := c.gather + firstReceiverWait
 	if n.first > 0 {
 		end = n.first + c.gather
 	}
 	full := c.machines > 0 && n.ready >= c.machines
+	over := now >= end || c.awaited > 0 && n.ready+n.left+n.lost >= c.awaited
 	switch {
-	case c.forced && n.ready > 0, full, now >= end && n.ready > 1:
+	case c.forced && n.ready > 0, full, over && n.ready > 1:
 		c.state, c.began, c.lastActivity = datagram.Running, now, now
-	case now < end:
+	case !over:
 		return end - now
 	case n.ready == 1:
 		c.close("only one receiver came, which uses HTTP")

@@ -7,6 +7,12 @@ import (
 	"griddle/imagestore/multicast/datagram"
 )
 
+// without is n with some receivers that left or are lost.
+func (n conditions) without(left, lost int) conditions {
+	n.left, n.lost = left, lost
+	return n
+}
+
 // Each state ends, and as what.
 func TestLifecycle(t *testing.T) {
 	const s = time.Second
@@ -42,6 +48,19 @@ func TestLifecycle(t *testing.T) {
 		{"as many as there are", func(c *lifecycle) { c.machines = 3 },
 			[]step{{2 * s, ready(2), datagram.Gathering, 14 * s}, {3 * s, ready(3), datagram.Running, 0}}, ""},
 		{"fewer than there are", func(c *lifecycle) { c.machines = 3 },
+			[]step{{16 * s, ready(2), datagram.Running, 0}}, ""},
+		{"all that are known to come", func(c *lifecycle) { c.awaited = 3 },
+			[]step{{2 * s, ready(2), datagram.Gathering, 14 * s}, {3 * s, ready(3), datagram.Running, 0}}, ""},
+		{"all but one that left", func(c *lifecycle) { c.awaited = 3 },
+			[]step{{2 * s, ready(2), datagram.Gathering, 14 * s}, {3 * s, ready(2).without(1, 0), datagram.Running, 0}},
+			""},
+		{"all but one that is lost", func(c *lifecycle) { c.awaited = 3 },
+			[]step{{3 * s, ready(2).without(0, 1), datagram.Running, 0}}, ""},
+		{"one, and the others left", func(c *lifecycle) { c.awaited = 3 },
+			[]step{{3 * s, ready(1).without(2, 0), datagram.Closed, 0}}, "only one receiver came, which uses HTTP"},
+		{"all left", func(c *lifecycle) { c.awaited = 2 },
+			[]step{{3 * s, conditions{idle: true}.without(2, 0), datagram.Closed, 0}}, "no receiver came"},
+		{"fewer than are known to come", func(c *lifecycle) { c.awaited = 3 },
 			[]step{{16 * s, ready(2), datagram.Running, 0}}, ""},
 		{"all are done", nil, []step{{16 * s, ready(2), datagram.Running, 0}, {17 * s, fresh, datagram.Running, 0},
 			{30 * s, done, datagram.Repairing, 0},

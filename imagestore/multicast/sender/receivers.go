@@ -38,6 +38,7 @@ type counts struct {
 	heard   int // lately, and that did not leave and were not told to
 	ready   int // of these, those that are set up to receive
 	waiting int // of those, the ones that lack something
+	left    int // by themselves or because they were told to
 	lost    int // ready once, not done, and not heard for some time
 	done    int // that have everything
 }

@@ -177,8 +177,8 @@ func (s *Sender) now() time.Duration { return time.Since(s.began) }
 // Start ends the gathering as soon as one receiver is ready.
 func (s *Sender) Start() { s.order(func() { s.lifecycle.forced = true }) }
 
-// Await changes how many receivers do not wait for more, as Options.Machines does.
-func (s *Sender) Await(machines int) { s.order(func() { s.lifecycle.machines = machines }) }
+// Await says how many machines will come: when each of them is ready or has left, the session does not wait for more.
+func (s *Sender) Await(machines int) { s.order(func() { s.lifecycle.awaited = machines }) }
 
 // Hold pauses the session for d, at most multicast.MaxHold; 0 resumes it.
 func (s *Sender) Hold(d time.Duration) { s.order(func() { s.lifecycle.hold(s.now(), d) }) }
