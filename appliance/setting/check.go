@@ -71,6 +71,9 @@ func (s Settings) check(part bool) error {
 	if s.Configure != nil {
 		c.configure(*s.Configure)
 	}
+	if n := s.Updates.Server; n != "" && n != Required && n != Optional {
+		c.wrong("updates.server", "%s is not required or optional", quote(string(n)))
+	}
 	c.keep(s.Keep)
 	if err := job.KernelArgs(s.Args); err != nil {
 		c.wrong("args", "%v", err)

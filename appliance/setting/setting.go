@@ -65,6 +65,7 @@ type Settings struct {
 	Hooks     []Hook     `json:"hooks,omitempty"` // in this order
 	Configure *Configure `json:"configure,omitempty"`
 
+	Updates Updates `json:"updates,omitzero"`
 	// Keep are files and folders that stay over updates, absolute paths, in addition to what each machine keeps: see
 	// package initramfs/pool/carry.
 	Keep []string `json:"keep,omitempty"`
@@ -176,6 +177,23 @@ type Configure struct {
 	// Data is Hiera data or extra variables.
 	Data map[string]any `json:"data,omitempty"`
 }
+
+// Updates is how the machine gets newer versions of its image.
+type Updates struct {
+	// Nightly has the machine ask for the newest version each night. nil leaves what the image has.
+	Nightly *bool `json:"nightly,omitempty"`
+	// Server says whether the server must answer before a new root is good. "" leaves what the image has.
+	Server Need `json:"server,omitempty"`
+}
+
+// Need says whether something must be there.
+type Need string
+
+// The values of Need.
+const (
+	Required Need = "required"
+	Optional Need = "optional"
+)
 
 // Tool is a configuration program.
 type Tool string

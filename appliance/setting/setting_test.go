@@ -71,7 +71,7 @@ func TestEverySetting(t *testing.T) {
 		"hooks": [{"name": "10-join", "script": "#!/bin/sh\ntrue\n", "timeout": "1m", "skip": true, "secret": true}],
 		"configure": {"tool": "ansible", "git": "https://git.example.org/site.git", "branch": "main",
 			"entry": "local.yml", "every": "30m", "data": {"role": "desk"}},
-		"keep": ["/srv/data", "/etc/lab.conf"],
+		"updates": {"nightly": false, "server": "optional"}, "keep": ["/srv/data", "/etc/lab.conf"],
 		"args": ["quiet", "mitigations=off"], "swap": "4G", "userData": "#cloud-config\n"}`
 	s := resolve(t, text)
 	if s.Hostname != "lab-1-sn-42-x" || s.Swap != 4<<30 || s.Files[0].Permissions() != 0o640 ||

@@ -19,7 +19,8 @@
 //
 // An image without cloud-init gets the settings by package initramfs/setting, with @home and @persistent mounted. One
 // with cloud-init gets a NoCloud seed in /var/lib/cloud/seed/nocloud, for its first start, and a file that has
-// cloud-init look there alone. Then package hook runs the hooks of the image and of the settings.
+// cloud-init look there alone. What settings say of updates is written for both. Then package hook runs the hooks of
+// the image and of the settings.
 package newroot
 
 import (
@@ -115,6 +116,7 @@ func Make(ctx context.Context, dir string, o Options) (err error) {
 		func(context.Context) error { return m.mountVolumes() },
 		func(context.Context) error { return m.service() },
 		m.apply,
+		func(context.Context) error { return m.updates() },
 		m.hooks,
 	} {
 		if err := step(ctx); err != nil {

@@ -6,6 +6,8 @@
 package systemd
 
 import (
+	"errors"
+	"io/fs"
 	"path"
 
 	"griddle/initramfs/sysroot"
@@ -47,6 +49,14 @@ func Enable(d sysroot.Dir, unit, target string) error {
 		dir = "etc/systemd/system"
 	}
 	return d.ReplaceLink("/"+path.Join(dir, unit), "etc/systemd/system/"+target+".wants/"+unit)
+}
+
+// Disable removes the link of Enable.
+func Disable(d sysroot.Dir, unit, target string) error {
+	if err := d.Remove("etc/systemd/system/" + target + ".wants/" + unit); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // Start is Enable for a unit that may be masked.

@@ -42,4 +42,9 @@ func TestStart(t *testing.T) {
 	if to, err := d.Readlink(wants); to != "/lib/systemd/system/"+unit {
 		t.Errorf("%s leads to %q, %v", wants, to, err)
 	}
+	for range 2 {
+		if err := Disable(d, unit, target); err != nil || Enabled(d, unit) {
+			t.Errorf("Disable = %v, and Enabled = %t", err, Enabled(d, unit))
+		}
+	}
 }

@@ -120,6 +120,12 @@ func Rest(s setting.Settings) []string {
 	if len(s.Args) > 0 {
 		out = append(out, "args")
 	}
+	if s.Updates.Nightly != nil {
+		out = append(out, "updates.nightly")
+	}
+	if s.Updates.Server != "" {
+		out = append(out, "updates.server")
+	}
 	if len(s.Keep) > 0 {
 		out = append(out, "keep")
 	}

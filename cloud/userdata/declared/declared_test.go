@@ -141,6 +141,11 @@ func TestRest(t *testing.T) {
 	if got := declared.Rest(settings(t, "full")); !slices.Equal(got, []string{"hooks[10-join]", "args"}) {
 		t.Errorf("left is %q", got)
 	}
+	nightly := false
+	if got := declared.Rest(setting.Settings{Keep: []string{"/srv"}, Updates: setting.Updates{Nightly: &nightly,
+		Server: setting.Required}}); !slices.Equal(got, []string{"updates.nightly", "updates.server", "keep"}) {
+		t.Errorf("left is %q", got)
+	}
 	if got := declared.Rest(settings(t, "least")); got != nil {
 		t.Errorf("left is %q", got)
 	}
