@@ -80,6 +80,10 @@ func meaning(code int, text string) error {
 	return fmt.Errorf("%w: %d: %s", kind, code, text)
 }
 
+// nothingWritten is the answer, with 500, for the console of a container that has written nothing there, or nothing
+// since it was last asked (LXD 5.0.2, github.com/lxc/lxc/issues/4448).
+const nothingWritten = "open : no such file or directory"
+
 // byText is the meaning of LXD's words, and nil where the code says it all. They are those of lxd/db, lxd/storage,
 // lxd/network and lxd/project of 5.0.
 func byText(text string) error {
@@ -92,7 +96,7 @@ func byText(text string) error {
 		{[]string{"already exists", "overlaps with another", "same fingerprint"}, provider.ErrTaken},
 		{[]string{"in use", "is busy", "instance is running", "already running", "database is locked", "dqlite",
 			"leader"}, provider.ErrTemporary},
-		{[]string{"image not provided", "not found", "no such object"}, provider.ErrNotFound},
+		{[]string{"image not provided", "not found", "no such object", nothingWritten}, provider.ErrNotFound},
 		{[]string{"not authorized", "certificate is restricted"}, provider.ErrCredentials},
 	} {
 		for _, w := range m.words {

@@ -35,6 +35,8 @@ func TestMeaning(t *testing.T) {
 			provider.ErrTaken},
 		{400, "Image not provided for instance creation", provider.ErrNotFound},
 		{404, "Network not found", provider.ErrNotFound},
+		{500, "open : no such file or directory", provider.ErrNotFound},
+		{500, "open /var/lib/lxd/x: no such file or directory", provider.ErrTemporary},
 		{400, "The network is currently in use", provider.ErrTemporary},
 		{500, "Cannot delete an ACL that is in use", provider.ErrTemporary},
 		{400, "Instance is busy running a stop operation", provider.ErrTemporary},
