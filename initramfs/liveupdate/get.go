@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,8 @@ import (
 // held is an opened image with its content manifest, so that what is received needs no server any more.
 type held struct {
 	*fetch.Opened
-	notice   int64 // the number of the notice whose keys counted
+	notice   int64    // the number of the notice whose keys counted
+	have     []string // what the way was planned from
 	manifest func(ctx context.Context) (*content.Manifest, error)
 }
 
@@ -31,10 +33,10 @@ type held struct {
 func (h *held) Content(ctx context.Context) (*content.Manifest, error) { return h.manifest(ctx) }
 
 // hold keeps the manifest once it came.
-func hold(img *fetch.Opened, notice int64) *held {
+func hold(img *fetch.Opened, notice int64, have []string) *held {
 	var mu sync.Mutex
 	var kept *content.Manifest
-	return &held{img, notice, func(ctx context.Context) (m *content.Manifest, err error) {
+	return &held{img, notice, have, func(ctx context.Context) (m *content.Manifest, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if kept == nil {
@@ -71,9 +73,11 @@ func (g *getter) kernel(ctx context.Context, have []string) (update.Image, error
 	return g.get(ctx, g.spec.Kernel, job.PlanAsk{Job: g.spec.ID, Have: have, Kernel: true})
 }
 
-// get opens an image of the job. One that was opened under the same notice is the same.
+// get opens an image of the job. One that was opened under the same notice is the same, as long as the pool has all
+// that the way to it was planned from.
 func (g *getter) get(ctx context.Context, want job.Image, ask job.PlanAsk) (update.Image, error) {
-	if h := g.held[want.Ref]; h != nil && h.notice == g.server.Notice.Seq {
+	if h := g.held[want.Ref]; h != nil && h.notice == g.server.Notice.Seq && !slices.ContainsFunc(h.have,
+		func(id string) bool { return !slices.Contains(ask.Have, id) }) {
 		return h, nil
 	}
 	trust, err := download.Trusted(g.server.Site())
@@ -106,7 +110,7 @@ func (g *getter) get(ctx context.Context, want job.Image, ask job.PlanAsk) (upda
 	if err != nil {
 		return nil, err
 	}
-	h := hold(img, g.server.Notice.Seq)
+	h := hold(img, g.server.Notice.Seq, ask.Have)
 	g.held[want.Ref] = h
 	return h, nil
 }

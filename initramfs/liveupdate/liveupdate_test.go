@@ -290,3 +290,22 @@ func TestDamaged(t *testing.T) {
 		t.Error("the order is still there")
 	}
 }
+
+// The way to an image is asked for again if the pool has lost, or distrusts, what it was planned from, and else once.
+func TestPlanWithout(t *testing.T) {
+	b := newBed(t)
+	const x, y, z = "11111111-1111-4111-8111-111111111111", "21111111-1111-4111-8111-111111111111",
+		"31111111-1111-4111-8111-111111111111"
+	b.Update = func(ctx context.Context, o update.Options) (update.Result, error) {
+		for _, have := range [][]string{{x, y}, {x, y, z}, {y}, {y}, nil} {
+			if _, err := o.Open(ctx, have); err != nil {
+				t.Error(err)
+			}
+		}
+		return update.Result{Root: "web-2@amd64"}, nil
+	}
+	b.must(b.run(t.Context()))
+	if len(b.asked) != 3 || len(b.asked[0].Have) != 2 || len(b.asked[1].Have) != 1 || len(b.asked[2].Have) != 0 {
+		t.Errorf("the server was asked %+v", b.asked)
+	}
+}

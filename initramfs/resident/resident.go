@@ -234,6 +234,9 @@ func (s *service) checkIn(ctx context.Context, now order.Situation) (out job.Che
 	case s.Updates != nil && in.Trouble == "":
 		in.Trouble = noUnits
 	}
+	if in.Trouble == "" {
+		in.Trouble = damage(now.History, s.Now())
+	}
 	base, err = s.at.Do(ctx, func(ctx context.Context, c *job.Client) (err error) {
 		out, err = c.CheckIn(ctx, in)
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,6 +51,20 @@ func (s *service) obey(now order.Situation, out job.CheckedIn) error {
 // install nothing.
 const noUnits = "this system was installed before there were updates, and gets none: run `griddle-agent update " +
 	"--set-up` on it, or update it from the network"
+
+// damageTime is how long the service reports an image that is damaged. The history has it longer.
+const damageTime = 7 * 24 * time.Hour
+
+// damage is what the service reports of the image that turned out to be damaged last, "" for nothing.
+func damage(all []history.Event, now time.Time) string {
+	for _, e := range slices.Backward(all) {
+		if e.Kind == history.Damaged && now.Sub(e.Time) < damageTime {
+			return fmt.Sprintf("the image %s in its pool may be damaged, and updates do not start from it: look at "+
+				"its disk, and at `griddle-agent history` on it", job.Printable(e.Image))
+		}
+	}
+	return ""
+}
 
 // updates says whether this system can carry out an update.
 func (s *service) updates() bool { return s.Updates != nil && s.Updates() }

@@ -144,3 +144,31 @@ func TestRest(t *testing.T) {
 		}
 	})
 }
+
+// The server hears for some days of an image that is damaged, unless there is something worse.
+func TestDamagedImage(t *testing.T) {
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	all := []history.Event{{Kind: history.Damaged, Image: "web-1@amd64", Time: now.Add(-8 * 24 * time.Hour)}}
+	if got := damage(all, now); got != "" {
+		t.Errorf("after 8 days the server hears %q", got)
+	}
+	all = append(all, history.Event{Kind: history.Damaged, Image: "web-2@amd64", Time: now.Add(-time.Hour)},
+		history.Event{Kind: history.Made, Root: "web-3@amd64", Time: now})
+	if got := damage(all, now); !strings.HasPrefix(got, "the image web-2@amd64 in its pool may be damaged") {
+		t.Errorf("the server hears %q", got)
+	}
+	s := newServer(t)
+	o := machine(t, s)
+	o.Updates = func() bool { return true }
+	dir, err := os.OpenRoot(o.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := history.Append(dir, history.Event{Kind: history.Damaged, Image: "web-2@amd64"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rounds(t, o, 1); err != nil || len(s.got) != 1 || !strings.Contains(s.got[0].Trouble, "web-2@amd64") {
+		t.Errorf("the server got %+v, %v", s.got, err)
+	}
+}

@@ -43,11 +43,10 @@ func (w *work) check(ctx context.Context) (t taking, err error) {
 	if w.old, err = oldRoot(w.contents); err != nil && !w.Reinstall {
 		return t, err
 	}
-	have, err := intake.Have(w.Pool.Dir())
-	if err != nil {
+	if err := w.findDamaged(); err != nil {
 		return t, err
 	}
-	if t, err = w.open(ctx, w.Open, have); err != nil {
+	if t, err = w.open(ctx, w.Open); err != nil {
 		return t, err
 	}
 	w.image = t.image
@@ -64,7 +63,7 @@ func (w *work) check(ctx context.Context) (t taking, err error) {
 		if w.Spec.Kernel.Ref == "" || w.Kernel == nil {
 			return t, fmt.Errorf("%w: %w", ErrImage, err)
 		}
-		k, err := w.open(ctx, w.Kernel, have)
+		k, err := w.open(ctx, w.Kernel)
 		if err != nil {
 			return t, err
 		}
@@ -76,16 +75,23 @@ func (w *work) check(ctx context.Context) (t taking, err error) {
 	if err := w.ask(ctx, t.manifest); err != nil {
 		return t, err
 	}
+	if w.kernel != nil {
+		return t, w.room(ctx, t, *w.kernel)
+	}
 	return t, w.room(ctx, t)
 }
 
 // open opens an image and compares it with what the pool has.
-func (w *work) open(ctx context.Context, how func(context.Context, []string) (Image, error),
-	have []string) (t taking, err error) {
+func (w *work) open(ctx context.Context, how func(context.Context, []string) (Image, error)) (t taking, err error) {
+	t.how = how
+	have, err := intake.Have(w.Pool.Dir(), w.damaged...)
+	if err != nil {
+		return t, err
+	}
 	if t.image, err = how(ctx, have); err != nil {
 		return t, err
 	}
-	t.in, err = intake.Open(w.Pool.Dir(), t.image)
+	t.in, err = intake.Open(w.Pool.Dir(), t.image, w.damaged...)
 	if errors.Is(err, intake.ErrNoParent) {
 		err = fmt.Errorf("%w; order the update again, or install the image", err)
 	}
@@ -191,14 +197,14 @@ func (w *work) ask(ctx context.Context, m *content.Manifest) (err error) {
 	return nil
 }
 
-// room refuses an update for which the pool has too little room, after it deleted what is not needed. What the update
-// starts from stays.
-func (w *work) room(ctx context.Context, t taking) error {
-	raw := t.in.Raw()
-	uses := []string{t.in.Has(), t.in.Parent()}
-	if w.kernel != nil {
-		raw += w.kernel.in.Raw()
-		uses = append(uses, w.kernel.in.Has(), w.kernel.in.Parent())
+// room refuses to take images for which the pool has too little room, after it deleted what is not needed. What they
+// start from stays, and what was taken before.
+func (w *work) room(ctx context.Context, all ...taking) error {
+	var raw int64
+	uses := slices.Clone(w.taken)
+	for _, t := range all {
+		raw += t.in.Raw()
+		uses = append(uses, t.in.Has(), t.in.Parent())
 	}
 	need := raw + raw/7 + reserve
 	if w.settings != nil {
@@ -231,7 +237,7 @@ func (w *work) room(ctx context.Context, t taking) error {
 		}
 	}
 	return fmt.Errorf("%w: %s are free, and %s needs %s; delete files, or roots that are not needed with "+
-		"`griddle-agent recover delete-root`", ErrRoom, job.Bytes(w.contents.Free), w.image.Ref(), job.Bytes(need))
+		"`griddle-agent recover delete-root`", ErrRoom, job.Bytes(w.contents.Free), all[0].image.Ref(), job.Bytes(need))
 }
 
 // power refuses a machine that runs on a battery with little charge (Documentation/ABI/testing/sysfs-class-power). What

@@ -1,53 +1,157 @@
 package update_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
+	"time"
 	"unsafe"
 
 	"griddle/appliance/job"
+	"griddle/imagestore/blob"
 	"griddle/initramfs/pool"
+	"griddle/initramfs/pool/history"
+	"griddle/initramfs/pool/intake"
 	"griddle/initramfs/pool/pooltest"
+	"griddle/initramfs/update"
 
 	"golang.org/x/sys/unix"
 )
 
-// An image that is damaged in the pool harms what is received as the difference from it. It stops one update, not all.
+// A pool whose image is damaged gets the next one in another way, whatever the damage does to the difference.
 func TestDamagedParent(t *testing.T) {
-	one, two := versions(t)
-	m := installed(t, pooltest.Loop(t, 1<<30), one)
-	before := m.kept(t)
-	m.with(t, func(p *pool.Pool) {
-		damage(t, filepath.Join(p.Dir(), "@images", oneRoot), "usr/lib/big")
-	})
-	if _, err := m.update(t.Context(), t, two); err == nil || !strings.Contains(err.Error(), "usr/lib/big") {
-		t.Fatalf("Run from a damaged image = %v", err)
-	}
-	const want = "the image " + oneRoot + ", which web:20261120.2@amd64 starts from, may be damaged and is deleted: " +
-		"the next update receives a whole image"
-	if !slices.ContainsFunc(m.seen, func(e job.Event) bool { return strings.HasPrefix(e.Message, want) }) {
-		t.Errorf("no event says %q: %+v", want, m.seen)
-	}
-	if c := m.contents(t); len(c.Images) != 0 || len(c.Roots) != 1 || c.Boots != oneRoot {
-		t.Errorf("the pool is %+v", c)
-	}
-	if m.kept(t) != before {
-		t.Error("the old root, @home or @persistent has changed")
-	}
-	if r, err := m.update(t.Context(), t, two); err != nil || r.Root != twoRoot {
-		t.Fatalf("the next Run = %+v, %v", r, err)
-	}
-	if got := m.read(t, "@roots/"+twoRoot+"/etc/hostname"); got != "lab-7\n" {
-		t.Errorf("the hostname is %q", got)
+	for name, harm := range map[string]func(image string){
+		"another byte": func(image string) { damage(t, image, "usr/lib/big", false) },
+		"a lost file":  func(image string) { damage(t, image, "etc/version", true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			one, two := versions(t)
+			m := installed(t, pooltest.Loop(t, 1<<30), one)
+			before := m.kept(t)
+			m.with(t, func(p *pool.Pool) { harm(filepath.Join(p.Dir(), "@images", oneRoot)) })
+			var have []int
+			m.o.Open = func(_ context.Context, h []string) (update.Image, error) {
+				have = append(have, len(h))
+				if len(h) > 0 {
+					return two.From(1), nil
+				}
+				return two, nil
+			}
+			r, err := m.update(t.Context(), t, two)
+			if err != nil || r.Root != twoRoot || !slices.Equal(have, []int{1, 0}) {
+				t.Fatalf("Run = %+v, %v, and asked for the way with %v images", r, err, have)
+			}
+			const want = "the image " + oneRoot + ", from which web:20261120.2@amd64 was received as a difference, " +
+				"may be damaged and is not used any more: "
+			if !slices.ContainsFunc(m.seen, func(e job.Event) bool { return strings.HasPrefix(e.Message, want) }) {
+				t.Errorf("no event says %q: %+v", want, m.seen)
+			}
+			if m.kept(t) != before {
+				t.Error("the old root, @home or @persistent has changed")
+			}
+			for name, want := range map[string]string{"etc/hostname": "lab-7\n", "etc/version": "2\n",
+				"usr/lib/big": strings.Repeat("x", 1<<20)} {
+				if got := m.read(t, "@roots/"+twoRoot+"/"+name); got != want {
+					t.Errorf("/%s is %.20q, want %.20q", name, got, want)
+				}
+			}
+			m.saysDamaged(t)
+		})
 	}
 }
 
-// damage changes a byte in an image, which stays one as received.
-func damage(t *testing.T, image, name string) {
+// saysDamaged expects that the history names the first image, and that it is left in the pool and not used.
+func (m *machine) saysDamaged(t *testing.T) {
+	t.Helper()
+	m.with(t, func(p *pool.Pool) {
+		dir, err := pool.Persistent(p.Dir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dir.Close()
+		all, err := history.Read(dir)
+		if err != nil || !slices.ContainsFunc(all, func(e history.Event) bool {
+			return e.Kind == history.Damaged && e.Image == oneRoot && e.Reason != ""
+		}) {
+			t.Errorf("the history is %+v, %v", all, err)
+		}
+		c, err := p.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bad, err := update.Damaged(dir, c); err != nil || !slices.Equal(bad, []string{oneRoot}) {
+			t.Errorf("the damaged images are %v, %v", bad, err)
+		}
+	})
+}
+
+// What a damaged image did once is known to later updates: they do not ask for the difference from it again. The same
+// image, received again, is as good as any.
+func TestDamagedParentIsRemembered(t *testing.T) {
+	one, two := versions(t)
+	m := installed(t, pooltest.Loop(t, 1<<30), one)
+	m.with(t, func(p *pool.Pool) { damage(t, filepath.Join(p.Dir(), "@images", oneRoot), "etc/version", true) })
+	var have []int
+	gone := errors.New("the server is gone")
+	m.o.Open = func(_ context.Context, h []string) (update.Image, error) {
+		if have = append(have, len(h)); len(h) > 0 {
+			return two.From(1), nil
+		}
+		return nil, gone
+	}
+	if _, err := m.update(t.Context(), t, two); !errors.Is(err, gone) || !strings.Contains(err.Error(), "etc/version") {
+		t.Fatalf("Run from a damaged image, without another way = %v", err)
+	}
+	m.saysDamaged(t)
+	if _, err := m.update(t.Context(), t, two); !errors.Is(err, gone) || !slices.Equal(have, []int{1, 0, 0}) {
+		t.Fatalf("the next Run = %v, and asked for the way with %v images", err, have)
+	}
+	m.with(t, func(p *pool.Pool) {
+		if err := p.DeleteImage(oneRoot); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(1100 * time.Millisecond) // events have whole seconds
+		in, err := intake.Open(p.Dir(), one)
+		if err == nil {
+			_, err = in.Receive(t.Context(), intake.Options{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	have = nil
+	if r, err := m.update(t.Context(), t, two); err != nil || r.Root != twoRoot || !slices.Equal(have, []int{1}) {
+		t.Errorf("Run from the image received again = %+v, %v, and asked with %v images", r, err, have)
+	}
+}
+
+// A source that has not what it should have says nothing about the image.
+func TestSourceIsNotParent(t *testing.T) {
+	one, two := versions(t)
+	m := installed(t, pooltest.Loop(t, 1<<30), one)
+	missing := two.From(1)
+	missing.Between = func(int, io.Reader) io.Reader {
+		return iotest.ErrReader(fmt.Errorf("%w: the difference", blob.ErrNotExist))
+	}
+	m.o.Open = func(context.Context, []string) (update.Image, error) { return missing, nil }
+	if _, err := m.update(t.Context(), t, two); !errors.Is(err, blob.ErrNotExist) {
+		t.Fatalf("Run = %v", err)
+	}
+	m.o.Open = func(_ context.Context, h []string) (update.Image, error) { return two.From(len(h)), nil }
+	if r, err := m.update(t.Context(), t, two); err != nil || r.Root != twoRoot {
+		t.Errorf("the next Run = %+v, %v", r, err)
+	}
+}
+
+// damage changes a byte in an image, or removes a file. It stays one as received.
+func damage(t *testing.T, image, name string, remove bool) {
 	t.Helper()
 	dir, err := os.Open(image)
 	if err != nil {
@@ -62,6 +166,13 @@ func damage(t *testing.T, image, name string) {
 		}
 	}
 	set(0)
+	defer set(readOnly)
+	if remove {
+		if err := os.Remove(filepath.Join(image, name)); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
 	f, err := os.OpenFile(filepath.Join(image, name), os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -70,5 +181,4 @@ func damage(t *testing.T, image, name string) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	set(readOnly)
 }

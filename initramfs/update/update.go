@@ -20,7 +20,8 @@
 //
 // Before the switch nothing has changed that the machine boots: after an error or a power cut it boots the old root,
 // and another Run begins again with the images that are whole. The new root is durable before the switch. An image
-// that the pool has is verified again, and is not received.
+// that the pool has is verified again, and is not received. One from which nothing whole can be received is damaged:
+// the history says so, and this and later Runs receive in another way.
 package update
 
 import (
@@ -28,7 +29,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 
 	"griddle/appliance/job"
@@ -67,7 +67,8 @@ type Options struct {
 	Spec  job.Spec
 
 	// Open asks for the way to the image of Spec and opens it. have are the received UUIDs of the images in the pool,
-	// as job.PlanAsk takes them. It is called once, when nothing is written.
+	// as job.PlanAsk takes them. It is called when nothing is written, and again with fewer of them if one turns out to
+	// be damaged.
 	Open func(ctx context.Context, have []string) (Image, error)
 
 	// Kernel is Open for the kernel image of Spec. It is called if Spec has one and the image has no kernel. nil
@@ -163,6 +164,8 @@ type work struct {
 	kernel   *taking // nil if the image has a kernel
 	settings *setting.Settings
 	args     *arguments.Arguments // of the kernel; nil for those of grub.cfg
+	damaged  []string             // the images that nothing is received from
+	taken    []string             // the folders of the images that this run took
 }
 
 func (w *work) run(ctx context.Context) (Result, error) {
@@ -222,45 +225,10 @@ func (w *work) stay() error {
 
 // taking is an image that the pool takes.
 type taking struct {
+	how      func(context.Context, []string) (Image, error) // opens it
 	image    Image
 	in       *intake.Intake
 	manifest *content.Manifest
-}
-
-// take receives an image, verifies it and returns its folder in the pool. An image that is not what its manifest says
-// leaves the pool, and so does the one that it was received as the difference from, which may be why: the next update
-// receives both again. Roots that were made of them stay.
-func (w *work) take(ctx context.Context, t taking) (string, error) {
-	dir, err := w.receive(ctx, t)
-	if err != nil {
-		return "", err
-	}
-	w.enter(job.PhaseVerify, "comparing the received files with the content manifest of %s", t.image.Ref())
-	var done atomic.Int64
-	defer w.follow(t.manifest.Size(), &done, func() int64 { return 0 }, nil)()
-	if err := content.Verify(ctx, dir, t.manifest, done.Store); err != nil {
-		if ctx.Err() != nil {
-			return "", err
-		}
-		return "", errors.Join(err, w.Pool.DeleteImage(filepath.Base(dir)), w.distrust(t))
-	}
-	return dir, nil
-}
-
-// distrust deletes the image that a wrong one was received as the difference from, if there is one. Else the next
-// update would start from it again.
-func (w *work) distrust(t taking) error {
-	parent := t.in.Parent()
-	if parent == "" {
-		return nil
-	}
-	name := filepath.Base(parent)
-	if err := w.Pool.DeleteImage(name); err != nil {
-		return err
-	}
-	w.warn("the image %s, which %s starts from, may be damaged and is deleted: the next update receives a whole image",
-		pool.Label(name), t.image.Ref())
-	return nil
 }
 
 func (w *work) receive(ctx context.Context, t taking) (string, error) {

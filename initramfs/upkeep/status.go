@@ -38,7 +38,11 @@ func (c *Command) status(args []string) error {
 	if err = errors.Join(err, p.Close()); err != nil {
 		return err
 	}
-	c.show(all)
+	damaged, err := update.Damaged(c.Folder, all)
+	if err != nil {
+		return err
+	}
+	c.show(all, damaged)
 	return nil
 }
 
@@ -69,7 +73,7 @@ func (c *Command) settle(p *pool.Pool) error {
 	return err
 }
 
-func (c *Command) show(all pool.Contents) {
+func (c *Command) show(all pool.Contents, damaged []string) {
 	row := func(key, format string, args ...any) {
 		fmt.Fprintf(c.Out, "%-12s %s\n", key, fmt.Sprintf(format, args...))
 	}
@@ -82,6 +86,10 @@ func (c *Command) show(all pool.Contents) {
 	row("update", "%s", c.present())
 	row("agent", "%s", c.Agent)
 	row("room", "%s of %s are free", job.Bytes(all.Free), job.Bytes(all.Size))
+	for _, name := range damaged {
+		row("damaged", "the image %s; updates do not start from it, and `griddle-agent history` says why",
+			pool.Label(name))
+	}
 	fmt.Fprintf(c.Out, "\n%-40s %-16s %s\n", "ROOT", "MADE (UTC)", "STATE")
 	for _, r := range all.Roots {
 		fmt.Fprintf(c.Out, "%-40s %-16s %s\n", pool.Label(r.Name), day(r.Created), r.State())
@@ -125,7 +133,7 @@ func day(at time.Time) string {
 const historyHelp = `usage: griddle-agent history
 
 Shows what happened to the systems of this machine, the newest last: which were made, started and found good, which
-failed and why.
+failed and why, and which images were damaged.
 
 Example: griddle-agent history
 `
@@ -147,8 +155,11 @@ func (c *Command) history(args []string) error {
 	fmt.Fprintf(c.Out, "%-16s %-12s %-40s %s\n", "TIME (UTC)", "WHAT", "ROOT", "WHY")
 	for _, e := range all {
 		root := "-"
-		if e.Root != "" {
+		switch {
+		case e.Root != "":
 			root = pool.Label(e.Root)
+		case e.Image != "":
+			root = pool.Label(e.Image)
 		}
 		fmt.Fprintf(c.Out, "%-16s %-12s %-40s %s\n", day(e.Time), e.Kind, root, e.Reason)
 		for _, line := range e.Lines {

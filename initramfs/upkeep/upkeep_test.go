@@ -355,6 +355,25 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// An image that is damaged is in the status as long as the pool has it, and in the history.
+func TestDamagedImage(t *testing.T) {
+	b := newBed(t)
+	for _, name := range []string{"one@amd64", "gone@amd64"} {
+		if err := history.Append(b.Folder, history.Event{Kind: history.Damaged, Image: name,
+			Time: time.Now().Add(time.Minute), Reason: "etc/version differs"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, out := b.run("status"); code != 0 || !strings.Contains(out, "\ndamaged      the image one@amd64;") ||
+		strings.Contains(out, "gone@amd64") {
+		t.Errorf("status = %d: %s", code, out)
+	}
+	if code, out := b.run("history"); code != 0 || !strings.Contains(out, "damaged      gone@amd64 ") ||
+		!strings.Contains(out, "etc/version differs") {
+		t.Errorf("history = %d: %s", code, out)
+	}
+}
+
 // A person sees why nothing happens, and can leave.
 func TestUnitMissing(t *testing.T) {
 	b := newBed(t)

@@ -55,6 +55,7 @@ const (
 	Failed     Kind = "failed"      // the root did not pass its trial, and another one runs
 	RolledBack Kind = "rolled-back" // a person went back to the root
 	Deleted    Kind = "deleted"
+	Damaged    Kind = "damaged" // the image harmed what was received as the difference from it
 )
 
 // Event is one line of the history.
@@ -178,6 +179,12 @@ func (e Event) bounded() Event {
 	e.Root, e.Image, e.Reason = job.Sentence(e.Root), job.Sentence(e.Image), job.Sentence(e.Reason)
 	e.Lines = Tail(e.Lines)
 	return e
+}
+
+// Damages reports whether the event says that an image is damaged. created is when the pool got it: one that was
+// received again since, under the same name, is whole.
+func (e Event) Damages(image string, created time.Time) bool {
+	return e.Kind == Damaged && e.Image == image && !created.After(e.Time)
 }
 
 // Tail is the end of a log as an event has it: lines that are empty on a screen are left out.

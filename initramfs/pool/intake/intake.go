@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -59,16 +60,17 @@ type Intake struct {
 	first int              // of the streams that the pool lacks
 }
 
-// Open compares the streams of an image with the images of the pool, whose top is at the path top. An error wraps
-// ErrNoParent if the pool has not what the first stream that it lacks starts from.
-func Open(top string, img Image) (*Intake, error) {
+// Open compares the streams of an image with the images of the pool, whose top is at the path top. Images with the
+// names without count as missing. An error wraps ErrNoParent if the pool has not what the first stream that it lacks
+// starts from.
+func Open(top string, img Image, without ...string) (*Intake, error) {
 	in := &Intake{image: img, dir: filepath.Join(top, Folder)}
 	streams := img.Streams()
 	if len(streams) == 0 {
 		return nil, fmt.Errorf("receiving %s: it has no streams", img.Ref())
 	}
 	var err error
-	if in.held, err = held(in.dir); err != nil {
+	if in.held, err = held(in.dir, without); err != nil {
 		return nil, err
 	}
 	for i, s := range streams {
@@ -198,8 +200,8 @@ func (in *Intake) free(name string) (string, error) {
 	}
 }
 
-// held are the images in a folder that were received as a whole and not changed since.
-func held(dir string) ([]receive.Parent, error) {
+// held are the images in a folder that were received as a whole and not changed since, without some names.
+func held(dir string, without []string) ([]receive.Parent, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -209,7 +211,7 @@ func held(dir string) ([]receive.Parent, error) {
 	}
 	var out []receive.Parent
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
+		if strings.HasPrefix(e.Name(), ".") || slices.Contains(without, e.Name()) {
 			continue // on its way, or left by a receive that was killed: it may lack nothing but its name
 		}
 		at := filepath.Join(dir, e.Name())
@@ -228,9 +230,9 @@ func held(dir string) ([]receive.Parent, error) {
 }
 
 // Have are the received UUIDs of the images of the pool, whose top is at the path top: lower case, with dashes. A
-// server plans by them.
-func Have(top string) ([]string, error) {
-	images, err := held(filepath.Join(top, Folder))
+// server plans by them. Images with the names without count as missing.
+func Have(top string, without ...string) ([]string, error) {
+	images, err := held(filepath.Join(top, Folder), without)
 	if err != nil {
 		return nil, err
 	}
