@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"griddle/appliance/job"
+	"griddle/imagestore/head"
 	"griddle/initramfs"
 	"griddle/initramfs/download"
 	"griddle/initramfs/pool"
+	"griddle/initramfs/resident/contact"
 	"griddle/initramfs/resident/order"
 	"griddle/initramfs/update"
 	"griddle/initramfs/uplink"
@@ -48,12 +50,16 @@ func (s *station) updatePool(ctx context.Context, l *uplink.Lease, spec job.Spec
 	if err != nil {
 		return err
 	}
-	if _, err := s.catalog(ctx, spec); err != nil {
+	seen, err := s.catalog(ctx, spec)
+	if err != nil {
 		return err
 	}
 	p, err := pool.Open(place)
 	if err != nil {
 		return err
+	}
+	if err := keepHead(p, seen); err != nil {
+		return errors.Join(err, p.Close())
 	}
 	var wire atomic.Int64
 	w := &download.Ways{}
@@ -93,6 +99,16 @@ func (s *station) updatePool(ctx context.Context, l *uplink.Lease, spec job.Spec
 			Message: "the pool has this image already"})
 	}
 	return errors.Join(err, p.Close())
+}
+
+// keepHead leaves in the pool, for the service of the installed system, the head of the catalog that this machine
+// saw. A pool that knows a newer one is not updated.
+func keepHead(p *pool.Pool, seen head.Seen) error {
+	dir, err := pool.Persistent(p.Dir())
+	if err != nil {
+		return err
+	}
+	return errors.Join(contact.KeepHead(dir, seen), dir.Close())
 }
 
 // leaveResult leaves in the pool, for the service of the installed system, what it reports of the job.

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"griddle/appliance/job"
+	"griddle/imagestore/head"
 	"griddle/initramfs/pool"
+	"griddle/initramfs/pool/pooltest"
 )
 
 // An update goes to the pool that the server knows, or to the only one.
@@ -40,5 +45,33 @@ func TestSameImage(t *testing.T) {
 	}
 	if _, err := sameImage(want, job.Image{Ref: "web:1@amd64", Document: "d", Streams: []job.Stream{{}}}); err != nil {
 		t.Error(err)
+	}
+}
+
+// What a machine saw that is updated from the network counts for its service, and the other way round.
+func TestKeepHead(t *testing.T) {
+	made := pooltest.Installed(t)
+	if err := os.Remove(filepath.Join(made.Top, "@persistent/griddle/seen")); err != nil { // of another kind
+		t.Fatal(err)
+	}
+	p, err := pool.Open(pool.Place{Pool: made.Device, ESP: made.ESP})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	r := newRoom(t)
+	seen, err := r.catalog(t.Context(), r.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keepHead(p, seen); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := head.OpenSeenDir(filepath.Join(made.Top, "@persistent/griddle/seen")).Of(r.site.Public())
+	if err != nil || kept.Seq != seen.Seq || kept.SHA256 != seen.SHA256 {
+		t.Errorf("the service knows %+v, %v, want %+v", kept, err, seen)
+	}
+	if seen.Seq--; !errors.Is(keepHead(p, seen), head.ErrRollback) {
+		t.Error("an older catalog counts")
 	}
 }

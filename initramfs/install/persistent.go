@@ -4,20 +4,18 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 
+	"griddle/imagestore/head"
 	"griddle/initramfs/machinekey"
 	"griddle/initramfs/pool"
+	"griddle/initramfs/resident/contact"
 	"griddle/initramfs/subvolume"
-	"griddle/initramfs/sysroot"
 )
 
 // SeenDir is the folder below /persistent with the newest head of the site's catalog, in the form of
 // imagestore.SeenDir.
-const SeenDir = machinekey.Folder + "/" + seen
-
-const seen = "seen"
+const SeenDir = machinekey.Folder + "/seen"
 
 // persistent makes @persistent in the pool, if it is missing, and leaves the key and the head there. That comes first
 // on a new pool: after a power cut the next boot finds the key, and proves itself by it.
@@ -32,14 +30,9 @@ func (w *work) persistent(top string) error {
 		return err
 	}
 	defer dir.Close()
-	if w.o.Seen.Key != "" {
-		name, b, err := w.o.Seen.File()
-		if err != nil {
-			return err
-		}
-		if err := (sysroot.Dir{Root: dir}).Write(path.Join(seen, name), b, 0o644); err != nil {
-			return err
-		}
+	// An install is what is left to a machine whose site lost its newest catalog.
+	if err := contact.KeepHead(dir, w.o.Seen); err != nil && !errors.Is(err, head.ErrRollback) {
+		return err
 	}
 	if w.o.Key.PrivateKey == nil {
 		return nil

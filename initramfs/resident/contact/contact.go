@@ -1,11 +1,11 @@
-// Package contact is the server as an installed machine knows it: where it is, by which CA its certificate counts, and
-// whose signatures count.
+// Package contact is the server as an installed machine knows it: where it is, by which CA its certificate counts,
+// and whose signatures count.
 //
 // Call Open with the service's folder, then Do for each call to the server. The machine proves itself by its key
 // (package machinekey). Site is what counts now, and Catalog how long the site's catalog is known to be.
 //
-// The install leaves a Config, which never changes. The newest notice of the site (package notice) counts more: Accept
-// keeps one that is newer than the one before. A notice is checked again each time it is read.
+// The install leaves a Config, which never changes. The newest notice of the site (package notice) counts more:
+// Accept keeps one that is newer than the one before. A notice is checked again each time it is read.
 //
 // The clock may be years off. Certificates are checked by it, but never by a time before the install or the newest
 // notice. Where the clock is so far ahead that a certificate seems to have expired, the later of those two counts: a
@@ -113,8 +113,8 @@ func (c *Contact) CheckNotice(b []byte) error {
 	return err
 }
 
-// Accept keeps a notice that is newer than the one before, and says whether it is. It is durable when it counts. nil is
-// nothing.
+// Accept keeps a notice that is newer than the one before, and says whether it is. It is durable when it counts. nil
+// is nothing.
 func (c *Contact) Accept(b []byte) (newer bool, err error) {
 	if len(b) == 0 {
 		return false, nil
