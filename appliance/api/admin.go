@@ -245,7 +245,12 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, order fleet.Order
 	}
 	h.o.Log.Info("job created", "machine", m.Name, "kind", string(j.Spec.Kind), "image", j.Spec.Image.Ref,
 		"disk", string(j.Spec.Disk), "job", j.Spec.ID, "remote", r.RemoteAddr)
-	out := show(fleet.View{Machine: m, Job: &j})
+	v, _, err := h.o.Fleet.Show(r.Context(), m.ID)
+	if err != nil {
+		v.Machine = m
+	}
+	v.Job = &j
+	out := show(v)
 	out.Secrets = len(settings.Secrets()) > 0
 	return reply(w, http.StatusCreated, out)
 }

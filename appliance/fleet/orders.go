@@ -68,7 +68,8 @@ func (o Order) validate() error {
 
 // Install gives a job to the machine that key names, and makes key firm: the order goes to the boot that reports this
 // address or UUID, whatever else it reports. If no machine has this key, Install makes one, but not for an update. It
-// returns ErrBusy if the machine has a live job.
+// returns ErrBusy if the machine has a live job. An update that the machine has already from an operator is returned
+// as it is, so that an order of many machines can be repeated.
 func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j Job, err error) {
 	if err := o.validate(); err != nil {
 		return m, j, err
@@ -95,6 +96,10 @@ func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j 
 				"has just started checks in soon, and one without the service cannot report: install it again; /home "+
 				"and /persistent stay", ErrInvalid, m.Name)
 		}
+		if l := ordered(jobs); l != nil && !o.Replace && o.asks(*l) {
+			j = *l
+			return nil
+		}
 		if err := f.endLiveJobs(ctx, tx, m, jobs, o.Replace); err != nil {
 			return err
 		}
@@ -105,6 +110,13 @@ func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j 
 		f.grown()
 	}
 	return m, j, err
+}
+
+// asks says whether the order is for the very update that the job is.
+func (o Order) asks(j Job) bool {
+	return o.Kind == job.Update && j.Spec.Kind == job.Update && o.Image.Document == j.Spec.Image.Document &&
+		o.Image.Ref == j.Spec.Image.Ref && o.Kernel.Ref == j.Spec.Kernel.Ref && o.When == j.Spec.When &&
+		o.AllowOlder == j.Spec.AllowOlder
 }
 
 // endLiveJobs ends the live jobs of m for what an operator wants of it. One that waits for m or is under way ends only

@@ -38,14 +38,29 @@ func TestOrderUpdate(t *testing.T) {
 			t.Errorf("Install(%+v) = %v, want ErrInvalid", o, err)
 		}
 	}
-	r.order(macA)
-	if _, _, err := r.Install(ctx, macA, update()); !errors.Is(err, ErrBusy) {
-		t.Errorf("a second update = %v, want ErrBusy", err)
+	first := r.order(macA)
+	log := r.journal(macA)
+	if _, j, err := r.Install(ctx, macA, update()); err != nil || j.Spec.ID != first.Spec.ID || r.journal(macA) != log {
+		t.Errorf("the same update again = %+v, %v, want the first one", j, err)
+	}
+	for name, change := range map[string]func(o *Order){
+		"another image":     func(o *Order) { o.Image.Ref, o.Image.Document = "web:3@amd64", "sha256:3" },
+		"another document":  func(o *Order) { o.Image.Document = "sha256:3" },
+		"another kernel":    func(o *Order) { o.Kernel.Ref = "griddle/kernel:6@amd64" },
+		"another time":      func(o *Order) { o.When = job.WhenReboot },
+		"also older images": func(o *Order) { o.AllowOlder = true },
+		"an install":        func(o *Order) { *o = order() },
+	} {
+		o := update()
+		change(&o)
+		if _, _, err := r.Install(ctx, macA, o); !errors.Is(err, ErrBusy) {
+			t.Errorf("a second job, for %s = %v, want ErrBusy", name, err)
+		}
 	}
 	o := update()
 	o.Replace = true
-	if _, _, err := r.Install(ctx, macA, o); err != nil {
-		t.Errorf("a second update with Replace = %v", err)
+	if _, j, err := r.Install(ctx, macA, o); err != nil || j.Spec.ID == first.Spec.ID {
+		t.Errorf("a second update with Replace = %+v, %v", j, err)
 	}
 }
 

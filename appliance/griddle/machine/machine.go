@@ -121,26 +121,3 @@ func (m *machines) installCommand() *cobra.Command {
 	cli.CompleteFlag(c, "disk", cli.Words("largest", "smallest", "serial:", "wwn:", "path:/dev/"))
 	return c
 }
-
-func (m *machines) cancelCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "cancel MACHINE",
-		Short:   "Cancel the job that waits for a machine or runs on it",
-		Example: "  griddle machine cancel node7",
-		Args:    cobra.ExactArgs(1), ValidArgsFunction: m.one(),
-		RunE: m.with(func(ctx context.Context, client *api.Client, args []string) error {
-			got, err := client.Cancel(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			return m.e.Print(got, func(w io.Writer) error {
-				_, err := fmt.Fprintf(w, "%s: the job with %s is cancelled.\n", got.Name, got.Job.Spec.Image.Ref)
-				if disk := got.Job.Spec.Started; err == nil && disk != "" {
-					_, err = fmt.Fprintf(w, "It had started to write on disk %s, which has no usable content "+
-						"now.\n", job.Printable(disk))
-				}
-				return err
-			})
-		}),
-	}
-}

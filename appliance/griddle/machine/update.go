@@ -5,18 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
+	"net/http"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"griddle/appliance/api"
-	"griddle/appliance/fleet"
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
 )
-
-// askAgain is the pause between two looks at machines that are waited for.
-const askAgain = 2 * time.Second
 
 func (m *machines) updateCommand() *cobra.Command {
 	var in api.Update
@@ -32,11 +29,17 @@ func (m *machines) updateCommand() *cobra.Command {
 			"it starts, from the network or from its disk.\n\n" +
 			"--when says when a machine starts the new system: now, at its next restart (reboot), or at a TIME\n" +
 			"such as 2026-11-30T06:00:00+01:00. What it needs is fetched before.\n\n" +
-			"An image that is older than the present one needs --allow-older. With --wait, the command ends when\n" +
-			"all updates have ended; its exit code is 1 if one of them failed.",
+			"An image that is older than the present one needs --allow-older.\n\n" +
+			"What is wrong with one machine does not keep the others from their updates; the exit code is then 1.\n" +
+			"The same command may be run again: a machine that has its order already keeps it. With --wait, the\n" +
+			"command ends when all updates have ended, and fails if one of them failed. It does not wait for a\n" +
+			"machine that is away, or whose service cannot begin: that keeps its order, and the exit code is 1.\n\n" +
+			"With -o json, each machine that you name has one entry, in their order: asked is the name that you\n" +
+			"gave, and error says why there is no update or why it failed.",
 		Example: "  griddle machine update lab-1 lab-2 lab-3 --image web:stable\n" +
 			"  griddle machine update node7 --image web:20261120.1 --when reboot\n" +
-			"  griddle machine update node7 --image web:stable --wait",
+			"  griddle machine update node7 --image web:stable --wait\n" +
+			"  griddle machine update $(griddle machine list --filter 'image=web:*' -q) --image web:stable",
 		Args: cobra.MinimumNArgs(1), ValidArgsFunction: cli.Each(cli.Machines(m.remote)),
 	}
 	run := m.with(func(ctx context.Context, client *api.Client, args []string) error {
@@ -61,44 +64,118 @@ func (m *machines) updateCommand() *cobra.Command {
 	return c
 }
 
+// result is what came of a machine that the command names.
+type result struct {
+	Asked        string `json:"asked"` // as the command names it
+	*api.Machine        // nil if the server refused the order
+	Error        string `json:"error,omitempty"` // why there is no update, or why it failed
+
+	err  error
+	said string // its status, as it was shown last
+}
+
+func (r *result) fail(err error) { r.err, r.Error = err, job.Sentence(err.Error()) }
+
 // update orders an update of each machine. What is wrong with one does not keep others from theirs.
 func (m *machines) update(ctx context.Context, client *api.Client, keys []string, in api.Update, wait bool) error {
-	var errs []error
-	var all []api.Machine
-	for _, key := range keys {
-		got, err := client.Update(ctx, key, in)
+	all := make([]*result, len(keys))
+	for i, key := range keys {
+		all[i] = &result{Asked: job.Printable(key)}
+	}
+	for i, one := range all {
+		got, err := client.Update(ctx, keys[i], in)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("updating %s: %w", job.Printable(key), err))
+			one.fail(err)
+			if !ofMachine(err) {
+				skip(all[i+1:])
+				break
+			}
 			continue
 		}
-		all = append(all, got)
+		one.Machine = &got
 		if m.e.ForPeople() && !wait {
-			fmt.Fprintln(m.e.Stdout, ordered(got))
+			fmt.Fprintln(m.e.Stdout, answer(got))
 		} else if m.e.ForPeople() {
-			m.e.Say(ordered(got))
+			m.e.Say(answer(got))
 		}
 	}
 	if wait {
 		if err := m.await(ctx, client, all); err != nil {
-			return errors.Join(append(errs, err)...)
-		}
-		for _, one := range all {
-			if j := one.Job; j != nil && j.State != job.Done {
-				errs = append(errs, fmt.Errorf("updating %s to %s: %s", one.Name, j.Spec.Image.Ref, outcome(*j)))
-			}
+			return err
 		}
 	}
+	failed := failures(all)
 	if !m.e.ForPeople() {
-		errs = append(errs, m.e.Print(all, func(io.Writer) error { return nil }))
+		failed = append(failed, m.e.Print(all, func(io.Writer) error { return nil }))
 	}
-	return errors.Join(errs...)
+	return errors.Join(failed...)
 }
 
-// ordered is what a machine gets, in a line.
-func ordered(m api.Machine) string {
+// ofMachine says whether an order was refused for what the machine or the image is. Otherwise the others would get the
+// same answer, or none.
+func ofMachine(err error) bool {
+	var p *job.Problem
+	return errors.As(err, &p) && !job.Retryable(err) && p.Status != http.StatusUnauthorized &&
+		p.Status != http.StatusForbidden
+}
+
+// errSkipped is why machines were not tried after the server could not answer for one.
+var errSkipped = errors.New("not tried; run the command again")
+
+// printable lists names that a person typed.
+func printable(keys []string) string {
+	out := make([]string, len(keys))
+	for i, key := range keys {
+		out[i] = job.Printable(key)
+	}
+	return strings.Join(out, ", ")
+}
+
+func skip(all []*result) {
+	for _, one := range all {
+		one.fail(errSkipped)
+	}
+}
+
+// failures are the errors of a command, those that say the same as one.
+func failures(all []*result) (out []error) {
+	what := func(r *result) string {
+		if r.Machine == nil || r.Job == nil {
+			return ": " + r.Error
+		}
+		return " to " + r.Job.Spec.Image.Ref + ": " + r.Error
+	}
+	done := map[string]bool{}
+	for i, one := range all {
+		if one.err == nil || done[what(one)] {
+			continue
+		}
+		done[what(one)] = true
+		var names []string
+		for _, other := range all[i:] {
+			if other.err != nil && what(other) == what(one) {
+				names = append(names, other.name())
+			}
+		}
+		text := strings.TrimSuffix(what(one), one.Error)
+		out = append(out, fmt.Errorf("updating %s%s%w", strings.Join(names, ", "), text, one.err))
+	}
+	return out
+}
+
+// name is that of the machine, as far as it is known.
+func (r *result) name() string {
+	if r.Machine != nil {
+		return r.Name
+	}
+	return r.Asked
+}
+
+// answer is what a machine gets, in a line.
+func answer(m api.Machine) string {
 	if m.Current {
 		return fmt.Sprintf("%s has %s already.", m.Name, imageOf(m))
 	}
@@ -112,68 +189,9 @@ func ordered(m api.Machine) string {
 	case spec.When == job.WhenReboot:
 		when = ", and starts it when it is restarted"
 	}
+	if m.Away && m.Service != nil {
+		return fmt.Sprintf("%s is away since %s. It gets %s when it is back%s.", m.Name, seen(m.Service.Time),
+			spec.Image.Ref, when)
+	}
 	return fmt.Sprintf("%s gets %s at its next check-in%s.", m.Name, spec.Image.Ref, when)
-}
-
-// await waits until no machine of all has a live job, and keeps their jobs in all.
-func (m *machines) await(ctx context.Context, client *api.Client, all []api.Machine) error {
-	said := make([]string, len(all))
-	for {
-		live := false
-		for i := range all {
-			if err := m.look(ctx, client, &all[i], &said[i]); err != nil {
-				return fmt.Errorf("waiting for %s: %w", all[i].Name, err)
-			}
-			live = live || all[i].Job != nil && all[i].Job.Live()
-		}
-		if !live {
-			return nil
-		}
-		select {
-		case <-time.After(askAgain):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// look brings the job of one up to date, and says what is new of it since said.
-func (m *machines) look(ctx context.Context, client *api.Client, one *api.Machine, said *string) error {
-	if one.Job == nil || !one.Job.Live() {
-		return nil
-	}
-	got, err := client.Machine(ctx, one.ID)
-	if err != nil && job.Retryable(err) && ctx.Err() == nil {
-		return nil // the server may be restarting
-	}
-	if err != nil {
-		return err
-	}
-	if one.Job = jobOf(got, one.Job.Spec.ID); one.Job == nil {
-		return errors.New("the server knows nothing of its update any more")
-	}
-	now := status(got)
-	switch {
-	case one.Job.State == job.Done && m.e.ForPeople():
-		fmt.Fprintf(m.e.Stdout, "%s has %s.\n", one.Name, one.Job.Spec.Image.Ref)
-	case one.Job.Live() && now != *said && m.e.ForPeople():
-		m.e.Say(fmt.Sprintf("%s: %s", one.Name, now))
-	}
-	*said = now
-	return nil
-}
-
-// jobOf is the job of a machine with this ID, nil for none.
-func jobOf(m api.Machine, id string) *fleet.Job {
-	for i, j := range m.Jobs {
-		if j.Spec.ID == id {
-			return &m.Jobs[i]
-		}
-	}
-	return nil
-}
-
-// outcome is how a job ended that is not done.
-func outcome(j fleet.Job) string {
-	return or(job.Sentence(j.Message), string(j.State))
 }
