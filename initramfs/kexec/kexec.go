@@ -50,6 +50,7 @@ type loaded struct {
 	machine
 	pool   *pool.Pool
 	root   string
+	takes  string // the root itself, or a fresh root of it
 	try    bool
 	before *attempt.Attempt // that the record had
 }
@@ -92,9 +93,9 @@ func (l *loaded) prepare() (err error) {
 		Boot: l.start.Boot, State: attempt.Tried}); err != nil {
 		return err
 	}
-	try, err := l.pool.CountStart(l.root)
+	try, err := l.pool.CountStart(l.takes)
 	if try {
-		undo = append(undo, func() error { return l.pool.UncountStart(l.root) })
+		undo = append(undo, func() error { return l.pool.UncountStart(l.takes) })
 	}
 	if err == nil && try != l.try {
 		err = errors.New("another program changed meanwhile what boots")
@@ -115,11 +116,12 @@ func (l *loaded) loadKernel() (string, error) {
 	if l.try = try; l.root != next {
 		return "", fmt.Errorf("the boot loader starts %s", pool.Label(next))
 	}
-	line, err := commandLine(l.pool, l.root, try)
+	l.takes = has.Takes()
+	line, err := commandLine(l.pool, l.takes, try)
 	if err != nil {
 		return "", err
 	}
-	dir, err := os.OpenRoot(filepath.Join(l.pool.Dir(), "@roots", l.root))
+	dir, err := os.OpenRoot(filepath.Join(l.pool.Dir(), "@roots", l.takes))
 	if err != nil {
 		return "", err
 	}
@@ -188,7 +190,7 @@ func ownArguments(p *pool.Pool, root string) (*arguments.Arguments, error) {
 func (l *loaded) cancel() error {
 	var err error
 	if l.try {
-		err = l.pool.UncountStart(l.root)
+		err = l.pool.UncountStart(l.takes)
 	}
 	record, err2 := pool.Persistent(l.pool.Dir())
 	if err2 == nil {

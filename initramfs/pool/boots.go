@@ -101,7 +101,7 @@ func (c Contents) starts(candidate string, tries int) string {
 		}
 		return ""
 	}
-	if tries == 0 {
+	if tries == 0 || candidate == c.Candidate && c.lostTrial() {
 		candidate = ""
 	}
 	last, _ := cutRoots(c.conf.Root)

@@ -44,6 +44,8 @@ func (c Contents) MayDelete(r Root) error {
 		return fmt.Errorf("deleting the root %s: %w: %s", Label(r.Name), ErrRefused, why)
 	}
 	switch {
+	case r.Runs && r.Reset != "":
+		return refuse("it is the base of the system that runs; boot another root first, and restart")
 	case r.Runs:
 		return refuse("it is the system that runs; boot another root first, and restart")
 	case r.InUse:
@@ -77,7 +79,8 @@ func (r Root) State() string {
 		is   bool
 		word string
 	}{{r.Runs, "runs"}, {r.InUse && !r.Runs, "mounted"}, {r.Boots, "boots"}, {r.Good, "good"}, {r.failed, "failed"},
-		{!r.Kernel, "no kernel"}} {
+		{!r.Kernel, "no kernel"}, {r.Reset == ResetSystem, "reset at each start"},
+		{r.Reset == ResetHome, "reset at each start with /home"}} {
 		if s.is {
 			out = append(out, s.word)
 		}
@@ -116,6 +119,14 @@ func (p *Pool) DeleteRoot(name string) error {
 		}
 		if err != nil {
 			return err
+		}
+		for _, f := range c.Fresh {
+			if f.Base != r.Name {
+				continue
+			}
+			if err := subvolume.Delete(filepath.Join(p.dir, roots), f.Name()); err != nil {
+				return err
+			}
 		}
 		return subvolume.Delete(filepath.Join(p.dir, roots), r.Name)
 	})

@@ -10,6 +10,9 @@
 //	@home          /home of every root
 //	@persistent    /persistent of every root
 //
+// A root can be a base: one that no one works on. What starts in its place are fresh roots, snapshots of it that are
+// used once; package reset makes them. Root and Contents speak of the base: it runs if a fresh root of it runs.
+//
 // # What it guarantees
 //
 // The pool is mounted where no other program sees it, also while the installed system runs from it. The root that runs,
@@ -38,6 +41,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
+	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/subvolume"
 	"griddle/initramfs/sysroot"
 
@@ -72,6 +76,7 @@ type Root struct {
 	Kernel  bool      // it has one
 	Good    bool      // it proved itself once
 	Inner   []string  // subvolumes in it, by their paths
+	Reset   Reset     // "" if the root itself starts; else it is a base, and its fresh roots start
 
 	failed bool      // it was tried, and did not prove itself
 	marked time.Time // when it proved itself last
@@ -94,6 +99,8 @@ type Contents struct {
 	Boots   string // the root that GRUB would start now
 	NoBoots error  // why Boots is not known: ErrNoneStarts, or what cannot be read (Unread)
 
+	Fresh []Fresh // roots that start in the place of their bases, by base and number
+
 	Good      string // the root that proved itself last, which boots if the candidate does not; "" if grubenv is lost
 	Candidate string // the root that is tried before it; "" for none
 	Tries     int    // how often the candidate may still start; 0 means that it runs its last try, or failed
@@ -102,6 +109,7 @@ type Contents struct {
 	Free int64
 
 	conf bootloader.Config // of grub.cfg; zero if it cannot be read
+	env  bootenv.Env       // of grubenv, where the candidate may be a fresh root
 }
 
 // Label is a name as people see and type it: the name itself, or in quotes if a screen could not show all of it.
@@ -119,7 +127,7 @@ func (p *Pool) Read() (Contents, error) {
 	if env, err := p.readEnv(c.conf); err != nil {
 		c.NoBoots = cmp.Or(c.NoBoots, err)
 	} else {
-		c.Good, c.Candidate, c.Tries = env.Good, env.Candidate, env.Tries
+		c.Good, c.Candidate, c.Tries, c.env = env.Good, env.Candidate, env.Tries, env
 	}
 	used, err := p.used()
 	if err != nil {
@@ -150,6 +158,7 @@ func (p *Pool) Read() (Contents, error) {
 	if err != nil {
 		return Contents{}, err
 	}
+	c.setFresh()
 	c.setBoots()
 	slices.SortStableFunc(c.Roots, func(a, b Root) int {
 		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.Name, b.Name))
@@ -206,6 +215,7 @@ func (p *Pool) look(r *Root) {
 	if st, err := top.Lstat(Marker); err == nil && st.Mode().IsRegular() {
 		r.Good, r.marked = true, st.ModTime()
 	}
+	r.Reset = resetOf(sysroot.Dir{Root: top})
 	r.proves = sysroot.Dir{Root: top}.Has("etc/systemd/system/" + blessing)
 }
 

@@ -1,9 +1,12 @@
 package pool
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"griddle/initramfs/bootloader"
@@ -29,15 +32,25 @@ func (p *Pool) ESP() (string, error) { return p.esp, p.noESP }
 
 // Switch has the machine try a new root at its next start, once. If it does not prove itself, the start after that one
 // takes the good root again. All of the pool is durable before the switch, and the switch is durable on return. The
-// good root itself needs no try: then there is no candidate any more. Nor does a root where no other one starts.
+// good root itself needs no try: then there is no candidate any more. Nor does a root where no other one starts. Of a
+// base its latest fresh root is tried.
 func (p *Pool) Switch(name string) error {
-	return p.change(func(c Contents) error { return p.try(c, name, newTries) })
+	return p.change(func(c Contents) error {
+		f := c.Latest(name)
+		if r, err := c.Root(name); err != nil || r.Reset == "" || f == nil {
+			return p.try(c, name, name, newTries)
+		}
+		if f.Ready || f.Runs || !f.Kernel {
+			return fmt.Errorf("trying %s: %w: it is not a new one with a kernel", Label(f.Name()), ErrRefused)
+		}
+		return p.try(c, name, f.Name(), newTries)
+	})
 }
 
 // Boot has a root boot at the next start of the machine, and at all later ones if it proves itself. If it does not, the
 // good root boots again: after one try, or after two if it proved itself before. A root of an earlier version, which
 // has no unit that calls Bless, boots at all later starts. A root without a kernel is refused. The kernel's arguments
-// stay.
+// stay. A base makes a fresh root at its next start, and restarts to try that.
 func (p *Pool) Boot(name string) error {
 	return p.change(func(c Contents) error {
 		tries := newTries
@@ -46,13 +59,13 @@ func (p *Pool) Boot(name string) error {
 		} else if r.Good {
 			tries = provenTries
 		}
-		return p.try(c, name, tries)
+		return p.try(c, name, name, tries)
 	})
 }
 
 // try makes a root the candidate, or with no tries the good root. It is that as well where no other root starts: GRUB
-// would start nothing after its tries.
-func (p *Pool) try(c Contents, name string, tries int) error {
+// would start nothing after its tries. starts is the root itself, or a fresh root of it.
+func (p *Pool) try(c Contents, name, starts string, tries int) error {
 	r, err := c.Root(name)
 	if err == nil {
 		err = c.mayBoot(r)
@@ -62,9 +75,16 @@ func (p *Pool) try(c Contents, name string, tries int) error {
 	}
 	good := c.starts("", 0)
 	if good == "" || good == r.Name || tries == 0 {
-		return p.write(c, bootenv.Env{Good: r.Name})
+		e := setGood(c.env, r.Name)
+		if _, n, fresh := bootenv.CutFresh(starts); starts != r.Name && fresh && e.Fresh == 0 {
+			e.Fresh = n
+		}
+		e.Candidate, e.Tries = "", 0
+		return p.write(c, e)
 	}
-	return p.write(c, bootenv.Env{Good: good, Candidate: r.Name, Tries: tries})
+	e := setGood(c.env, good)
+	e.Candidate, e.Tries = cmp.Or(starts, r.Name), tries
+	return p.write(c, e)
 }
 
 // write is the switch, after all of the pool is durable.
@@ -73,6 +93,9 @@ func (p *Pool) write(c Contents, e bootenv.Env) error {
 		return err
 	}
 	if err := p.convert(c); err != nil {
+		return err
+	}
+	if err := p.renew(c, e); err != nil {
 		return err
 	}
 	return bootenv.Write(p.esp, e)
@@ -96,6 +119,21 @@ func (p *Pool) convert(c Contents) error {
 	}
 	c.conf.ESP = p.place.label()
 	return bootloader.WriteConfig(p.esp, c.conf)
+}
+
+// renew writes grub.cfg again if it is of a version that may not know fresh roots, before the first of them starts.
+func (p *Pool) renew(c Contents, e bootenv.Env) error {
+	if !slices.ContainsFunc(c.Roots, func(r Root) bool {
+		return r.Reset != "" && (r.Name == e.Good || r.Name == c.system(e.Candidate))
+	}) {
+		return nil
+	}
+	conf, err := p.readConfig()
+	if err != nil {
+		return err
+	}
+	conf.ESP = p.place.label()
+	return bootloader.RenewConfig(p.esp, conf)
 }
 
 // mayBoot is nil if the root can be booted.
@@ -127,9 +165,9 @@ func (p *Pool) Bless(name string) error {
 		if err != nil {
 			return err
 		}
-		e := bootenv.Env{Good: r.Name}
-		if c.Candidate != r.Name {
-			e.Candidate, e.Tries = c.Candidate, c.Tries
+		e := setGood(c.env, r.Name)
+		if c.Candidate == r.Name {
+			e.Candidate, e.Tries = "", 0
 		}
 		return p.write(c, e)
 	})
@@ -144,12 +182,19 @@ func (p *Pool) markFormer(c Contents, next string) {
 }
 
 // mark writes the marker of a root. A new one each time: its time says which root proved itself last.
-func (p *Pool) mark(name string, at time.Time) error {
-	root, err := os.OpenRoot(filepath.Join(p.dir, roots, name))
+func (p *Pool) mark(name string, at time.Time) (err error) {
+	dir := filepath.Join(p.dir, roots, name)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("marking the root %s: %w", Label(name), err)
 	}
 	defer root.Close()
+	if resetOf(sysroot.Dir{Root: root}) != "" { // a base is read-only
+		if err := subvolume.SetReadOnly(dir, false); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, subvolume.SetReadOnly(dir, true)) }()
+	}
 	err = sysroot.Dir{Root: root}.Write(Marker, nil, 0o444)
 	if err == nil {
 		err = root.Chtimes(Marker, at, at)
@@ -179,6 +224,8 @@ func (p *Pool) Forget(name string) error {
 		if c.Candidate == "" || c.Candidate != name {
 			return p.noESP
 		}
-		return p.write(c, bootenv.Env{Good: c.Good})
+		e := c.env
+		e.Candidate, e.Tries = "", 0
+		return p.write(c, e)
 	})
 }

@@ -21,8 +21,11 @@ const (
 	iocInfo       = 0x81f8943c // BTRFS_IOC_GET_SUBVOL_INFO
 	iocReferences = 0xd000943d // BTRFS_IOC_GET_SUBVOL_ROOTREF
 	iocPath       = 0xd000943e // BTRFS_IOC_INO_LOOKUP_USER
+	iocFlags      = 0x80089419 // BTRFS_IOC_SUBVOL_GETFLAGS: 8 bytes
+	iocSetFlags   = 0x4008941a // BTRFS_IOC_SUBVOL_SETFLAGS: 8 bytes
 
-	readOnly = 1 // BTRFS_ROOT_SUBVOL_RDONLY
+	readOnly     = 1      // BTRFS_ROOT_SUBVOL_RDONLY
+	flagReadOnly = 1 << 1 // BTRFS_SUBVOL_RDONLY
 )
 
 // infoArgs is struct btrfs_ioctl_get_subvol_info_args: treeid 8, name 256, parent_id, dirid, generation, flags 8 each;

@@ -146,6 +146,26 @@ func Snapshot(source, dir, name string) error {
 	return nil
 }
 
+// SetReadOnly makes the subvolume at dir read-only, or writable again, for all of its mounts. One that is the same
+// already is left alone.
+func SetReadOnly(dir string, on bool) error {
+	f, _, err := open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var flags uint64
+	err = ioctl(f, iocFlags, unsafe.Pointer(&flags))
+	if is := flags&flagReadOnly != 0; err == nil && is != on {
+		flags ^= flagReadOnly
+		err = ioctl(f, iocSetFlags, unsafe.Pointer(&flags))
+	}
+	if err != nil {
+		return fmt.Errorf("changing whether the subvolume %s can be written: %w", dir, err)
+	}
+	return nil
+}
+
 // maxDepth is how deep subvolumes may be in one another.
 const maxDepth = 32
 
