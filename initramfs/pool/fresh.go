@@ -123,6 +123,11 @@ func (c Contents) Latest(base string) *Fresh {
 	return nil
 }
 
+// Waiting are the numbers of the fresh roots of the good base that GRUB starts, in their order: two at most.
+func (c Contents) Waiting() []int {
+	return slices.DeleteFunc([]int{c.env.Fresh, c.env.Spare}, func(n int) bool { return c.fresh(c.Good, n) == "" })
+}
+
 // Running is the fresh root that runs, nil for none.
 func (c Contents) Running() *Fresh {
 	for _, f := range c.Fresh {

@@ -186,6 +186,11 @@ func remove(dir, name string, depth int) error {
 	if err != nil {
 		return err
 	}
+	if len(inner) > 0 { // nothing is deleted in one that is read-only
+		if err := SetReadOnly(filepath.Join(dir, name), false); err != nil {
+			return err
+		}
+	}
 	for _, i := range inner {
 		at := filepath.Join(dir, name, i)
 		if err := remove(filepath.Dir(at), filepath.Base(at), depth-1); err != nil {

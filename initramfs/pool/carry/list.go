@@ -58,19 +58,24 @@ func (c *carrier) lists(list []string) func(context.Context) error {
 			}
 			list = append(list, more...)
 		}
-		o := c.options
-		o.Delete, o.Skip = true, others
-		for _, p := range highest(list) {
-			if others(strings.TrimPrefix(p, "/")) {
-				c.left("%s: it is not for lists, a new root has it of its own", tree.Name(p))
-				continue
-			}
-			if err := c.walk(ctx, tree.Roots(c.Trees), p, o); err != nil {
-				return err
-			}
-		}
-		return nil
+		return c.listed(ctx, list)
 	}
+}
+
+// listed carries paths with all that is below them, and deletes what Old has deleted there.
+func (c *carrier) listed(ctx context.Context, list []string) error {
+	o := c.options
+	o.Delete, o.Skip = true, others
+	for _, p := range highest(list) {
+		if others(strings.TrimPrefix(p, "/")) {
+			c.left("%s: it is not for lists, a new root has it of its own", tree.Name(p))
+			continue
+		}
+		if err := c.walk(ctx, tree.Roots(c.Trees), p, o); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // missing says which path of the settings leads to nothing: it may be a mistake.
