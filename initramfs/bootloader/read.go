@@ -1,7 +1,6 @@
 package bootloader
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -47,18 +46,6 @@ func WriteConfig(dir string, c Config) error {
 		return fmt.Errorf("writing grub.cfg: %w", err)
 	}
 	return nil
-}
-
-// RenewConfig is WriteConfig where the file is not the one that c has in this version.
-func RenewConfig(dir string, c Config) error {
-	cfg, err := c.Render()
-	if err != nil {
-		return err
-	}
-	if now, err := os.ReadFile(configPath(dir)); err == nil && bytes.Equal(now, cfg) {
-		return nil
-	}
-	return WriteConfig(dir, c)
 }
 
 func configPath(dir string) string { return filepath.Join(dir, "griddle", "grub.cfg") }

@@ -27,7 +27,8 @@ func (p *Pool) CountStart(name string) (try bool, err error) {
 				Label(next))
 		}
 		if r.Reset != "" && name == r.Name {
-			return fmt.Errorf("starting the root %s: %w: its next start only makes fresh roots", Label(name), ErrRefused)
+			return fmt.Errorf("starting the root %s: %w: it is a base, which only makes fresh roots", Label(name),
+				ErrRefused)
 		}
 		e := c.env
 		_, try = c.Next()

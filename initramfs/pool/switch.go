@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"griddle/initramfs/bootloader"
@@ -95,9 +94,6 @@ func (p *Pool) write(c Contents, e bootenv.Env) error {
 	if err := p.convert(c); err != nil {
 		return err
 	}
-	if err := p.renew(c, e); err != nil {
-		return err
-	}
 	return bootenv.Write(p.esp, e)
 }
 
@@ -119,21 +115,6 @@ func (p *Pool) convert(c Contents) error {
 	}
 	c.conf.ESP = p.place.label()
 	return bootloader.WriteConfig(p.esp, c.conf)
-}
-
-// renew writes grub.cfg again if it is of a version that may not know fresh roots, before the first of them starts.
-func (p *Pool) renew(c Contents, e bootenv.Env) error {
-	if !slices.ContainsFunc(c.Roots, func(r Root) bool {
-		return r.Reset != "" && (r.Name == e.Good || r.Name == c.system(e.Candidate))
-	}) {
-		return nil
-	}
-	conf, err := p.readConfig()
-	if err != nil {
-		return err
-	}
-	conf.ESP = p.place.label()
-	return bootloader.RenewConfig(p.esp, conf)
 }
 
 // mayBoot is nil if the root can be booted.

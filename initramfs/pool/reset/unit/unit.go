@@ -2,7 +2,7 @@
 //
 // Call Install with the root of a base. The units do, by package reset:
 //
-//	griddle-reset         griddle-agent reset: prepares the fresh systems of the next starts; after a trial when it passed
+//	griddle-reset         griddle-agent reset: prepares the fresh systems of the next starts; after a trial if it passed
 //	griddle-reset-keep    griddle-agent reset --keep, at a clean shutdown: prepares them again, with what is kept by then
 //	griddle-reset.target  griddle-agent reset --base: what GRUB has the base itself start, which lets no one log in
 //
