@@ -100,7 +100,8 @@ func TestBaseStarts(t *testing.T) {
 	}
 	// If GRUB cannot take them, the base says so, and waits before the restart.
 	m.run(t, one+"~5", "prepare")
-	if said := m.run(t, one, "base"); !strings.Contains(said, "unable to write") || !strings.Contains(said, "waits 1m") {
+	if said := m.run(t, one, "base"); !strings.Contains(said, "unable to write") ||
+		!strings.Contains(said, "waits 1m") {
 		t.Errorf("the base said %s", said)
 	}
 	m.unchanged(t)

@@ -2,8 +2,8 @@
 //
 // Call Install with the root of a base. The units do, by package reset:
 //
-//	griddle-reset         griddle-agent reset: prepares the fresh systems of the next starts; after a trial if it passed
-//	griddle-reset-keep    griddle-agent reset --keep, at a clean shutdown: prepares them again, with what is kept by then
+//	griddle-reset         griddle-agent reset: prepares the fresh systems of the next starts, or after its trial
+//	griddle-reset-keep    griddle-agent reset --keep, at a clean shutdown: prepares them again, with what is kept then
 //	griddle-reset.target  griddle-agent reset --base: what GRUB has the base itself start, which lets no one log in
 //
 // griddle-reset-keep stops after all ordinary services, so that their files are complete, and before filesystems are
