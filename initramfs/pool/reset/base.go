@@ -26,8 +26,8 @@ const (
 const soon = 2 * time.Minute
 
 // Base is what a base does instead of its system: it makes fresh roots, and restarts the machine to start one. Of the
-// good base it makes two. Of another one, to which someone goes back or which the boot loader took because the good one
-// does not start, it makes one, which is on trial then. It tries until that succeeds or ctx ends, and says what it does.
+// good base it makes two. Of another one, to which someone goes back or which the boot loader took because the good
+// one does not start, it makes one, which is on trial then. It tries until that succeeds or ctx ends, and says so.
 func Base(ctx context.Context, o Options) error {
 	o.Say("This machine has no fresh system left to start. It makes some now, and restarts.")
 	for {
@@ -37,8 +37,8 @@ func Base(ctx context.Context, o Options) error {
 		}
 		if err == nil {
 			if untaken {
-				o.Say("GRUB did not start the fresh systems of a moment ago: it may be unable to write to the EFI system "+
-					"partition. The machine restarts in %v.", stuck)
+				o.Say("GRUB did not start the fresh systems of a moment ago: it may be unable to write to the EFI "+
+					"system partition. The machine restarts in %v.", stuck)
 				o.Wait(ctx, stuck)
 			}
 			o.Say("The fresh systems are ready. The machine restarts.")
