@@ -137,6 +137,9 @@ func (o Options) in(p Pool, do func(running) error) error {
 		return fmt.Errorf("opening the folder for the history: %w", err)
 	}
 	defer dir.Close()
+	if err := history.Complete(dir, all.MadeOf(), all.Candidate); err != nil {
+		o.Log.Warn("what a power cut kept out of the history is not added", "error", err)
+	}
 	if _, err := attempt.Settle(dir, o.Started); err != nil {
 		o.Log.Warn("what became of a start by kexec is not written down", "error", err)
 	}
@@ -217,7 +220,7 @@ func (r running) bury(told *string) error {
 			e.Image = failed.Image
 		}
 		r.Log.Error("a root failed, the one before runs again", "root", name, "reason", e.Reason)
-		if err := history.Append(r.record, e); err != nil {
+		if err := r.note(e); err != nil {
 			return err
 		}
 		*told = name

@@ -112,6 +112,15 @@ type Contents struct {
 	env  bootenv.Env       // of grubenv, where the candidate may be a fresh root
 }
 
+// MadeOf has the image of each root, by the name of the root; "" for one whose image was deleted.
+func (c Contents) MadeOf() map[string]string {
+	out := map[string]string{}
+	for _, r := range c.Roots {
+		out[r.Name] = r.Image
+	}
+	return out
+}
+
 // Label is a name as people see and type it: the name itself, or in quotes if a screen could not show all of it.
 func Label(name string) string {
 	if name == job.Printable(name) && name != "" && name[0] != '"' {

@@ -54,10 +54,11 @@ func (w *work) makeRoot(ctx context.Context, dir, kernel string) (name string, e
 	if err := subvolume.Sync(top); err != nil {
 		return "", err
 	}
+	// Before the root has its name: history.Complete knows from it what a power cut left.
+	w.note(history.Event{Kind: history.Made, Root: name, Image: filepath.Base(dir)})
 	if err := os.Rename(filepath.Join(at, name), filepath.Join(top, newroot.Folder, name)); err != nil {
 		return "", fmt.Errorf("naming the new root: %w", err)
 	}
-	w.note(history.Event{Kind: history.Made, Root: name, Image: filepath.Base(dir)})
 	return name, removeLeftovers(top)
 }
 

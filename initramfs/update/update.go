@@ -174,6 +174,7 @@ func (w *work) run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	w.complete()
 	if w.current(t.in) && !w.Reinstall {
 		return Result{Root: w.old.Name, Current: true}, w.stay()
 	}
@@ -268,6 +269,17 @@ func (w *work) warn(format string, args ...any) { w.event(job.Warning, fmt.Sprin
 
 func (w *work) event(level job.Level, text string) {
 	w.Event(job.Event{Job: w.Spec.ID, Phase: w.phase, Level: level, Message: job.Sentence(text)})
+}
+
+// complete adds to the pool's history what a power cut kept out of it. What goes wrong there stops nothing.
+func (w *work) complete() {
+	dir, err := pool.Persistent(w.Pool.Dir())
+	if err == nil {
+		err = errors.Join(history.Complete(dir, w.contents.MadeOf(), w.contents.Candidate), dir.Close())
+	}
+	if err != nil {
+		w.warn("%v", err)
+	}
 }
 
 // note keeps an event in the pool's history. What goes wrong there stops nothing.
