@@ -121,8 +121,8 @@ func cloudInit(w *work) {
 }
 
 // griddleInstall takes away what Griddle gave to one machine: the token of its report, its key, the passwords of its
-// shares, the data of its configurator, and the seed with its settings, which may have secrets. A seed without the mark
-// of an install is a site's own. The marker says that this very root proved itself.
+// shares, its kernel arguments, the data of its configurator, and the seed with its settings, which may have secrets. A
+// seed without the mark of an install is a site's own. The marker says that this very root proved itself.
 func griddleInstall(w *work) {
 	w.within(".", func(d *directory) { d.remove(matching(".griddle-good")) })
 	w.within("etc/griddle", func(d *directory) {
@@ -130,7 +130,7 @@ func griddleInstall(w *work) {
 		d.enter("configure", func(d *directory) { d.remove(matching("data.json")) })
 	})
 	w.within("persistent", func(d *directory) { d.remove(matching("griddle")) })
-	w.within("usr/lib/griddle", func(d *directory) { d.remove(matching("image")) })
+	w.within("usr/lib/griddle", func(d *directory) { d.remove(matching("image", "kernel-arguments")) })
 	for _, dir := range []string{"multi-user.target.wants", "sysinit.target.wants", "boot-complete.target.requires"} {
 		w.within("etc/systemd/system/"+dir, func(d *directory) {
 			d.remove(matching("griddle-phone-home.service", "griddle-agent.service", "griddle-update.path",
