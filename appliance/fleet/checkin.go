@@ -52,6 +52,11 @@ func (s *Service) every() time.Duration {
 	return defaultCheckIn
 }
 
+// updates says whether the service can carry out updates, as far as is known.
+func (s *Service) updates() bool {
+	return s == nil || s.Features == nil || slices.Contains(s.Features, job.FeatureUpdate)
+}
+
 // away says whether the service has been silent for too long.
 func (s *Service) away(now time.Time) bool {
 	return s != nil && now.Sub(s.Time) > awayAfter*s.every()

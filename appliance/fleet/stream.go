@@ -62,7 +62,8 @@ const (
 )
 
 // awaits finds out which services will ask for what own, the update of a's service, needs. It also notes that a asked:
-// it is not waited for any more. A machine whose check-in is late is off, and is not waited for either.
+// it is not waited for any more. A machine whose check-in is late is off, and is not waited for either, nor one whose
+// service cannot carry out updates.
 func (f *Fleet) awaits(ctx context.Context, tx *sql.Tx, own Job, a *StreamAsker) error {
 	asked := func(j Job) bool { return j.Phase != "" && j.Phase != job.PhaseCheck }
 	if !asked(own) {
@@ -87,7 +88,7 @@ func (f *Fleet) awaits(ctx context.Context, tx *sql.Tx, own Job, a *StreamAsker)
 			return err
 		}
 		left := m.Service.next().Sub(f.o.Now())
-		if left > 0 && left <= mostPatience && !slices.Contains(a.Coming, m.Name) {
+		if m.Service.updates() && left > 0 && left <= mostPatience && !slices.Contains(a.Coming, m.Name) {
 			a.Coming = append(a.Coming, m.Name)
 			a.Patience = max(a.Patience, left+askTime)
 		}

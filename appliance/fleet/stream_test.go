@@ -56,6 +56,28 @@ func TestComing(t *testing.T) {
 	asks("ada", 1, askTime)
 }
 
+// TestComingCannot: a machine whose service cannot carry out updates does not come.
+func TestComingCannot(t *testing.T) {
+	r := newRoom(t, Options{})
+	r.deployed("ada", macA)
+	r.deployed("bob", macB)
+	r.order(macA)
+	r.order(macB)
+	for _, c := range []struct {
+		features []string
+		coming   int
+	}{{nil, 0}, {[]string{job.FeatureKernel}, 0}, {[]string{job.FeatureUpdate}, 1}} {
+		r.c.pass(5 * time.Second)
+		in := job.CheckIn{Root: "@roots/web-1", Features: c.features}
+		if _, err := r.CheckIn(t.Context(), "10.0.0.7", "bob", in); err != nil {
+			t.Fatal(err)
+		}
+		if a, err := r.Streaming(t.Context(), Proof{Key: "ada"}); err != nil || len(a.Coming) != c.coming {
+			t.Errorf("with the features %q of the other one: %+v, %v, want %d coming", c.features, a, err, c.coming)
+		}
+	}
+}
+
 // TestComingHasIt: a machine that has the image already does not come.
 func TestComingHasIt(t *testing.T) {
 	r := newRoom(t, Options{})
