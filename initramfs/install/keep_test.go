@@ -59,6 +59,14 @@ func TestKeep(t *testing.T) {
 	again := spec(dev)
 	again.ID = "0" + jobID[1:]
 	again.Hostname, again.Args = "lab-7", []string{"quiet"}
+	foreign := again
+	foreign.Pools = []string{"1" + jobID[1:]}
+	j := &journal{}
+	if err := Run(t.Context(), foreign, first[1], []job.Disk{found(t, dev, "D1")}, j, o); !errors.Is(err, ErrRefused) ||
+		!strings.Contains(j.last().Message, "the server knows that of job "+foreign.Pools[0]) {
+		t.Errorf("Run with the pool of another machine = %v, last event %+v", err, j.last())
+	}
+	again.Pools = []string{jobID}
 	o.Place = func(path string) (pool.Place, error) {
 		p, err := pool.On(path)
 		p.ESP = esp
@@ -85,7 +93,7 @@ func TestKeep(t *testing.T) {
 			t.Errorf("stopped in %s the disk is marked %q installed", phase, d.Installed)
 		}
 	}
-	j := &journal{}
+	j = &journal{}
 	if err := Run(t.Context(), again, first[1], []job.Disk{found(t, dev, "D1")}, j, o); err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +140,7 @@ func TestKeep(t *testing.T) {
 		}
 	})
 	third := again
-	third.ID, third.Hostname = "1"+jobID[1:], ""
+	third.ID, third.Hostname, third.Pools = "1"+jobID[1:], "", []string{again.ID, jobID}
 	if err := Run(t.Context(), third, first[1], []job.Disk{found(t, dev, "D1")}, &journal{}, o); err != nil {
 		t.Fatal(err)
 	}
