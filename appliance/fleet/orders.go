@@ -1,10 +1,12 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/google/uuid"
 
@@ -25,6 +27,19 @@ type Order struct {
 
 	When       job.When // of an update: when the new root starts
 	AllowOlder bool     // of an update: the image may be older than the one that runs
+}
+
+// spec is what the order says of a job, after validate.
+func (o Order) spec() job.Spec {
+	s := job.Spec{Kind: cmp.Or(o.Kind, job.Install), Image: o.Image, Asked: o.Asked, Kernel: o.Kernel, Erase: o.Erase,
+		Args: o.Args}
+	switch s.Kind {
+	case job.Update:
+		s.When, s.AllowOlder = o.When, o.AllowOlder
+	case job.Install:
+		s.Disk, _ = job.ParseDiskRule(string(o.Disk))
+	}
+	return s
 }
 
 func (o Order) validate() error {
@@ -114,9 +129,14 @@ func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j 
 
 // asks says whether the order is for the very update that the job is.
 func (o Order) asks(j Job) bool {
-	return o.Kind == job.Update && j.Spec.Kind == job.Update && o.Image.Document == j.Spec.Image.Document &&
-		o.Image.Ref == j.Spec.Image.Ref && o.Kernel.Ref == j.Spec.Kernel.Ref && o.When == j.Spec.When &&
-		o.AllowOlder == j.Spec.AllowOlder
+	want, have := o.spec(), j.Spec
+	// What is not the order's, and the way to the image, which may be another one by now.
+	have.ID, have.Hostname, have.Pool, have.Kexec = "", "", "", false
+	for _, s := range []*job.Spec{&want, &have} {
+		s.Image = job.Image{Ref: s.Image.Ref, Document: s.Image.Document}
+		s.Kernel = job.Image{Ref: s.Kernel.Ref, Document: s.Kernel.Document}
+	}
+	return want.Kind == job.Update && reflect.DeepEqual(want, have)
 }
 
 // endLiveJobs ends the live jobs of m for what an operator wants of it. One that waits for m or is under way ends only
@@ -170,36 +190,24 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 		}
 		m.Name = o.Hostname
 	}
-	spec := job.Spec{ID: uuid.NewString(), Kind: job.Install, Image: o.Image, Asked: o.Asked, Kernel: o.Kernel,
-		Erase: o.Erase, Hostname: m.Name, Args: o.Args}
+	spec := o.spec()
+	spec.ID, spec.Hostname = uuid.NewString(), m.Name
+	jobs, err := jobsOf(ctx, tx, m.ID)
+	if err != nil {
+		return Job{}, err
+	}
 	what := fmt.Sprintf("job: relay %s to the network of this machine", o.Image.Ref)
-	switch o.Kind {
-	case job.Relay:
-		spec.Kind = job.Relay
+	switch spec.Kind {
 	case job.Update:
-		spec.Kind, spec.When, spec.AllowOlder = job.Update, o.When, o.AllowOlder
-		jobs, err := jobsOf(ctx, tx, m.ID)
-		if err != nil {
-			return Job{}, err
-		}
 		// The GUID of its disk's table. After an install at the screen it is not certain which disk it starts from.
 		if s, last := system(jobs), lastDone(jobs); s != nil && s.Spec.ID == last.Spec.ID {
 			spec.Pool = s.Spec.ID
 		}
 		what = fmt.Sprintf("job: update to %s", o.Image.Ref)
-	default:
-		var err error
-		if spec.Disk, err = job.ParseDiskRule(string(o.Disk)); err != nil {
-			return Job{}, err
-		}
-		jobs, err := jobsOf(ctx, tx, m.ID)
-		if err != nil {
-			return Job{}, err
-		}
+	case job.Install:
 		spec.Pools = pools(jobs)
 		what = fmt.Sprintf("job: install %s on disk %s", o.Image.Ref, spec.Disk)
 	}
-	var err error
 	if spec.Kexec, err = f.mayKexec(ctx, tx, *m, spec.Kind); err != nil {
 		return Job{}, err
 	}

@@ -40,13 +40,16 @@ func TestOrderUpdate(t *testing.T) {
 	}
 	first := r.order(macA)
 	log := r.journal(macA)
-	if _, j, err := r.Install(ctx, macA, update()); err != nil || j.Spec.ID != first.Spec.ID || r.journal(macA) != log {
+	same := update()
+	same.Image.Streams = []job.Stream{{Document: "sha256:9"}} // there is a delta by now
+	if _, j, err := r.Install(ctx, macA, same); err != nil || j.Spec.ID != first.Spec.ID || r.journal(macA) != log {
 		t.Errorf("the same update again = %+v, %v, want the first one", j, err)
 	}
 	for name, change := range map[string]func(o *Order){
 		"another image":     func(o *Order) { o.Image.Ref, o.Image.Document = "web:3@amd64", "sha256:3" },
 		"another document":  func(o *Order) { o.Image.Document = "sha256:3" },
 		"another kernel":    func(o *Order) { o.Kernel.Ref = "griddle/kernel:6@amd64" },
+		"another name":      func(o *Order) { o.Asked = "web:2" },
 		"another time":      func(o *Order) { o.When = job.WhenReboot },
 		"also older images": func(o *Order) { o.AllowOlder = true },
 		"an install":        func(o *Order) { *o = order() },
