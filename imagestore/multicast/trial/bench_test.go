@@ -110,6 +110,27 @@ func BenchmarkMulticastImage(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
+// BenchmarkMulticastRoom brings a file to one receiver and to 32 on a link of 30 Mbit/s, where two processors are not
+// the limit. It prints the seconds of each tool, and those for 32 by those for one. The file takes five seconds.
+func BenchmarkMulticastRoom(b *testing.B) {
+	for range b.N {
+		for _, tool := range []string{"griddle", "udpcast", "uftp"} {
+			o := Options{Tool: tool, Link: 30_000_000, Size: 30_000_000 / 8 * 5, Limit: 2 * time.Minute}
+			times := runs
+			if tool != "griddle" {
+				times = 1
+			}
+			took := map[int]float64{}
+			for _, o.Receivers = range []int{1, 32} {
+				took[o.Receivers] = seconds(point(b, o, times))
+				b.ReportMetric(took[o.Receivers], fmt.Sprintf("%s-%d-s", tool, o.Receivers))
+			}
+			b.ReportMetric(took[32]/took[1], tool+"-32-of-1")
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
 // BenchmarkMulticastLate has the last of four receivers start when half of the file's time has passed.
 func BenchmarkMulticastLate(b *testing.B) {
 	for range b.N {
