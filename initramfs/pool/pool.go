@@ -78,9 +78,10 @@ type Root struct {
 	Inner   []string  // subvolumes in it, by their paths
 	Reset   Reset     // "" if the root itself starts; else it is a base, and its fresh roots start
 
-	failed bool      // it was tried, and did not prove itself
-	marked time.Time // when it proved itself last
-	proves bool      // it has the unit that does so
+	failed bool         // it was tried, and did not prove itself
+	marked time.Time    // when it proved itself last
+	proves bool         // it has the unit that does so
+	madeOf subvolume.ID // see the file madeOf
 }
 
 // Image is an image in the pool.
@@ -157,7 +158,11 @@ func (p *Pool) Read() (Contents, error) {
 		if r.Inner, err = subvolume.Inner(filepath.Join(p.dir, roots, name)); err != nil {
 			return err
 		}
-		if at, ok := byID[i.Parent]; ok {
+		at, ok := byID[i.Parent]
+		if !ok {
+			at, ok = byID[r.madeOf]
+		}
+		if ok {
 			r.Image = c.Images[at].Name
 			c.Images[at].Roots = append(c.Images[at].Roots, name)
 		}
@@ -225,6 +230,7 @@ func (p *Pool) look(r *Root) {
 		r.Good, r.marked = true, st.ModTime()
 	}
 	r.Reset = resetOf(sysroot.Dir{Root: top})
+	r.madeOf = readMadeOf(top)
 	r.proves = sysroot.Dir{Root: top}.Has("etc/systemd/system/" + blessing)
 }
 
