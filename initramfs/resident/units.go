@@ -12,13 +12,16 @@ const (
 	TimerUnit  = "griddle-update.timer"   // asks for a newer version each night, if a site enables it
 	askUnit    = "griddle-update-ask.service"
 	settleUnit = "griddle-settle.service"
+
+	refreshUnit = "griddle-refresh.service"
 )
 
 // Units are what a root gets to keep in touch with the server and to be updated.
 func Units() []systemd.Unit {
 	return []systemd.Unit{{Name: UnitName, Text: Unit}, {Name: PathUnit, Text: pathText},
 		{Name: UpdateUnit, Text: updateText}, {Name: TimerUnit, Text: timerText, Off: true},
-		{Name: askUnit, Text: askText}, {Name: settleUnit, Text: settleText}}
+		{Name: askUnit, Text: askText}, {Name: settleUnit, Text: settleText},
+		{Name: refreshUnit, Text: refreshText}}
 }
 
 // KeepFile is a list of paths that the next root takes over from this one (package carry), and KeepText its content: a
@@ -110,6 +113,27 @@ Nice=10
 
 [Install]
 WantedBy=multi-user.target
+`
+
+// The unit does its work when it stops. It stops late, after all services that wait for sysinit.target, when no one
+// changes files any more, and before the file systems are unmounted.
+const refreshText = `[Unit]
+Description=Hand over what changed to a system that starts next for the first time
+DefaultDependencies=no
+RequiresMountsFor=` + Dir + `
+After=local-fs.target
+Before=sysinit.target shutdown.target
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/true
+ExecStop=` + agent + ` update --refresh
+TimeoutStopSec=90
+
+[Install]
+WantedBy=sysinit.target
 `
 
 // Install writes Units into the tree of a system, and what keeps them as a site wants them.

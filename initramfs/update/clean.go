@@ -77,7 +77,12 @@ func clean(p *pool.Pool, spare func(name string) bool) (gone []string, errs erro
 	}
 	roots, images := Waste(c)
 	images = slices.DeleteFunc(images, spare)
-	errs = errors.Join(removeLeftovers(p.Dir()), receive.RemoveLeftovers(filepath.Join(p.Dir(), intake.Folder)))
+	var spared []string
+	if c.Candidate != "" && c.Tries > 0 {
+		spared = append(spared, oldName) // Refresh needs it
+	}
+	errs = errors.Join(removeLeftovers(p.Dir(), spared...),
+		receive.RemoveLeftovers(filepath.Join(p.Dir(), intake.Folder)))
 	for _, name := range roots {
 		err := p.DeleteRoot(name)
 		if err == nil {

@@ -40,6 +40,8 @@ type errand struct {
 	Infos    []fetch.StreamInfo
 	Files    []string
 	Manifest []byte
+
+	Refresh bool // no update, but Refresh again and again
 }
 
 func errandOf(t testing.TB, m *machine, img *intaketest.Image) string {
@@ -48,10 +50,14 @@ func errandOf(t testing.TB, m *machine, img *intaketest.Image) string {
 	if _, err := img.Manifest.WriteTo(&b); err != nil {
 		t.Fatal(err)
 	}
-	e, err := json.Marshal(errand{m.o.Place, m.o.Agent, m.o.GRUB, m.o.Mount, m.o.Power,
-		img.Infos, img.Files, b.Bytes()})
+	return errand{m.o.Place, m.o.Agent, m.o.GRUB, m.o.Mount, m.o.Power, img.Infos, img.Files, b.Bytes(), false}.file(t)
+}
+
+func (e errand) file(t testing.TB) string {
+	t.Helper()
+	b, err := json.Marshal(e)
 	file := filepath.Join(t.TempDir(), "errand")
-	if err = errors.Join(err, os.WriteFile(file, e, 0o600)); err != nil {
+	if err = errors.Join(err, os.WriteFile(file, b, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -67,6 +73,9 @@ func updateOnce(file string) {
 		}
 		if err != nil {
 			return err
+		}
+		if e.Refresh {
+			return refreshes(e.Place)
 		}
 		img := &intaketest.Image{Infos: e.Infos, Files: e.Files}
 		if img.Manifest, err = content.Parse(bytes.NewReader(e.Manifest)); err != nil {
@@ -188,14 +197,7 @@ func (m *machine) reset(t testing.TB) {
 // by byte, and the next update succeeds. The disk is a file on btrfs, of which a copy at one time costs nothing.
 func TestPowerCut(t *testing.T) {
 	one, two := versions(t)
-	outer, top := pooltest.Loop(t, 3<<30), t.TempDir()
-	pooltest.Tool(t, "mkfs.btrfs", "-q", outer)
-	pooltest.Tool(t, "mount", outer, top)
-	t.Cleanup(func() { pooltest.Tool(t, "umount", top) })
-	img := filepath.Join(top, "disk")
-	if err := errors.Join(os.WriteFile(img, nil, 0o600), os.Truncate(img, 1<<30)); err != nil {
-		t.Fatal(err)
-	}
+	top, img := diskOnBtrfs(t)
 	dev := attach(t, img)
 	m := installed(t, dev, one)
 	before := m.kept(t)
@@ -249,6 +251,20 @@ func TestPowerCut(t *testing.T) {
 	if seen[oneRoot] == 0 {
 		t.Errorf("the cuts left %v: none was in time", seen)
 	}
+}
+
+// diskOnBtrfs is a file for a disk in a folder on btrfs.
+func diskOnBtrfs(t testing.TB) (top, img string) {
+	t.Helper()
+	outer, top := pooltest.Loop(t, 3<<30), t.TempDir()
+	pooltest.Tool(t, "mkfs.btrfs", "-q", outer)
+	pooltest.Tool(t, "mount", outer, top)
+	t.Cleanup(func() { pooltest.Tool(t, "umount", top) })
+	img = filepath.Join(top, "disk")
+	if err := errors.Join(os.WriteFile(img, nil, 0o600), os.Truncate(img, 1<<30)); err != nil {
+		t.Fatal(err)
+	}
+	return top, img
 }
 
 func attach(t testing.TB, file string) string {

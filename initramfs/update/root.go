@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -25,7 +26,8 @@ import (
 // Folder is the one of a pool where roots are made.
 const Folder = "@new"
 
-// oldName is the name of the old root's snapshot there. No image begins with a dot.
+// oldName is the name of the old root's snapshot there, as it was when the new root was made of it. It stays until
+// the next start, for Refresh. No image begins with a dot.
 const oldName = ".old"
 
 // makeRoot makes a root of the image at dir, with the kernel of the image at kernel if that is not "". It gives it its
@@ -59,7 +61,10 @@ func (w *work) makeRoot(ctx context.Context, dir, kernel string) (name string, e
 	if err := os.Rename(filepath.Join(at, name), filepath.Join(top, newroot.Folder, name)); err != nil {
 		return "", fmt.Errorf("naming the new root: %w", err)
 	}
-	return name, removeLeftovers(top)
+	if err := w.remember(name); err != nil {
+		w.warn("what changes until the restart will not be in the new root: %v", err)
+	}
+	return name, removeLeftovers(top, oldName)
 }
 
 // fill makes the snapshot of the image at dir a system.
@@ -103,12 +108,14 @@ func (w *work) fill(ctx context.Context, dir, kernel, name string) (err error) {
 // that are in the root, so that a root with some is opened itself.
 func (w *work) openOld() (*os.Root, error) {
 	dir := filepath.Join(w.Pool.Dir(), newroot.Folder, w.old.Name)
-	if w.old.InUse && len(w.old.Inner) == 0 {
+	if w.old.InUse {
 		at := filepath.Join(w.Pool.Dir(), Folder)
 		if err := subvolume.Snapshot(dir, at, oldName); err != nil {
 			return nil, err
 		}
-		dir = filepath.Join(at, oldName)
+		if len(w.old.Inner) == 0 {
+			dir = filepath.Join(at, oldName)
+		}
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -194,8 +201,8 @@ func (w *work) unmountLeftovers() error {
 	return nil
 }
 
-// removeLeftovers deletes what is in the folder of new roots.
-func removeLeftovers(top string) error {
+// removeLeftovers deletes what is in the folder of new roots, but for some names.
+func removeLeftovers(top string, spare ...string) error {
 	dir := filepath.Join(top, Folder)
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -205,6 +212,9 @@ func removeLeftovers(top string) error {
 		return fmt.Errorf("reading the folder of new roots: %w", err)
 	}
 	for _, e := range entries {
+		if slices.Contains(spare, e.Name()) {
+			continue
+		}
 		err := subvolume.Delete(dir, e.Name())
 		if errors.Is(err, subvolume.ErrOther) {
 			err = os.RemoveAll(filepath.Join(dir, e.Name()))

@@ -1,6 +1,7 @@
 // Package update gives an installed machine another root, beside the one that runs.
 //
-// Call Run, on the installed system or in the boot image. After a blessing call Clean.
+// Call Run, on the installed system or in the boot image. When that system shuts down before the new root is started,
+// call Refresh; after a blessing call Clean.
 //
 //	check      no other update runs, power, the way to the image, room, a kernel        nothing is written
 //	           the settings of the machine                                              Options.Settings
@@ -12,8 +13,10 @@
 // The old root is the one that runs, or in the boot image the one that proved itself last. It stays as it is, and
 // @home and @persistent are those of all roots.
 //
-//	@new/NAME                         the root on its way, and a snapshot of the old one; what an update that was
-//	                                  stopped left there is deleted by the next one
+//	@new/NAME                         the root on its way; what an update that was stopped left there is deleted by
+//	                                  the next one
+//	@new/.old                         the old root as it was then, for Refresh
+//	@persistent/griddle/refresh.json  what else Refresh needs
 //	@persistent/griddle/update.lock   locked while one runs
 //
 // # What it guarantees

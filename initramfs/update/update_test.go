@@ -242,7 +242,8 @@ func TestOldRootInUse(t *testing.T) {
 			t.Errorf("the hostname is %q", got)
 		}
 		m.with(t, func(p *pool.Pool) {
-			if left, err := os.ReadDir(filepath.Join(p.Dir(), update.Folder)); err != nil || len(left) > 0 {
+			left, err := os.ReadDir(filepath.Join(p.Dir(), update.Folder))
+			if err != nil || len(left) != 1 || left[0].Name() != ".old" { // for Refresh
 				t.Errorf("%s has %v, %v", update.Folder, left, err)
 			}
 		})

@@ -19,10 +19,13 @@ import (
 	"griddle/appliance/site"
 	"griddle/imagestore/minisign"
 	"griddle/initramfs/machinekey"
+	"griddle/initramfs/pool"
 	"griddle/initramfs/resident"
 	"griddle/initramfs/resident/contact"
 	"griddle/initramfs/resident/order"
+	"griddle/initramfs/subvolume"
 	"griddle/initramfs/umltest"
+	"griddle/initramfs/update"
 )
 
 // serverEnv makes the test program the server of a site, in a system of TestSystem; it names its folder.
@@ -71,7 +74,7 @@ func serve(dir string) error {
 		fmt.Printf("SERVER: checked in: %s\n", b)
 		json.NewEncoder(w).Encode(out)
 		if in.Job != nil && in.Job.State == job.Failed && len(in.Roots) > 0 {
-			fmt.Println("SERVER: heard all")
+			fmt.Println("SERVER: heard all", changeLate())
 			_ = exec.Command("systemctl", "--no-block", "poweroff").Run()
 		}
 	})
@@ -83,9 +86,29 @@ func serve(dir string) error {
 	return s.ListenAndServeTLS("", "")
 }
 
+// changeLate has the root two wait for its first start, as after an update, and then changes the one that runs. The
+// unit that does its work at the shutdown hands that over.
+func changeLate() error {
+	place, err := pool.Here()
+	if err != nil {
+		return err
+	}
+	p, err := pool.Open(place)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	roots, made := filepath.Join(p.Dir(), "@roots"), filepath.Join(p.Dir(), update.Folder)
+	return errors.Join(subvolume.Snapshot(roots+"/one", roots, "two"), os.MkdirAll(made, 0o700),
+		subvolume.Snapshot(roots+"/one", made, ".old"),
+		os.WriteFile("/persistent/griddle/refresh.json", []byte(`{"root":"two","old":"one"}`), 0o600),
+		p.Switch("two"), os.MkdirAll("/root/.ssh", 0o700),
+		os.WriteFile("/root/.ssh/authorized_keys", []byte("changed late\n"), 0o600))
+}
+
 // TestSystem runs an installed system with its units: the service, in its sandbox, leaves the server's order; systemd
-// starts what carries it out; and the service reports what came of it, and the roots of the pool, which it cannot read
-// itself.
+// starts what carries it out; and the service reports what came of it, and the roots of the pool, which it cannot
+// read itself. At the shutdown a root that waits for its first start gets what was changed meanwhile.
 func TestSystem(t *testing.T) {
 	m := umltest.New(t, 2<<30, "one")
 	m.Fill(t, func(top string) {
@@ -102,6 +125,7 @@ func TestSystem(t *testing.T) {
 		defer self.Close()
 		const units = "etc/systemd/system/"
 		err = errors.Join(resident.Install(root), root.Copy("usr/lib/test-server", self, 0o755),
+			root.Write("boot/vmlinuz-6.1.0", []byte("a kernel"), 0o644),
 			root.Write(units+"test-server.service", []byte(serverUnit), 0o644),
 			root.ReplaceLink("../test-server.service", units+"multi-user.target.wants/test-server.service"),
 			root.Write(units+"test-persistent.service", []byte(mountUnit), 0o644),
@@ -113,7 +137,7 @@ func TestSystem(t *testing.T) {
 	})
 	_, console := m.Start(t)
 	for _, want := range []string{`"features":["update"`, `"state":"failed"`, "the pool of web1 is not known here",
-		`"roots":[{"name":"one","runs":true,`, "SERVER: heard all"} {
+		`"roots":[{"name":"one","runs":true,`, "SERVER: heard all <nil>"} {
 		if !strings.Contains(console, want) {
 			t.Errorf("the console does not say %q", want)
 		}
@@ -129,6 +153,10 @@ func TestSystem(t *testing.T) {
 		}
 		if _, err := os.Stat(filepath.Join(dir, "order.json")); err == nil {
 			t.Error("the order is still there")
+		}
+		late := filepath.Join(top, "@roots/two/root/.ssh/authorized_keys")
+		if b, err := os.ReadFile(late); err != nil || string(b) != "changed late\n" {
+			t.Errorf("the root that starts next has of what changed last %q, %v", b, err)
 		}
 	})
 	if t.Failed() {

@@ -10,6 +10,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/initramfs/pool/history"
 	"griddle/initramfs/resident/order"
+	"griddle/initramfs/update"
 )
 
 const updateHelp = `usage: griddle-agent update [--image IMAGE] [--when WHEN] [--allow-older] [--no-wait]
@@ -37,7 +38,8 @@ func (c *Command) update(ctx context.Context, args []string) error {
 	l := newLine("update", updateHelp)
 	image, when := l.String("image", "", ""), l.String("when", "", "")
 	older, leave := l.Bool("allow-older", false, ""), l.Bool("no-wait", false, "")
-	carry, nightly := l.Bool("order", false, ""), l.Bool("nightly", false, "") // for the units
+	carry, nightly := l.Bool("order", false, ""), l.Bool("nightly", false, "") // for the units, as the next one
+	refresh := l.Bool("refresh", false, "")
 	setUp := l.Bool("set-up", false, "")
 	if err := l.read(c.Out, args, 0); err != nil {
 		return helped(err)
@@ -45,6 +47,8 @@ func (c *Command) update(ctx context.Context, args []string) error {
 	switch {
 	case *carry:
 		return c.Carry(ctx)
+	case *refresh:
+		return c.refresh(ctx)
 	case *setUp:
 		if err := c.SetUp(ctx); err != nil {
 			return err
@@ -91,8 +95,26 @@ func (c *Command) update(ctx context.Context, args []string) error {
 	return c.follow(ctx, spec)
 }
 
-// withheld says whether the server has a newer version and does not give it to this machine by itself, such as one that
-// failed on it before. Settings with mistakes are another matter: someone has to correct them.
+// refresh hands what changed over to a system that waits for its first start.
+func (c *Command) refresh(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, refreshTime)
+	defer cancel()
+	p, err := c.Pool()
+	if err != nil {
+		return err
+	}
+	carried, err := update.Refresh(ctx, p)
+	for _, what := range carried {
+		fmt.Fprintf(c.Out, "kept: %s\n", what)
+	}
+	return errors.Join(err, p.Close())
+}
+
+// refreshTime is how long refresh keeps a shutdown.
+const refreshTime = time.Minute
+
+// withheld says whether the server has a newer version and does not give it to this machine by itself, such as one
+// that failed on it before. Settings with mistakes are another matter: someone has to correct them.
 func withheld(err error) bool {
 	var p *job.Problem
 	return errors.As(err, &p) && p.Status == http.StatusConflict && len(p.Mistakes) == 0

@@ -36,6 +36,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"griddle/initramfs/pool/carry/accounts"
@@ -48,6 +49,8 @@ type Trees struct {
 	Old   *os.Root // the root that ran until now
 	Image *os.Root // the image that Old was made of; nil if it was deleted, then all that Old has was changed
 	New   *os.Root // the new root, which does not run
+
+	Without []string // paths of Old that are left alone, with all below them; without a slash before them
 }
 
 // Report says what happened, in sentences for people.
@@ -70,7 +73,8 @@ type carrier struct {
 // Carry carries from t.Old to t.New. list has the paths that the settings keep, absolute, in addition to the lists of
 // both roots. The report is right with an error too, and New is then not to be started.
 func Carry(ctx context.Context, t Trees, list []string) (Report, error) {
-	c := &carrier{Trees: t, old: sysroot.Dir{Root: t.Old}, to: sysroot.Dir{Root: t.New}}
+	c := &carrier{Trees: t, old: sysroot.Dir{Root: t.Old}, to: sysroot.Dir{Root: t.New},
+		options: tree.Options{Skip: t.without}}
 	for _, step := range []struct {
 		what string
 		do   func(context.Context) error
@@ -90,10 +94,17 @@ func Carry(ctx context.Context, t Trees, list []string) (Report, error) {
 	return c.report, nil
 }
 
+// without reports whether a path is left alone.
+func (t Trees) without(at string) bool {
+	return slices.ContainsFunc(t.Without, func(p string) bool { return at == p || strings.HasPrefix(at, p+"/") })
+}
+
 // path carries what was changed at a path, and below it.
 func (c *carrier) path(ctx context.Context, at string) error {
-	return c.walk(ctx, tree.Roots(c.Trees), at, c.options)
+	return c.walk(ctx, c.roots(), at, c.options)
 }
+
+func (t Trees) roots() tree.Roots { return tree.Roots{Old: t.Old, Image: t.Image, New: t.New} }
 
 // whole carries what is at a path, whatever the image has there.
 func (c *carrier) whole(ctx context.Context, at string) error {

@@ -65,13 +65,13 @@ func (c *carrier) lists(list []string) func(context.Context) error {
 // listed carries paths with all that is below them, and deletes what Old has deleted there.
 func (c *carrier) listed(ctx context.Context, list []string) error {
 	o := c.options
-	o.Delete, o.Skip = true, others
+	o.Delete, o.Skip = true, func(at string) bool { return others(at) || c.without(at) }
 	for _, p := range highest(list) {
 		if others(strings.TrimPrefix(p, "/")) {
 			c.left("%s: it is not for lists, a new root has it of its own", tree.Name(p))
 			continue
 		}
-		if err := c.walk(ctx, tree.Roots(c.Trees), p, o); err != nil {
+		if err := c.walk(ctx, c.roots(), p, o); err != nil {
 			return err
 		}
 	}
