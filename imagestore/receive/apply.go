@@ -26,6 +26,8 @@ type applier struct {
 	// moment, and says nothing of the root's times where the two trees do not differ there.
 	rootTimes []unix.Timespec
 
+	written func(path string) // is told of each file when it is let go of; nil if no one is
+
 	// The file that was made or written last stays open: what comes next is mostly about it.
 	path   string
 	fd     int // -1 if none
@@ -85,6 +87,9 @@ func (a *applier) apply(s *step) error {
 func (a *applier) release() error {
 	if a.fd < 0 {
 		return nil
+	}
+	if a.written != nil {
+		a.written(a.path)
 	}
 	err := unix.Close(a.fd)
 	a.fd, a.path = -1, ""

@@ -3,6 +3,7 @@ package receive_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -15,7 +16,8 @@ import (
 
 // TestDifferential grows random trees, changes them at random, and has each state received by `btrfs receive` and by
 // us: on btrfs, and as directories on ext4 and xfs. Each must be what was sent, in content and every kind of
-// metadata, and what the manifest says that is computed from the stream.
+// metadata, and what the manifest says that is computed from the stream. What was read back while they were received
+// changes nothing of what is found when they are compared with it, also where they are damaged after that.
 func TestDifferential(t *testing.T) {
 	needs(t, "btrfs", "setfacl", "setcap")
 	btrfs := loopMount(t, t.TempDir(), "btrfs", "", 4<<30)
@@ -78,6 +80,10 @@ func differ(t *testing.T, btrfs string, fields map[string]string, seed uint64, h
 	}
 	parents := map[string][]receive.Parent{}
 	last := ""
+	readings := map[string]content.Readings{}
+	for name := range fields {
+		readings[name] = content.Readings{}
+	}
 	var manifest *content.Manifest
 	for i := range states {
 		if i == 0 {
@@ -107,9 +113,23 @@ func differ(t *testing.T, btrfs string, fields map[string]string, seed uint64, h
 		got := survey(t, filepath.Join(theirs, filepath.Base(snap)))
 		wrong := sentWrong(t, i, peerLike(got), peerLike(want), want)
 		for name, dir := range targets {
-			res := ours(t, stream, dir, receive.Options{Name: fmt.Sprint("g", i), Parents: parents[name]})
+			res, err := receive.Receive(t.Context(), pausing(stream, seed+uint64(i)), dir,
+				receive.Options{Name: fmt.Sprint("g", i), Parents: parents[name], ReadBack: soon})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name != "btrfs" { // a copy of its parent
+				readings[name] = content.Readings{}
+			}
+			maps.Copy(readings[name], res.Readings)
 			parents[name] = append(parents[name], receive.Parent{UUID: res.UUID, Ctransid: res.Ctransid, Dir: res.Path})
 			same(t, fmt.Sprintf("state %d on %s", i, name), survey(t, res.Path), want)
+			if i == states-1 {
+				damage(t, res.Path, name == "btrfs", seed)
+				sameFound(t, fmt.Sprintf("state %d on %s", i, name), res.Path, manifest, readings[name])
+				continue
+			}
+			sameFound(t, fmt.Sprintf("state %d on %s", i, name), res.Path, manifest, readings[name])
 			if wrong {
 				continue
 			}

@@ -37,6 +37,7 @@ type feed struct {
 	full chan *batch
 	free chan *batch
 	quit chan struct{}
+	idle <-chan func() // called one by one while the stream has no step; nil for none
 	now  *batch
 	next int
 }
@@ -63,11 +64,8 @@ func (f *feed) step() (*step, error) {
 			f.free <- f.now
 			f.now = nil
 		}
-		select {
-		case f.now = <-f.full:
-			f.next = 0
-		case <-f.ctx.Done():
-			return nil, context.Cause(f.ctx)
+		if err := f.wait(); err != nil {
+			return nil, err
 		}
 	}
 	if f.ctx.Err() != nil {
@@ -75,6 +73,26 @@ func (f *feed) step() (*step, error) {
 	}
 	f.next++
 	return &f.now.steps[f.next-1], nil
+}
+
+// wait waits for the next batch.
+func (f *feed) wait() error {
+	f.next = 0
+	for f.now == nil {
+		select {
+		case f.now = <-f.full: // before anything else
+			continue
+		default:
+		}
+		select {
+		case f.now = <-f.full:
+		case do := <-f.idle:
+			do()
+		case <-f.ctx.Done():
+			return context.Cause(f.ctx)
+		}
+	}
+	return nil
 }
 
 func (f *feed) run(r io.Reader) {

@@ -27,6 +27,8 @@
 // It needs root (device nodes, owners, ioctls), Linux 5.8, and /proc. It holds about 4 MiB of the stream in memory, and
 // up to 64 directories open. Several receives may work side by side, also in one directory.
 //
+// The caller compares the tree with its content manifest. Options.ReadBack does a part of that meanwhile.
+//
 // Sources: btrfs-progs cmds/receive.c; Linux fs/btrfs/send.c, ioctl.c, lzo.c and include/uapi/linux/btrfs.h;
 // openat2(2).
 package receive
@@ -38,7 +40,10 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"griddle/imagestore/content"
+	"griddle/imagestore/receive/readback"
 	"griddle/imagestore/sendstream"
 )
 
@@ -65,6 +70,10 @@ type Options struct {
 	// delta's parent has of them stays.
 	NoDevices, NoSetID bool
 
+	// ReadBack, if not zero, reads files back from the disk while this waits for the stream, each when it was left
+	// alone for that long (package readback). It is readback.Settled, but for tests.
+	ReadBack time.Duration
+
 	// Progress, if not nil, is called now and then, and at the end, with the bytes of the stream that were applied.
 	Progress func(raw int64)
 }
@@ -75,6 +84,10 @@ type Result struct {
 	UUID     sendstream.UUID // of the stream
 	Ctransid uint64          // of the stream
 	Raw      int64           // the stream's bytes
+
+	// Readings are what was read back, for content.VerifyRest. They hold for the trees that later streams make from
+	// this one by snapshots, too.
+	Readings content.Readings
 }
 
 // ErrNoParent is wrapped if the parent of a delta, or the source of a clone, is not one of Options.Parents.
@@ -130,6 +143,14 @@ func receive(ctx context.Context, r io.Reader, dir string, o Options) (res Resul
 	a := newApplier(t, q.btrfs, sources.find)
 	a.noDevices, a.noSetID = o.NoDevices, o.NoSetID
 	defer a.release()
+	if o.ReadBack > 0 {
+		back, err := readback.Start(t.root, o.ReadBack)
+		if err != nil {
+			return Result{}, err
+		}
+		defer func() { res.Readings = back.Stop() }()
+		in.idle, a.written = back.Idle(), back.Written
+	}
 	if first.Op == sendstream.OpSnapshot {
 		if err := a.startFrom(); err != nil {
 			return Result{}, err
