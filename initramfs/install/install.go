@@ -271,11 +271,8 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 	if err := w.partition(ctx); err != nil {
 		return err
 	}
-	image, err := w.receive(ctx, w.img)
+	image, err := w.take(ctx, w.img, manifest)
 	if err != nil {
-		return err
-	}
-	if err := w.verify(ctx, image, w.img, manifest); err != nil {
 		return err
 	}
 	kernel, err := w.takeKernel(ctx)

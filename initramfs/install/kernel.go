@@ -37,9 +37,5 @@ func (w *work) takeKernel(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, err := w.receive(ctx, w.kernel)
-	if err != nil {
-		return "", err
-	}
-	return dir, w.verify(ctx, dir, w.kernel, m)
+	return w.take(ctx, w.kernel, m)
 }

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"griddle/appliance/job"
-	"griddle/imagestore/content"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/history"
 	"griddle/initramfs/pool/intake"
@@ -50,7 +49,7 @@ func (w *work) takeOnce(ctx context.Context, t taking) (string, error) {
 	w.enter(job.PhaseVerify, "comparing the received files with the content manifest of %s", t.image.Ref())
 	var done atomic.Int64
 	defer w.follow(t.manifest.Size(), &done, func() int64 { return 0 }, nil)()
-	if err := content.Verify(ctx, dir, t.manifest, done.Store); err != nil {
+	if err := t.in.Verify(ctx, t.manifest, done.Store); err != nil {
 		if ctx.Err() != nil {
 			return "", err
 		}

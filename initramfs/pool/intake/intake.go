@@ -6,8 +6,9 @@
 //
 // An image that the pool has is not received again. A stream is applied to the image that the pool has of its parent,
 // which is found by received UUID, whatever its name is. A power cut leaves images that are complete and what
-// receive.RemoveLeftovers removes, which Receive calls first. The caller verifies the tree that Receive returns: an
-// image that was in the pool already may have been damaged since.
+// receive.RemoveLeftovers removes, which Receive calls first. Then call Verify, also for an image that was in the pool
+// already: it may have been damaged since. Verify reads all but what Receive itself read back from the disk (package
+// readback).
 package intake
 
 import (
@@ -16,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,8 +25,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore/content"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/receive"
+	"griddle/imagestore/receive/readback"
 	"griddle/imagestore/sendstream"
 	"griddle/initramfs/subvolume"
 )
@@ -58,13 +62,14 @@ type Intake struct {
 	dir   string           // of the images
 	held  []receive.Parent // the images of the pool
 	first int              // of the streams that the pool lacks
+	read  content.Readings // of what Receive made
 }
 
 // Open compares the streams of an image with the images of the pool, whose top is at the path top. Images with the
 // names without count as missing. An error wraps ErrNoParent if the pool has not what the first stream that it lacks
 // starts from.
 func Open(top string, img Image, without ...string) (*Intake, error) {
-	in := &Intake{image: img, dir: filepath.Join(top, Folder)}
+	in := &Intake{image: img, dir: filepath.Join(top, Folder), read: content.Readings{}}
 	streams := img.Streams()
 	if len(streams) == 0 {
 		return nil, fmt.Errorf("receiving %s: it has no streams", img.Ref())
@@ -163,7 +168,8 @@ func (in *Intake) receive(ctx context.Context, i int, progress func(raw int64)) 
 	if err != nil {
 		return "", err
 	}
-	got, err := receive.Receive(ctx, r, in.dir, receive.Options{Name: name, Parents: in.held, Progress: progress})
+	got, err := receive.Receive(ctx, r, in.dir, receive.Options{Name: name, Parents: in.held, Progress: progress,
+		ReadBack: readback.Settled})
 	r.Close()
 	if err != nil {
 		return "", err
@@ -173,6 +179,7 @@ func (in *Intake) receive(ctx context.Context, i int, progress func(raw int64)) 
 			got.UUID, got.Ctransid, s.UUID, s.Ctransid)
 	}
 	progress(s.Raw)
+	maps.Copy(in.read, got.Readings) // the next tree is a snapshot of this one
 	in.held = append(in.held, receive.Parent{UUID: got.UUID, Ctransid: got.Ctransid, Dir: got.Path})
 	return got.Path, nil
 }

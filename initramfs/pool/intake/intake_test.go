@@ -1,15 +1,19 @@
 package intake
 
 import (
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"griddle/imagestore/content"
+	"griddle/imagestore/receive/readback"
 	"griddle/initramfs/pool/intake/intaketest"
 	"griddle/initramfs/pool/pooltest"
 	"griddle/initramfs/subvolume"
@@ -104,6 +108,87 @@ func TestReceive(t *testing.T) {
 	slices.Sort(want)
 	if err != nil || !slices.Equal(have, want) {
 		t.Errorf("Have = %v, %v, want %v", have, err, want)
+	}
+}
+
+// late is a reader of which a part comes so late that files are read back meanwhile.
+type late struct {
+	r    io.Reader
+	left int64 // bytes before that part
+}
+
+func (l *late) Read(b []byte) (int, error) {
+	if l.left == 0 {
+		time.Sleep(readback.Settled * 3)
+		l.left = -1
+	}
+	if l.left > 0 {
+		b = b[:min(int64(len(b)), l.left)]
+	}
+	n, err := l.r.Read(b)
+	if l.left > 0 {
+		l.left -= int64(n)
+	}
+	return n, err
+}
+
+// Files that are read back while streams come are not read again, and what changed of them since is found.
+func TestReadBack(t *testing.T) {
+	const files = 8
+	name := func(version, i int) string { return fmt.Sprintf("usr/lib/%d/%d", version, i) }
+	random := func(version, n int) map[string]string {
+		all := map[string]string{}
+		for i := range n {
+			b := make([]byte, 1<<20)
+			rand.Read(b)
+			all[name(version, i)] = string(b)
+		}
+		return all
+	}
+	img := intaketest.Publish(t, func(dir string) {
+		intaketest.Put(t, dir, random(1, files))
+	}, func(dir string) {
+		intaketest.Put(t, dir, random(2, files))
+		intaketest.Put(t, dir, map[string]string{name(1, 0): "now short"})
+	})[1]
+	img.Between = func(_ int, r io.Reader) io.Reader { return &late{r, 5 << 20} }
+	top := empty(t)
+	in, err := Open(top, img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := in.Receive(t.Context(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in.ReadBack() < 4<<20 {
+		t.Errorf("%d bytes were read back, want some of both streams", in.ReadBack())
+	}
+	var progress int64
+	err = in.Verify(t.Context(), img.Manifest, func(n int64) { progress = n })
+	if err != nil || progress != img.Size() {
+		t.Errorf("Verify = %v after %d bytes, want nil after %d", err, progress, img.Size())
+	}
+	if err := subvolume.Snapshot(dir, top, "damaged"); err != nil {
+		t.Fatal(err)
+	}
+	dir = filepath.Join(top, "damaged")
+	for version := 1; version <= 2; version++ {
+		for i := range files {
+			f, err := os.OpenFile(filepath.Join(dir, name(version, i)), os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = f.WriteAt([]byte("!"), 5)
+			if err := errors.Join(err, f.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	err = content.VerifyRest(t.Context(), dir, img.Manifest, in.read, nil)
+	if want := content.Verify(t.Context(), dir, img.Manifest, nil); err == nil || err.Error() != want.Error() ||
+		!strings.Contains(err.Error(), name(1, files-1)+" has other content") {
+		t.Errorf("damaged files give %v\nwant %v", err, want)
 	}
 }
 
