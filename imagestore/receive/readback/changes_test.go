@@ -22,6 +22,10 @@ func text(err error) string {
 
 // Whatever is done to a file after it was read: what is found at the end is what reading all of it finds.
 func TestChanges(t *testing.T) {
+	tops := map[string]string{}
+	for _, kind := range []string{"btrfs", "ext4"} {
+		tops[kind], _ = mount(t, kind)
+	}
 	file := func(name string, flags int, do func(f *os.File) error) error {
 		f, err := os.OpenFile(name, flags, 0o644)
 		if err != nil {
@@ -135,13 +139,12 @@ func TestChanges(t *testing.T) {
 				unix.Setxattr(d+"/d/a", "trusted.x", []byte("y"), 0))
 		}, "d/a belongs to 7:8", false},
 	} {
-		for _, kind := range []string{"btrfs", "ext4"} {
+		for kind, top := range tops {
 			if way.clone && kind != "btrfs" {
 				continue
 			}
 			t.Run(way.name+" on "+kind, func(t *testing.T) {
-				top, _ := mount(t, kind)
-				dir := filepath.Join(top, "tree")
+				dir := filepath.Join(top, way.name)
 				must(t, os.MkdirAll(dir+"/d", 0o755), os.WriteFile(dir+"/d/a", noise(1), 0o644),
 					os.WriteFile(dir+"/d/b", noise(2), 0o644))
 				m, err := content.Walk(t.Context(), dir)
