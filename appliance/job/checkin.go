@@ -29,7 +29,7 @@ type CheckIn struct {
 	Trouble string `json:"trouble,omitempty"`
 
 	// Features are what the service can do beyond the first version of the contract: FeatureUpdate, FeatureKernel,
-	// FeatureKexec.
+	// FeatureKexec, FeatureReset.
 	Features []string `json:"features,omitempty"`
 	// Boot is a random ID of this start of the system: /proc/sys/kernel/random/boot_id.
 	Boot  string `json:"boot,omitempty"`
@@ -56,6 +56,7 @@ type Root struct {
 	Runs  bool   `json:"runs,omitempty"`  // now
 	Good  bool   `json:"good,omitempty"`  // it proved itself once
 	Next  bool   `json:"next,omitempty"`  // the next start takes it
+	Reset Reset  `json:"reset,omitempty"` // what is fresh at each of its starts
 }
 
 // JobReport says how far an update is. A service repeats the end of a job until a check-in with it was answered.
@@ -95,7 +96,8 @@ func (c CheckIn) Bounded() CheckIn {
 	c.Boot = NormalUUID(c.Boot)
 	c.Roots = append([]Root(nil), c.Roots[:min(len(c.Roots), maxRoots)]...)
 	for i := range c.Roots {
-		c.Roots[i].Name, c.Roots[i].Image = short(c.Roots[i].Name), short(c.Roots[i].Image)
+		r := &c.Roots[i]
+		r.Name, r.Image, r.Reset = short(r.Name), short(r.Image), Reset(Printable(string(r.Reset)))
 	}
 	if c.Job != nil {
 		j := c.Job.bounded()

@@ -97,6 +97,8 @@ type Spec struct {
 	// Kexec says that the machine may start the new root by kexec, without its firmware. If it cannot, it restarts in
 	// the ordinary way.
 	Kexec bool `json:"kexec,omitempty"`
+	// Reset is what of the machine is fresh at each start of the new root. Only an agent with FeatureReset gets one.
+	Reset Reset `json:"reset,omitempty"`
 	// Pools are those that the server knows of this machine, each as Disk.Installed. An install keeps no other pool. If
 	// there are none, the server does not know the machine's pool, and the install keeps the one that it finds.
 	Pools []string `json:"pools,omitempty"`

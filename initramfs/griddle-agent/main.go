@@ -6,6 +6,7 @@
 //	griddle-agent service      in an installed system: keeps in touch with the server (package resident)
 //	griddle-agent health       in an installed system: checks it, and restarts it if it does not work (package bless)
 //	griddle-agent bless        in an installed system: says that it works (package bless)
+//	griddle-agent reset        in an installed system: makes fresh systems for the next starts (package pool/reset)
 //	griddle-agent phone-home   in an installed system: reports once that the system is up (package phonehome)
 //	griddle-agent maintain     in an installed system: changes it (package care)
 //	griddle-agent recover      in an installed system: shows and repairs its pool (package care)
@@ -61,9 +62,11 @@ func run(args []string) int {
 		err = health(ctx, args[2:])
 	case len(args) > 1 && args[1] == "bless":
 		err = blessing(ctx, args[2:])
+	case len(args) > 1 && args[1] == "reset":
+		err = resetting(ctx, args[2:])
 	default:
 		fmt.Fprintln(os.Stderr, "usage: griddle-agent agent | phone-home | service | maintain | recover |\n"+
-			"       update | status | rollback | history | health | bless")
+			"       update | status | rollback | history | health | bless | reset")
 		return 2
 	}
 	if err != nil {

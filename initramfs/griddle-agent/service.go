@@ -9,7 +9,9 @@ import (
 	"strconv"
 	"strings"
 
+	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/kexec/attempt"
+	"griddle/initramfs/pool/reset/unit"
 	"griddle/initramfs/resident"
 	"griddle/initramfs/resident/order"
 	"griddle/initramfs/resident/program"
@@ -49,13 +51,18 @@ func service(ctx context.Context, args []string) error {
 	return fmt.Errorf("usage: griddle-agent service [--check | --guard]")
 }
 
-// rootSubvolume is the subvolume that / is, such as "@roots/web-1@amd64", or "" where / is not one.
+// rootSubvolume is the subvolume that / is, such as "@roots/web-1@amd64", or "" where / is not one. Of a fresh root it is
+// the base, which is the same at each start.
 func rootSubvolume() string {
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return ""
 	}
-	return subvolume(string(b))
+	root := subvolume(string(b))
+	if base, _, fresh := bootenv.CutFresh(root); fresh && unit.Installed("/") {
+		return base
+	}
+	return root
 }
 
 // subvolume finds it in the list of mounts: the root of the mount within its filesystem (proc(5), /proc/PID/mountinfo,

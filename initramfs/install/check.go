@@ -29,6 +29,9 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 	if !isUUID(spec.ID) {
 		return job.Disk{}, fmt.Errorf("%w: job ID %q is not a UUID", ErrRefused, job.Printable(spec.ID))
 	}
+	if _, err := job.ParseReset(string(spec.Reset)); err != nil {
+		return job.Disk{}, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
 	rule := spec.Disk
 	if rule == "" && spec.Started == "" {
 		return job.Disk{}, fmt.Errorf("%w: the job names no disk", ErrRefused)

@@ -14,6 +14,8 @@ import (
 	"griddle/initramfs/disk"
 	"griddle/initramfs/hook"
 	"griddle/initramfs/newroot"
+	"griddle/initramfs/pool"
+	"griddle/initramfs/pool/reset"
 	"griddle/initramfs/subvolume"
 )
 
@@ -42,10 +44,29 @@ func (w *work) bootable(ctx context.Context, dir, kernel string) error {
 		},
 		Arguments: &arguments.Arguments{All: newroot.Args(w.spec, w.settings), Job: w.spec.Args},
 		Agent:     w.o.Agent, CA: w.o.CA, Site: w.o.Site, GRUB: w.o.GRUB, Resolv: w.o.Resolv,
+		Reset: w.spec.Reset.After(""),
 	}); err != nil {
 		return err
 	}
-	return w.bootloader(name)
+	if err := w.bootloader(name); err != nil {
+		return err
+	}
+	if w.spec.Reset.After("") == "" {
+		return nil
+	}
+	return w.fresh(ctx, name)
+}
+
+// fresh makes the first roots of a machine that is reset at each start.
+func (w *work) fresh(ctx context.Context, base string) error {
+	p, err := pool.Open(pool.Place{Job: w.spec.ID, Pool: w.parts.pool, ESP: w.parts.espDir})
+	if err != nil {
+		return err
+	}
+	if err = reset.First(ctx, p, base, 2); err == nil {
+		err = p.Ready(base, 1, 2)
+	}
+	return errors.Join(err, p.Close())
 }
 
 // machine is what hooks may know.

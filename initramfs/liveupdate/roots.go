@@ -18,7 +18,7 @@ func TellRoots(orders order.Files, p *pool.Pool) error {
 func rootsOf(c pool.Contents) []job.Root {
 	var out []job.Root
 	for _, r := range c.Roots {
-		told := job.Root{Name: pool.Label(r.Name), Runs: r.Runs, Good: r.Good, Next: r.Boots}
+		told := job.Root{Name: pool.Label(r.Name), Runs: r.Runs, Good: r.Good, Next: r.Boots, Reset: r.Reset}
 		if r.Image != "" {
 			told.Image = pool.Label(r.Image)
 		}

@@ -15,6 +15,9 @@ func (m *making) fstab() error {
 	}
 	lines := []string{"# Written by Griddle when this system was installed."}
 	for _, v := range [][2]string{{"/", Folder + "/" + m.Name}, {"/home", "@home"}, {"/persistent", "@persistent"}} {
+		if v[0] == "/home" && m.ownHome() {
+			continue
+		}
 		// All three are one filesystem, which is there once the root is: a machine whose udev takes long to say so must
 		// not end up in the emergency shell after a minute and a half (systemd.mount(5)).
 		lines = append(lines,

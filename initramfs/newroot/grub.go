@@ -11,12 +11,15 @@ import (
 
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/arguments"
+	"griddle/initramfs/pool/reset"
 )
 
-// unproved takes away what says that the root proved itself: an image may be made of a root that did.
+// unproved takes away what says that the root proved itself, or is a base: an image may be made of a root that did.
 func (m *making) unproved() error {
-	if err := m.RemoveAll(bootloader.Marker); err != nil {
-		return fmt.Errorf("removing /%s: %w", bootloader.Marker, err)
+	for _, marker := range []string{bootloader.Marker, bootloader.BaseMarker, reset.KeepFile} {
+		if err := m.RemoveAll(marker); err != nil {
+			return fmt.Errorf("removing /%s: %w", marker, err)
+		}
 	}
 	return nil
 }

@@ -17,6 +17,9 @@ const quiet = unix.MS_NOATIME | unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOEXEC
 // mountVolumes mounts on the root what the system will mount there.
 func (m *making) mountVolumes() error {
 	for folder, volume := range map[string]string{"home": "@home", "persistent": "@persistent"} {
+		if folder == "home" && m.ownHome() {
+			continue
+		}
 		if err := mountVolume(m.Node, volume, m.Root, folder); err != nil {
 			return err
 		}

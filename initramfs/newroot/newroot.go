@@ -64,6 +64,10 @@ type Options struct {
 	Person   hook.Person                        // decides about hooks that fail; nil if no one is at the machine
 	Event    func(level job.Level, text string) // gets what an operator should know
 
+	// Reset is what is fresh at each start; "" for an ordinary root. The root is a base otherwise, and package reset makes
+	// those that start. With job.ResetHome /home is a part of it, and @home is left alone.
+	Reset job.Reset
+
 	// Arguments are the kernel arguments of the root; nil if it starts with those of grub.cfg.
 	Arguments *arguments.Arguments
 
@@ -118,6 +122,7 @@ func Make(ctx context.Context, dir string, o Options) (err error) {
 		m.apply,
 		func(context.Context) error { return m.updates() },
 		m.hooks,
+		func(context.Context) error { return m.resets() },
 	} {
 		if err := step(ctx); err != nil {
 			return err

@@ -24,6 +24,9 @@ func (m *making) volumes() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	if m.ownHome() {
+		return m.MakeDir("home", 0o755)
+	}
 	if _, err := os.Lstat(filepath.Join(m.Top, "@home")); errors.Is(err, fs.ErrNotExist) {
 		if err := m.newHome(len(entries) == 0); err != nil {
 			return err

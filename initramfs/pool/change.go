@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"griddle/appliance/job"
 	"griddle/initramfs/subvolume"
 
 	"golang.org/x/sys/unix"
@@ -79,8 +80,8 @@ func (r Root) State() string {
 		is   bool
 		word string
 	}{{r.Runs, "runs"}, {r.InUse && !r.Runs, "mounted"}, {r.Boots, "boots"}, {r.Good, "good"}, {r.failed, "failed"},
-		{!r.Kernel, "no kernel"}, {r.Reset == ResetSystem, "reset at each start"},
-		{r.Reset == ResetHome, "reset at each start with /home"}} {
+		{!r.Kernel, "no kernel"}, {r.Reset == job.ResetSystem, "reset at each start"},
+		{r.Reset == job.ResetHome, "reset at each start with /home"}} {
 		if s.is {
 			out = append(out, s.word)
 		}

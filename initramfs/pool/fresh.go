@@ -9,34 +9,26 @@ import (
 	"strings"
 	"time"
 
+	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/subvolume"
 	"griddle/initramfs/sysroot"
 )
 
-// BaseMarker is the file in a root that is a base. It has its Reset.
+// BaseMarker is the file in a root that is a base. It has what is fresh at each start, a job.Reset, in one line.
 const BaseMarker = bootloader.BaseMarker
 
-// Reset is what of a machine is fresh at each start.
-type Reset string
-
-// The values of Reset. "" is an ordinary root, which keeps all.
-const (
-	ResetSystem Reset = "system" // all but /home and /persistent
-	ResetHome   Reset = "home"   // all but /persistent
-)
-
 // resetOf reads the marker of a base. A text that is not known is that of a later version.
-func resetOf(root sysroot.Dir) Reset {
+func resetOf(root sysroot.Dir) job.Reset {
 	if !root.HasFile(BaseMarker) {
 		return ""
 	}
 	b, _ := root.Read(BaseMarker)
-	if strings.TrimSpace(string(b)) == string(ResetHome) {
-		return ResetHome
+	if strings.TrimSpace(string(b)) == string(job.ResetHome) {
+		return job.ResetHome
 	}
-	return ResetSystem
+	return job.ResetSystem
 }
 
 // Fresh is a root that is a snapshot of a base.

@@ -76,7 +76,7 @@ type Root struct {
 	Kernel  bool      // it has one
 	Good    bool      // it proved itself once
 	Inner   []string  // subvolumes in it, by their paths
-	Reset   Reset     // "" if the root itself starts; else it is a base, and its fresh roots start
+	Reset   job.Reset // "" if the root itself starts; else it is a base, and its fresh roots start
 
 	failed bool         // it was tried, and did not prove itself
 	marked time.Time    // when it proved itself last

@@ -229,7 +229,7 @@ func (s *service) checkIn(ctx context.Context, now order.Situation) (out job.Che
 		Trouble: s.trouble, Boot: now.Boot, Roots: s.orders.Roots(), Job: now.Job(), Fell: now.Fell()}
 	switch {
 	case s.updates():
-		in.Features = []string{job.FeatureUpdate, job.FeatureKernel}
+		in.Features = []string{job.FeatureUpdate, job.FeatureKernel, job.FeatureReset}
 		s.kexec(&in)
 	case s.Updates != nil && in.Trouble == "":
 		in.Trouble = noUnits

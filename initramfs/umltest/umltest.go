@@ -24,6 +24,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
+	"griddle/initramfs/bootloader/grubtest"
 	"griddle/initramfs/disk"
 	"griddle/initramfs/subvolume"
 	"griddle/initramfs/sysroot"
@@ -291,20 +292,42 @@ const limit = 3 * time.Minute
 func (m *Machine) Start(t testing.TB) (root, console string) {
 	t.Helper()
 	e := m.Env(t)
-	args := []string{"mem=512M", "ubda=" + m.image, "root=/dev/ubda3", "rootfstype=btrfs", "rw", "noreboot",
-		"con0=null,fd:1", "con=null", "ssl=null", "panic=1"}
+	var args []string
 	if root = e.Good; e.Candidate != "" && e.Tries > 0 {
 		root, e.Tries = e.Candidate, e.Tries-1
 		m.SetEnv(t, e)
 		args = append(args, "griddle.try")
 	}
 	args = append(args, "rootflags=subvol=@roots/"+root)
-	console = m.run(t, args)
+	console = m.run(t, args, "")
 	return root, console
 }
 
-// run runs a system up to its end, and returns what its console says.
-func (m *Machine) run(t testing.TB, args []string) string {
+// Boot has GRUB itself choose the root, and runs that up to its end. If the console says cut, the power goes away. The
+// kernel of the root needs an initrd for the eyes of GRUB.
+func (m *Machine) Boot(t testing.TB, cut string) (root, console string) {
+	t.Helper()
+	s := grubtest.Start(t, m.image)
+	if s.Root == "" {
+		t.Fatalf("GRUB starts nothing:\n%s", s.Screen)
+	}
+	var args []string
+	for _, a := range s.Args {
+		if strings.HasPrefix(a, "rootflags=") || strings.HasPrefix(a, "systemd.") || a == bootloader.Try {
+			args = append(args, a)
+		}
+	}
+	return s.Root, m.run(t, args, cut)
+}
+
+// hardware are the kernel arguments for what the machine has.
+func (m *Machine) hardware() []string {
+	return []string{"mem=512M", "ubda=" + m.image, "root=/dev/ubda3", "rootfstype=btrfs", "rw", "noreboot",
+		"con0=null,fd:1", "con=null", "ssl=null", "panic=1"}
+}
+
+// run runs a system up to its end, or until its console says cut, and returns what that says.
+func (m *Machine) run(t testing.TB, args []string, cut string) string {
 	t.Helper()
 	work := t.TempDir()
 	out, err := os.Create(filepath.Join(work, "console"))
@@ -312,7 +335,7 @@ func (m *Machine) run(t testing.TB, args []string) string {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	cmd := exec.Command("linux.uml", args...)
+	cmd := exec.Command("linux.uml", append(m.hardware(), args...)...)
 	cmd.Env = append(os.Environ(), "HOME="+work, "TMPDIR=/dev/shm") // for its sockets and its memory
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // each of its processes is one of this machine's
@@ -324,10 +347,17 @@ func (m *Machine) run(t testing.TB, args []string) string {
 		t.Fatal(err)
 	}
 	late := time.After(limit)
-	select {
-	case <-done:
-		late = nil
-	case <-late:
+	for running := true; running; {
+		select {
+		case <-done:
+			running, late = false, nil
+		case <-late:
+			running = false
+		case <-time.After(50 * time.Millisecond):
+			if said, _ := os.ReadFile(out.Name()); cut != "" && strings.Contains(string(said), cut) {
+				running, late = false, nil
+			}
+		}
 	}
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	<-done

@@ -37,6 +37,9 @@ func (w *work) check(ctx context.Context) (t taking, err error) {
 	if err := power(w.Power); err != nil {
 		return t, err
 	}
+	if _, err := job.ParseReset(string(w.Spec.Reset)); err != nil {
+		return t, fmt.Errorf("%w: %w", ErrImage, err)
+	}
 	if w.contents, err = w.Pool.Read(); err != nil {
 		return t, err
 	}
@@ -98,6 +101,14 @@ func (w *work) open(ctx context.Context, how func(context.Context, []string) (Im
 	return t, err
 }
 
+// reset is what of the new root is fresh at each start.
+func (w *work) reset() job.Reset {
+	if w.Reinstall {
+		return w.Spec.Reset.After("")
+	}
+	return w.Spec.Reset.After(w.old.Reset)
+}
+
 // oldRoot is the root that the new one follows.
 func oldRoot(c pool.Contents) (pool.Root, error) {
 	for _, r := range c.Roots {
@@ -114,10 +125,10 @@ func oldRoot(c pool.Contents) (pool.Root, error) {
 		"`griddle machine install`, which keeps /home and /persistent")
 }
 
-// current says whether the old root is of the image.
+// current says whether the old root is of the image, and resets what the new one would.
 func (w *work) current(in *intake.Intake) bool {
 	dir := in.Has()
-	if dir == "" || w.old.Name == "" {
+	if dir == "" || w.old.Name == "" || w.reset() != w.old.Reset {
 		return false
 	}
 	image, err := subvolume.Read(dir)

@@ -98,6 +98,7 @@ func clean(p *pool.Pool, spare func(name string) bool) (gone []string, errs erro
 		}
 		errs = errors.Join(errs, err)
 	}
+	errs = errors.Join(errs, p.DeleteSpent())
 	if errs != nil {
 		errs = fmt.Errorf("cleaning the pool: %w", errs)
 	}

@@ -75,6 +75,17 @@ type machine struct {
 // installed is a machine with an image, that has seen some use.
 func installed(t testing.TB, dev string, img *intaketest.Image) *machine {
 	t.Helper()
+	m := installedAs(t, dev, img, "")
+	m.with(t, func(p *pool.Pool) {
+		intaketest.Put(t, p.Dir(), map[string]string{"@home/ada/thesis": "two years", "@persistent/lab": "kept",
+			"@roots/web-20261120.1@amd64/etc/hostname": "lab-7\n"})
+	})
+	return m
+}
+
+// installedAs is a machine that was just installed.
+func installedAs(t testing.TB, dev string, img *intaketest.Image, reset job.Reset) *machine {
+	t.Helper()
 	m := &machine{dev: dev, esp: filepath.Join(t.TempDir(), "esp")}
 	grub, agent := t.TempDir(), filepath.Join(t.TempDir(), "agent")
 	if err := errors.Join(bootloader.BuildGRUB(t.Context(), grub, bootloader.BuildOptions{}),
@@ -94,7 +105,7 @@ func installed(t testing.TB, dev string, img *intaketest.Image) *machine {
 	}
 	d := install.Disks([]disk.Disk{{Path: dev, Serial: "D1", Size: size, SectorSize: sector,
 		Content: disk.Content{Sampled: job.Zeros}}})
-	spec := job.Spec{ID: installJob, Kind: job.Install, Disk: job.DiskRule("path:" + dev), Erase: dev}
+	spec := job.Spec{ID: installJob, Kind: job.Install, Disk: job.DiskRule("path:" + dev), Erase: dev, Reset: reset}
 	spec.Home = job.Home{URL: "https://10.0.0.1:8443/v1/agent/home", Token: "once"}
 	if err := install.Run(t.Context(), spec, img, d, quiet{}, install.Options{
 		Machine: job.Identity{Serial: "ABC-123"}, Agent: agent, GRUB: grub, Mount: t.TempDir(),
@@ -109,10 +120,6 @@ func installed(t testing.TB, dev string, img *intaketest.Image) *machine {
 		t.Fatal(err)
 	}
 	m.o.Place.ESP = m.esp
-	m.with(t, func(p *pool.Pool) {
-		intaketest.Put(t, p.Dir(), map[string]string{"@home/ada/thesis": "two years", "@persistent/lab": "kept",
-			"@roots/web-20261120.1@amd64/etc/hostname": "lab-7\n"})
-	})
 	return m
 }
 

@@ -17,6 +17,7 @@ import (
 	"griddle/initramfs/pool/carry"
 	"griddle/initramfs/pool/history"
 	"griddle/initramfs/pool/intake"
+	"griddle/initramfs/pool/reset"
 	"griddle/initramfs/subvolume"
 	"griddle/initramfs/sysroot"
 
@@ -61,6 +62,11 @@ func (w *work) makeRoot(ctx context.Context, dir, kernel string) (name string, e
 	if err := os.Rename(filepath.Join(at, name), filepath.Join(top, newroot.Folder, name)); err != nil {
 		return "", fmt.Errorf("naming the new root: %w", err)
 	}
+	if w.reset() != "" {
+		if err := reset.First(ctx, w.Pool, name, 1); err != nil {
+			return "", errors.Join(err, removeLeftovers(top))
+		}
+	}
 	if err := w.remember(name); err != nil {
 		w.warn("what changes until the restart will not be in the new root: %v", err)
 	}
@@ -72,7 +78,7 @@ func (w *work) fill(ctx context.Context, dir, kernel, name string) (err error) {
 	var old *os.Root
 	var hand func(context.Context, *os.Root) error
 	if w.old.Name != "" {
-		if old, err = w.openOld(); err != nil {
+		if old, err = w.openOld(ctx); err != nil {
 			return err
 		}
 		defer old.Close()
@@ -98,18 +104,25 @@ func (w *work) fill(ctx context.Context, dir, kernel, name string) (err error) {
 		Image: dir, Name: name, Ref: w.image.Ref(), Kernel: kernel,
 		Spec: w.Spec, Settings: w.settings, Machine: w.machine(w.hostname(old)), Person: w.Person,
 		Event:     func(level job.Level, text string) { w.event(level, text) },
-		Arguments: w.args,
-		Agent:     w.Agent, CA: w.CA, Site: w.Site, GRUB: w.GRUB, Resolv: w.Resolv,
+		Arguments: w.args, Reset: w.reset(),
+		Agent: w.Agent, CA: w.CA, Site: w.Site, GRUB: w.GRUB, Resolv: w.Resolv,
 		Carry: hand,
 	})
 }
 
 // openOld opens the old root: a snapshot of it, so that no one writes to it meanwhile. A snapshot lacks the subvolumes
-// that are in the root, so that a root with some is opened itself.
-func (w *work) openOld() (*os.Root, error) {
+// that are in the root, so that a root with some is opened itself. Of a base it is what would start next: what people
+// changed since the start is not carried.
+func (w *work) openOld(ctx context.Context) (*os.Root, error) {
 	dir := filepath.Join(w.Pool.Dir(), newroot.Folder, w.old.Name)
-	if w.old.InUse {
-		at := filepath.Join(w.Pool.Dir(), Folder)
+	at := filepath.Join(w.Pool.Dir(), Folder)
+	switch {
+	case w.old.Reset != "":
+		if err := reset.Next(ctx, w.Pool, w.old.Name, at, oldName); err != nil {
+			return nil, err
+		}
+		dir = filepath.Join(at, oldName)
+	case w.old.InUse:
 		if err := subvolume.Snapshot(dir, at, oldName); err != nil {
 			return nil, err
 		}

@@ -73,6 +73,12 @@ func (c *Command) settle(p *pool.Pool) error {
 	return err
 }
 
+// resets is what a reset does, for people.
+var resets = map[job.Reset]string{
+	job.ResetSystem: "each start has a fresh system, and keeps /home and /persistent",
+	job.ResetHome:   "each start has a fresh system with a fresh /home, and keeps /persistent",
+}
+
 func (c *Command) show(all pool.Contents, damaged []string) {
 	row := func(key, format string, args ...any) {
 		fmt.Fprintf(c.Out, "%-12s %s\n", key, fmt.Sprintf(format, args...))
@@ -80,6 +86,9 @@ func (c *Command) show(all pool.Contents, damaged []string) {
 	for _, r := range all.Roots {
 		if r.Runs {
 			row("runs", "%s", pool.Label(r.Name))
+			if r.Reset != "" {
+				row("reset", "%s; %d fresh systems are ready", resets[r.Reset], len(all.Waiting()))
+			}
 		}
 	}
 	row("next start", "%s", all.NextStarts())

@@ -66,7 +66,7 @@ func (o Options) base(ctx context.Context) (untaken bool, err error) {
 	last := w.all.Latest(w.base)
 	untaken = last != nil && (last.Ready || time.Since(last.Created).Abs() < soon)
 	if good, err := w.all.Root(w.all.Good); w.base != w.all.Good && err == nil && good.Kernel {
-		if _, err := w.make(); err != nil {
+		if _, err := w.make(w.base); err != nil {
 			return untaken, err
 		}
 		return untaken, errors.Join(p.Switch(w.base), w.clear())

@@ -76,6 +76,8 @@ func (e errand) do() (err error) {
 			}
 		}
 		return err
+	case "update":
+		return errors.Join(reset.First(ctx, p, two, 1), p.Switch(two))
 	case "ever":
 		fmt.Println("begun")
 		for {

@@ -19,7 +19,7 @@ import (
 const Folder = "@fresh"
 
 // oldName is the name of the running root's snapshot there.
-const oldName = ".old"
+const oldName = ".running"
 
 // two are ready: a power cut before the next ones are made costs one of them.
 const two = 2
@@ -43,7 +43,23 @@ func Prepare(ctx context.Context, p *pool.Pool, again bool) (int, error) {
 		return 0, ErrTrial
 	}
 	n, err := w.ready(again)
+	if err == nil && again {
+		err = w.handOver()
+	}
 	return n, errors.Join(err, w.clear())
+}
+
+// handOver makes the fresh root again that waits for the trial of another base: that may have a later password of the
+// domain then, and what else is kept.
+func (w *work) handOver() error {
+	next, err := w.all.Root(w.all.Candidate)
+	if err != nil || next.Reset == "" || next.Name == w.base || w.all.Tries == 0 || w.all.Latest(next.Name) == nil {
+		return nil
+	}
+	if _, err := w.make(next.Name); err != nil {
+		return err
+	}
+	return w.pool.Switch(next.Name)
 }
 
 // work is one Prepare.
@@ -67,9 +83,22 @@ func First(ctx context.Context, p *pool.Pool, base string, n int) error {
 	w.base = base
 	err = w.clear()
 	for i := 0; i < n && err == nil; i++ {
-		_, err = w.make()
+		_, err = w.make(base)
 	}
 	return errors.Join(err, subvolume.Sync(p.Dir()))
+}
+
+// Next makes dir/name what the next fresh root of a base would be: it has what is kept by now. An update carries of it.
+func Next(ctx context.Context, p *pool.Pool, base, dir, name string) error {
+	w := &work{Context: ctx, pool: p, base: base, dir: dir}
+	var err error
+	if w.all, err = p.Read(); err != nil {
+		return err
+	}
+	if err := w.source(); err != nil {
+		return err
+	}
+	return w.snapshot(base, name, base)
 }
 
 // locked has others wait, and finds out what there is.
@@ -137,7 +166,7 @@ func (w *work) clear() error {
 // that runs it takes a snapshot, which nothing writes to; but that would lack subvolumes in it.
 func (w *work) source() error {
 	f := w.all.Running()
-	if f == nil {
+	if f == nil || f.Base != w.base {
 		if f = w.all.Latest(w.base); f == nil {
 			return nil
 		}
@@ -161,7 +190,7 @@ func (w *work) ready(again bool) (made int, err error) {
 		numbers = w.all.Waiting()
 	}
 	for len(numbers) < two {
-		n, err := w.make()
+		n, err := w.make(w.base)
 		if err != nil {
 			return made, err
 		}
@@ -171,14 +200,14 @@ func (w *work) ready(again bool) (made int, err error) {
 	return made, w.pool.Ready(w.base, numbers[0], numbers[1])
 }
 
-// make makes a fresh root, whole and durable, and returns its number.
-func (w *work) make() (int, error) {
+// make makes a fresh root of a base, whole and durable, and returns its number.
+func (w *work) make(base string) (int, error) {
 	n := 1
-	if last := w.all.Latest(w.base); last != nil {
+	if last := w.all.Latest(base); last != nil {
 		n = last.Number + 1
 	}
-	name := bootenv.FreshName(w.base, n)
-	if err := Make(w, w.pool, w.base, w.from, w.dir, name, name); err != nil {
+	name := bootenv.FreshName(base, n)
+	if err := w.snapshot(base, name, name); err != nil {
 		return 0, err
 	}
 	if err := subvolume.Sync(w.dir); err != nil {
@@ -187,6 +216,6 @@ func (w *work) make() (int, error) {
 	if err := os.Rename(filepath.Join(w.dir, name), filepath.Join(w.pool.Dir(), roots, name)); err != nil {
 		return 0, fmt.Errorf("naming a fresh root: %w", err)
 	}
-	w.all.Fresh = append(w.all.Fresh, pool.Fresh{Base: w.base, Number: n})
+	w.all.Fresh = append(w.all.Fresh, pool.Fresh{Base: base, Number: n})
 	return n, nil
 }

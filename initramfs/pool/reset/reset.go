@@ -49,9 +49,10 @@ var reportFiles = []string{"etc/griddle/phone-home.json",
 // roots is the folder of roots.
 const roots = "@roots"
 
-// Make makes dir/name a fresh root of a base, which is to be @roots/root later. It gets what is kept of the root at
-// from; "" for nothing. Nothing is synced.
-func Make(ctx context.Context, p *pool.Pool, base, from, dir, name, root string) error {
+// snapshot makes w.dir/name a fresh root of a base, which is to be @roots/root later. It gets what is kept of the root at
+// w.from, as far as that differs from its own base. Nothing is synced.
+func (w *work) snapshot(base, name, root string) error {
+	p, dir := w.pool, w.dir
 	at := filepath.Join(p.Dir(), roots, base)
 	if err := subvolume.SetReadOnly(at, true); err != nil {
 		return err
@@ -59,11 +60,6 @@ func Make(ctx context.Context, p *pool.Pool, base, from, dir, name, root string)
 	if err := subvolume.Snapshot(at, dir, name); err != nil {
 		return err
 	}
-	image, err := os.OpenRoot(at)
-	if err != nil {
-		return fmt.Errorf("opening the base %s: %w", pool.Label(base), err)
-	}
-	defer image.Close()
 	fresh, err := os.OpenRoot(filepath.Join(dir, name))
 	if err != nil {
 		return fmt.Errorf("opening a fresh root: %w", err)
@@ -72,15 +68,20 @@ func Make(ctx context.Context, p *pool.Pool, base, from, dir, name, root string)
 	if err := begin(sysroot.Dir{Root: fresh}, base, root); err != nil {
 		return fmt.Errorf("making a fresh root of %s: %w", pool.Label(base), err)
 	}
-	if from == "" {
+	if w.from == "" {
 		return nil
 	}
-	old, err := os.OpenRoot(from)
+	old, err := os.OpenRoot(w.from)
 	if err != nil {
 		return fmt.Errorf("opening the root before: %w", err)
 	}
 	defer old.Close()
-	return keep(ctx, carry.Trees{Old: old, Image: image, New: fresh})
+	image, err := os.OpenRoot(filepath.Join(p.Dir(), roots, w.base))
+	if err != nil {
+		return fmt.Errorf("opening the base %s: %w", pool.Label(w.base), err)
+	}
+	defer image.Close()
+	return keep(w, carry.Trees{Old: old, Image: image, New: fresh})
 }
 
 // begin makes a snapshot of a base a root that starts.
@@ -127,8 +128,8 @@ func withRoot(table, from, to string) string {
 
 // keep carries what stays.
 func keep(ctx context.Context, t carry.Trees) error {
-	base, fresh := sysroot.Dir{Root: t.Image}, sysroot.Dir{Root: t.New}
-	text, err := base.Read(KeepFile)
+	fresh := sysroot.Dir{Root: t.New}
+	text, err := fresh.Read(KeepFile)
 	if err != nil {
 		return err
 	}

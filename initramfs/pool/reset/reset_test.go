@@ -172,3 +172,21 @@ func TestTrial(t *testing.T) {
 		t.Errorf("after the base was deleted there are %s", got)
 	}
 }
+
+// A shutdown before the trial of a new base hands over what is kept by then.
+func TestHandOver(t *testing.T) {
+	m := newMachine(t)
+	m.start(t, one+"~1")
+	m.run(t, one+"~1", "update")
+	m.write(t, one+"~1", "etc/krb5.keytab", "later")
+	m.write(t, one+"~1", "etc/motd", "mine")
+	m.run(t, one+"~1", "keep")
+	if e := m.env(t); e != (bootenv.Env{Good: one, Candidate: two + "~2", Tries: 1, Fresh: 3, Spare: 4}) {
+		t.Errorf("the shutdown left %+v", e)
+	}
+	m.start(t, two+"~2")
+	if a, b := m.text(t, two+"~2", "etc/krb5.keytab"), m.text(t, two+"~2", "etc/motd"); a != "later" ||
+		!strings.HasPrefix(b, "no such") {
+		t.Errorf("in the new base the password is %q and /etc/motd %q", a, b)
+	}
+}

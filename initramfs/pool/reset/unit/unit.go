@@ -11,6 +11,9 @@
 package unit
 
 import (
+	"os"
+	"path/filepath"
+
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/sysroot"
 	"griddle/initramfs/systemd"
@@ -79,6 +82,12 @@ func Units() []systemd.Unit {
 	return []systemd.Unit{{Name: "griddle-reset.service", Text: prepare},
 		{Name: "griddle-reset-keep.service", Text: keep}, {Name: bootloader.ResetTarget, Text: target},
 		{Name: "griddle-reset-base.service", Text: base}}
+}
+
+// Installed says whether the system whose root is at a path has the units.
+func Installed(root string) bool {
+	_, err := os.Stat(filepath.Join(root, "etc/systemd/system", bootloader.ResetTarget))
+	return err == nil
 }
 
 // Install leaves the units in the root of a system.
