@@ -58,6 +58,7 @@ type Install struct {
 	Erase    string   `json:"erase,omitempty"`
 	Hostname string   `json:"hostname,omitempty"`
 	Args     []string `json:"args,omitempty"`
+	Reset    string   `json:"reset,omitempty"`   // what is fresh at each start, see job.Reset
 	Replace  bool     `json:"replace,omitempty"` // take back what waits or runs on the machine
 }
 

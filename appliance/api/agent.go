@@ -81,6 +81,8 @@ func lacking(s job.Spec, features []string) string {
 	switch {
 	case s.Kind == job.Update && !can(job.FeatureUpdate):
 		return updates
+	case s.Reset != "" && !can(job.FeatureReset):
+		return "systems that are fresh at each start"
 	case s.Kernel.Ref != "" && !can(job.FeatureKernel):
 		return "an image that gets its kernel from another one"
 	case s.Settings && !can(job.FeatureSettings):
@@ -162,6 +164,9 @@ func (h *Handler) order(ctx context.Context, kind job.Kind, in Install) (fleet.O
 	o := fleet.Order{Kind: kind, Asked: in.Image, Erase: in.Erase, Hostname: in.Hostname, Args: in.Args}
 	var errs []error
 	var err error
+	if o.Reset, err = job.ParseReset(in.Reset); err != nil {
+		errs = append(errs, fmt.Errorf("%w: %w", fleet.ErrInvalid, err))
+	}
 	if kind == job.Install {
 		if o.Disk, err = job.ParseDiskRule(in.Disk); err != nil {
 			errs = append(errs, fmt.Errorf("%w: %w", fleet.ErrInvalid, err))

@@ -15,6 +15,7 @@ type Update struct {
 	Image      string `json:"image"`
 	When       string `json:"when,omitempty"`       // see job.When
 	AllowOlder bool   `json:"allowOlder,omitempty"` // the image may be older than the present one
+	Reset      string `json:"reset,omitempty"`      // what is fresh at each start, see job.Reset; "" leaves it
 	Replace    bool   `json:"replace,omitempty"`    // take back what waits or runs on the machine
 }
 
@@ -46,12 +47,17 @@ func (h *Handler) update(w http.ResponseWriter, r *http.Request, _ fleet.Proof) 
 	if err != nil {
 		return err
 	}
+	reset, err := job.ParseReset(in.Reset)
+	if err != nil {
+		return fmt.Errorf("%w: %w", fleet.ErrInvalid, err)
+	}
 	order, err := h.step(r.Context(), has, in.Image, in.AllowOlder)
 	if err != nil {
 		return err
 	}
-	order.Asked, order.When, order.Replace = in.Image, when, in.Replace
-	if has.Image == order.Image.Ref && !has.Ordered && !has.Unsure {
+	order.Asked, order.When, order.Replace, order.Reset = in.Image, when, in.Replace, reset
+	same := reset.After(has.Machine.Service.Reset()) == has.Machine.Service.Reset()
+	if has.Image == order.Image.Ref && same && !has.Ordered && !has.Unsure {
 		out := show(fleet.View{Machine: has.Machine})
 		out.Current = true
 		return reply(w, http.StatusOK, out)

@@ -23,7 +23,8 @@ type Order struct {
 	Erase    string   // serial or path of the one disk whose content may be destroyed
 	Hostname string   // "" means the machine's name; otherwise it becomes the machine's name
 	Args     []string // kernel arguments of the installed system
-	Replace  bool     // of an operator's order: cancel the machine's live job in the same step
+	Reset    job.Reset
+	Replace  bool // of an operator's order: cancel the machine's live job in the same step
 
 	When       job.When // of an update: when the new root starts
 	AllowOlder bool     // of an update: the image may be older than the one that runs
@@ -32,7 +33,7 @@ type Order struct {
 // spec is what the order says of a job, after validate.
 func (o Order) spec() job.Spec {
 	s := job.Spec{Kind: cmp.Or(o.Kind, job.Install), Image: o.Image, Asked: o.Asked, Kernel: o.Kernel, Erase: o.Erase,
-		Args: o.Args}
+		Args: o.Args, Reset: o.Reset}
 	switch s.Kind {
 	case job.Update:
 		s.When, s.AllowOlder = o.When, o.AllowOlder
@@ -67,6 +68,9 @@ func (o Order) validate() error {
 			ErrInvalid, job.Printable(o.Hostname)))
 	}
 	if _, err := job.ParseWhen(string(o.When)); err != nil {
+		errs = append(errs, fmt.Errorf("%w: %w", ErrInvalid, err))
+	}
+	if _, err := job.ParseReset(string(o.Reset)); err != nil {
 		errs = append(errs, fmt.Errorf("%w: %w", ErrInvalid, err))
 	}
 	if len(o.Asked) > 256 {
@@ -132,6 +136,9 @@ func (o Order) asks(j Job) bool {
 	want, have := o.spec(), j.Spec
 	// What is not the order's, and the way to the image, which may be another one by now.
 	have.ID, have.Hostname, have.Pool, have.Kexec = "", "", "", false
+	if want.Reset == "" { // it stays as it is
+		have.Reset = ""
+	}
 	for _, s := range []*job.Spec{&want, &have} {
 		s.Image = job.Image{Ref: s.Image.Ref, Document: s.Image.Document}
 		s.Kernel = job.Image{Ref: s.Kernel.Ref, Document: s.Kernel.Document}
@@ -199,6 +206,7 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 	what := fmt.Sprintf("job: relay %s to the network of this machine", o.Image.Ref)
 	switch spec.Kind {
 	case job.Update:
+		spec.Reset = cmp.Or(o.Reset, m.Service.Reset()) // an agent that does not know it would make an ordinary root
 		// The GUID of its disk's table. After an install at the screen it is not certain which disk it starts from.
 		if s, last := system(jobs), lastDone(jobs); s != nil && s.Spec.ID == last.Spec.ID {
 			spec.Pool = s.Spec.ID

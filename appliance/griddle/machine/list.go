@@ -27,6 +27,7 @@ var columns = []cli.Column[api.Machine]{
 	{Name: "uuid", Hidden: true, Text: func(m api.Machine) string { return m.Identity.UUID }},
 	{Name: "serial", Hidden: true, Text: func(m api.Machine) string { return job.Printable(m.Identity.Serial) }},
 	{Name: "root", Hidden: true, Text: func(m api.Machine) string { return or(rootOf(m), "-") }, Raw: rootOf},
+	{Name: "reset", Hidden: true, Text: func(m api.Machine) string { return or(resetOf(m), "-") }, Raw: resetOf},
 	{Name: "agent", Hidden: true, Text: func(m api.Machine) string { return or(agentOf(m), "-") }, Raw: agentOf},
 	{Name: "notice", Hidden: true, Text: noticeOf},
 	{Name: "id", Hidden: true, Text: func(m api.Machine) string { return m.ID }},
@@ -47,6 +48,9 @@ func rootOf(m api.Machine) string {
 	}
 	return job.Sentence(m.Service.Root)
 }
+
+// resetOf is what of a machine is fresh at each start, as its service said last.
+func resetOf(m api.Machine) string { return job.Printable(string(m.Service.Reset())) }
 
 // noticeOf is the number of the notice that a machine has.
 func noticeOf(m api.Machine) string {

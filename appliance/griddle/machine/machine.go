@@ -78,7 +78,9 @@ func (m *machines) installCommand() *cobra.Command {
 			"disk that is not blank is overwritten only if --erase names it; without that the job fails and lists\n" +
 			"what would be lost. Blank means that all that is read of the disk is 0x00, or all is 0xff; content\n" +
 			"that is not recognized is not blank. On a disk with a pool of this machine, /home and /persistent stay\n" +
-			"without --erase.",
+			"without --erase.\n\n" +
+			"With --reset, each start of the machine has a fresh system: what people change is gone at the next\n" +
+			"start, except for /home and /persistent, and with --reset=home for /persistent alone.",
 		Example: "  griddle machine install 52:54:00:12:34:56 --image web:latest --disk largest\n" +
 			"  griddle machine install node7 --image web:20261120.1 --disk serial:S4X1 --erase S4X1",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: m.one(),
@@ -108,6 +110,9 @@ func (m *machines) installCommand() *cobra.Command {
 		if _, err := job.ParseDiskRule(in.Disk); err != nil {
 			return cli.Usage(err)
 		}
+		if _, err := job.ParseReset(in.Reset); err != nil {
+			return cli.Usage(err)
+		}
 		return run(c, args)
 	}
 	c.Flags().StringVar(&in.Image, "image", "", "`IMAGE` to install, NAME[:VERSION|:CHANNEL]")
@@ -115,6 +120,7 @@ func (m *machines) installCommand() *cobra.Command {
 	c.Flags().StringVar(&in.Erase, "erase", "", "`SERIAL|WWN|PATH` of the one disk whose content may be overwritten")
 	c.Flags().StringVar(&in.Hostname, "hostname", "", "`NAME` of the installed system, and of the machine from now on")
 	c.Flags().StringArrayVar(&in.Args, "arg", nil, "kernel `ARGUMENT` of the installed system; can be repeated")
+	resetFlag(c, &in.Reset)
 	c.Flags().BoolVar(&in.Replace, "replace", false, "cancel the job that waits or runs on the machine, in the "+
 		"same step")
 	cli.CompleteFlag(c, "image", cli.ServerImages(m.remote))

@@ -142,6 +142,9 @@ func rootText(r job.Root) string {
 	if image := job.Sentence(r.Image); image != "" && image != text {
 		text += ", of image " + image
 	}
+	if reset := resetText(r.Reset); reset != "" {
+		is = append(is, reset)
+	}
 	if len(is) > 0 {
 		text += ": " + strings.Join(is, ", ")
 	}

@@ -30,6 +30,9 @@ func (m *machines) updateCommand() *cobra.Command {
 			"--when says when a machine starts the new system: now, at its next restart (reboot), or at a TIME\n" +
 			"such as 2026-11-30T06:00:00+01:00. What it needs is fetched before.\n\n" +
 			"An image that is older than the present one needs --allow-older.\n\n" +
+			"With --reset, each start of a machine has a fresh system from then on: what people change is gone at\n" +
+			"the next start, except for /home and /persistent, and with --reset=home for /persistent alone. That\n" +
+			"stays so in later updates, until one has --reset=no.\n\n" +
 			"What is wrong with one machine does not keep the others from their updates; the exit code is then 1.\n" +
 			"The same command may be run again: a machine that has its order already keeps it. With --wait, the\n" +
 			"command ends when all updates have ended, and fails if one of them failed. It does not wait for a\n" +
@@ -52,11 +55,15 @@ func (m *machines) updateCommand() *cobra.Command {
 		if _, err := job.ParseWhen(in.When); err != nil {
 			return cli.Usage(err)
 		}
+		if _, err := job.ParseReset(in.Reset); err != nil {
+			return cli.Usage(err)
+		}
 		return run(c, args)
 	}
 	c.Flags().StringVar(&in.Image, "image", "", "`IMAGE` to update to, NAME[:VERSION|:CHANNEL]")
 	c.Flags().StringVar(&in.When, "when", "now", "when the new system starts: `now|reboot|TIME`")
 	c.Flags().BoolVar(&in.AllowOlder, "allow-older", false, "the image may be older than the present one")
+	resetFlag(c, &in.Reset)
 	c.Flags().BoolVar(&in.Replace, "replace", false, "cancel the job that waits or runs on a machine, in the same step")
 	c.Flags().BoolVar(&wait, "wait", false, "wait until all updates have ended")
 	cli.CompleteFlag(c, "image", cli.ServerImages(m.remote))
