@@ -11,12 +11,12 @@ import (
 
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/arguments"
-	"griddle/initramfs/pool/reset"
+	"griddle/initramfs/pool/reset/unit"
 )
 
 // unproved takes away what says that the root proved itself, or is a base: an image may be made of a root that did.
 func (m *making) unproved() error {
-	for _, marker := range []string{bootloader.Marker, bootloader.BaseMarker, reset.KeepFile} {
+	for _, marker := range []string{bootloader.Marker, bootloader.BaseMarker, unit.KeepFile} {
 		if err := m.RemoveAll(marker); err != nil {
 			return fmt.Errorf("removing /%s: %w", marker, err)
 		}

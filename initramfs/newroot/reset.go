@@ -6,7 +6,6 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
-	"griddle/initramfs/pool/reset"
 	"griddle/initramfs/pool/reset/unit"
 )
 
@@ -23,7 +22,7 @@ func (m *making) resets() error {
 	}
 	if m.Settings != nil && len(m.Settings.Keep) > 0 {
 		text := strings.Join(m.Settings.Keep, "\n") + "\n"
-		if err := m.Write(reset.KeepFile, []byte(text), 0o644); err != nil {
+		if err := m.Write(unit.KeepFile, []byte(text), 0o644); err != nil {
 			return err
 		}
 	}

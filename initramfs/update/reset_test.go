@@ -15,6 +15,7 @@ import (
 	"griddle/initramfs/pool/intake/intaketest"
 	"griddle/initramfs/pool/pooltest"
 	"griddle/initramfs/pool/reset"
+	"griddle/initramfs/pool/reset/unit"
 	"griddle/initramfs/subvolume"
 	"griddle/initramfs/update"
 )
@@ -62,7 +63,7 @@ func TestReset(t *testing.T) {
 			t.Errorf("the base is %+v, %v, and the pool %+v, %v", i, err, c, err2)
 		}
 	})
-	for name, want := range map[string]string{pool.BaseMarker: "system\n", reset.KeepFile: "/opt/data\n",
+	for name, want := range map[string]string{pool.BaseMarker: "system\n", unit.KeepFile: "/opt/data\n",
 		"etc/hostname": "lab-7\n", "etc/version": "2\n"} {
 		if got := m.read(t, "@roots/"+twoRoot+"/"+name); got != want {
 			t.Errorf("%s of the base is %q, want %q", name, got, want)

@@ -19,6 +19,7 @@ import (
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/pooltest"
 	"griddle/initramfs/pool/reset"
+	"griddle/initramfs/pool/reset/unit"
 	"griddle/initramfs/subvolume"
 )
 
@@ -110,7 +111,7 @@ func newMachine(t *testing.T) *machine {
 		root := "@roots/" + name + "/"
 		pooltest.Put(t, m.Top, map[string]string{root + pool.BaseMarker: "system\n", root + "etc/fstab": table(name),
 			root + "boot/initrd.img-6.1.0": "an initrd", root + "etc/griddle/keep.d/site.list": "/srv/data\n",
-			root + reset.KeepFile: "/etc/app.conf\n", root + "srv/data/from": "image\n", root + "etc/app.conf": "new\n",
+			root + unit.KeepFile: "/etc/app.conf\n", root + "srv/data/from": "image\n", root + "etc/app.conf": "new\n",
 			root + "etc/krb5.keytab": "first", root + "var/lib/systemd/random-seed": "of the base",
 			root + "etc/griddle/phone-home.json": "{}", root + "etc/systemd/system/griddle-bless.service": "[Unit]\n"})
 		for _, dir := range []string{"proc", "dev", "esp", "mnt", "lib", "lib64"} {

@@ -10,7 +10,7 @@
 //
 // A fresh root differs from its base by its line in /etc/fstab and its seed of random numbers, and has no markers. It
 // gets of the root that ran before what is to stay: the joined domain, whose password changes by itself, and the paths
-// that lists keep (carry.Keep): those of the base, and KeepFile, which has those of the settings. Nothing else.
+// that lists keep (carry.Keep): those of the base, and unit.KeepFile, which has those of the settings. Nothing else.
 //
 // # What it guarantees
 //
@@ -35,12 +35,10 @@ import (
 
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/carry"
+	"griddle/initramfs/pool/reset/unit"
 	"griddle/initramfs/subvolume"
 	"griddle/initramfs/sysroot"
 )
-
-// KeepFile is the file of a base with the paths that the settings keep, one in each line.
-const KeepFile = "usr/lib/griddle/keep"
 
 // reportFiles are what a system reports with, once, that it is up. A system that did has removed them.
 var reportFiles = []string{"etc/griddle/phone-home.json",
@@ -129,7 +127,7 @@ func withRoot(table, from, to string) string {
 // keep carries what stays.
 func keep(ctx context.Context, t carry.Trees) error {
 	fresh := sysroot.Dir{Root: t.New}
-	text, err := fresh.Read(KeepFile)
+	text, err := fresh.Read(unit.KeepFile)
 	if err != nil {
 		return err
 	}

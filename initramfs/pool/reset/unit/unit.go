@@ -19,6 +19,9 @@ import (
 	"griddle/initramfs/systemd"
 )
 
+// KeepFile is the file of a base with the paths that the settings keep, one in each line.
+const KeepFile = "usr/lib/griddle/keep"
+
 // agent is the program on the installed system.
 const agent = "/usr/lib/griddle/griddle-agent"
 
