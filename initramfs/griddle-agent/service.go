@@ -51,8 +51,8 @@ func service(ctx context.Context, args []string) error {
 	return fmt.Errorf("usage: griddle-agent service [--check | --guard]")
 }
 
-// rootSubvolume is the subvolume that / is, such as "@roots/web-1@amd64", or "" where / is not one. Of a fresh root it is
-// the base, which is the same at each start.
+// rootSubvolume is the subvolume that / is, such as "@roots/web-1@amd64", or "" where / is not one. Of a fresh root it
+// is the base, which is the same at each start.
 func rootSubvolume() string {
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {

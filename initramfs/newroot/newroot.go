@@ -64,8 +64,8 @@ type Options struct {
 	Person   hook.Person                        // decides about hooks that fail; nil if no one is at the machine
 	Event    func(level job.Level, text string) // gets what an operator should know
 
-	// Reset is what is fresh at each start; "" for an ordinary root. The root is a base otherwise, and package reset makes
-	// those that start. With job.ResetHome /home is a part of it, and @home is left alone.
+	// Reset is what is fresh at each start; "" for an ordinary root. The root is a base otherwise, and package reset
+	// makes those that start. With job.ResetHome /home is a part of it, and @home is left alone.
 	Reset job.Reset
 
 	// Arguments are the kernel arguments of the root; nil if it starts with those of grub.cfg.

@@ -32,8 +32,8 @@ func (p *Pool) System(name string) (*System, error) {
 	case err != nil:
 		return nil, err
 	case r.Reset != "":
-		return nil, fmt.Errorf("entering the root %s: %w: it is the base of the systems that start, and does not change",
-			Label(r.Name), ErrRefused)
+		return nil, fmt.Errorf("entering the root %s: %w: it is the base of the systems that start, and does not "+
+			"change", Label(r.Name), ErrRefused)
 	case r.Runs:
 		return nil, fmt.Errorf("entering the root %s: %w: it is the system that runs", Label(r.Name), ErrRefused)
 	}

@@ -32,7 +32,8 @@ func (m *machine) starts(t *testing.T, root string, try bool) {
 func (m *machine) ready(t *testing.T, base string, from int) {
 	t.Helper()
 	m.with(t, func(p *pool.Pool) {
-		if err := errors.Join(p.Bless(base), reset.First(t.Context(), p, base, 2), p.Ready(base, from, from+1)); err != nil {
+		if err := errors.Join(p.Bless(base), reset.First(t.Context(), p, base, 2),
+			p.Ready(base, from, from+1)); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -147,7 +148,8 @@ func TestInstallReset(t *testing.T) {
 	m.starts(t, oneRoot+"~2", false)
 	m.starts(t, oneRoot, false)
 	m.with(t, func(p *pool.Pool) {
-		if c, err := p.Read(); err != nil || c.Good != oneRoot || len(c.Roots) != 1 || c.Roots[0].Reset != job.ResetHome {
+		if c, err := p.Read(); err != nil || c.Good != oneRoot || len(c.Roots) != 1 ||
+			c.Roots[0].Reset != job.ResetHome {
 			t.Errorf("the pool is %+v, %v", c, err)
 		}
 	})

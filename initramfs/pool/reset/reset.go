@@ -47,8 +47,8 @@ var reportFiles = []string{"etc/griddle/phone-home.json",
 // roots is the folder of roots.
 const roots = "@roots"
 
-// snapshot makes w.dir/name a fresh root of a base, which is to be @roots/root later. It gets what is kept of the root at
-// w.from, as far as that differs from its own base. Nothing is synced.
+// snapshot makes w.dir/name a fresh root of a base, which is to be @roots/root later. It gets what is kept of the root
+// at w.from, as far as that differs from its own base. Nothing is synced.
 func (w *work) snapshot(base, name, root string) error {
 	p, dir := w.pool, w.dir
 	at := filepath.Join(p.Dir(), roots, base)
