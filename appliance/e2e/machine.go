@@ -34,11 +34,12 @@ const (
 	SATA   Bus = "sata"
 )
 
-// Disk is a machine's disk: a raw file of the room.
+// Disk is a machine's disk: a file of the room.
 type Disk struct {
 	File   string
 	Bus    Bus // "" means Virtio
 	Serial string
+	Format string // as QEMU calls it; "" means "raw"
 }
 
 // Hardware describes a machine. The zero values of NIC and Memory mean virtio and 1024 MiB.
@@ -46,12 +47,14 @@ type Hardware struct {
 	Name     string // of its logs; unique in the room
 	Firmware Firmware
 	Disks    []Disk // the first one is the second in the boot order, behind the network
-	NIC      string // "virtio-net-pci", "e1000e"
-	Memory   int    // MiB
-	MAC      string // "" means one that no other machine of the room has
-	Second   string // the MAC address of a second network card on the same LAN; "" means that there is none
-	UUID     string // what SMBIOS says; "" means that it says nothing
-	Password string // of root on the console, once installed; "" means RootPassword
+	// The first disk is the first in the boot order, and the network the second.
+	DiskFirst bool
+	NIC       string // "virtio-net-pci", "e1000e"
+	Memory    int    // MiB
+	MAC       string // "" means one that no other machine of the room has
+	Second    string // the MAC address of a second network card on the same LAN; "" means that there is none
+	UUID      string // what SMBIOS says; "" means that it says nothing
+	Password  string // of root on the console, once installed; "" means RootPassword
 	// what the hardware clock says at the first moment of each PowerOn, "2001-01-01T00:00:00"; "" means the host's time
 	Clock string
 	TPM   bool // it has a TPM 2.0, which keeps its state while the power is off
@@ -67,6 +70,8 @@ type Machine struct {
 	room *Room
 	tap  string
 	vars string // OVMF's variables: what UEFI remembers while the power is off
+	// the file with which the next PowerOn continues, see Snapshot; "" for a start by the firmware
+	memory string
 
 	on      time.Time // of the last PowerOn
 	process *process
@@ -152,9 +157,11 @@ func (m *Machine) PowerOn(ctx context.Context) error {
 		return fmt.Errorf("switching %s on: %w; QEMU said:\n%s", m.Name, err, m.process.Output.Tail(5))
 	}
 	m.on = time.Now()
+	// While QEMU reads the memory of a snapshot, this says that the processor runs once it has.
 	if err := m.monitor.command(ctx, "cont", nil); err != nil {
 		return fmt.Errorf("switching %s on: %w", m.Name, err)
 	}
+	m.memory = ""
 	m.room.logf("%s is on (%s, %s)", m.Name, m.Firmware, m.MAC)
 	return nil
 }

@@ -1,12 +1,13 @@
 package e2e
 
 import (
+	"cmp"
 	"os"
 	"strconv"
 )
 
-// arguments is QEMU's command line. The network is first in the boot order, always: that is how machines are set up
-// that are to be reinstalled some day.
+// arguments is QEMU's command line. The network is first in the boot order, unless a test says otherwise: that is how
+// machines are set up that are to be reinstalled some day.
 func (m *Machine) arguments() []string {
 	accel := os.Getenv("GRIDDLE_ACCEL") // for a computer whose KVM works
 	if accel == "" {
@@ -26,7 +27,14 @@ func (m *Machine) arguments() []string {
 	if m.UUID != "" {
 		args = append(args, "-uuid", m.UUID)
 	}
-	nic := m.NIC + ",netdev=lan,bootindex=1,mac=" + m.MAC
+	if m.memory != "" {
+		args = append(args, "-incoming", "exec:cat "+m.memory)
+	}
+	network, disk := "1", "2" // in the boot order
+	if m.DiskFirst {
+		network, disk = disk, network
+	}
+	nic := m.NIC + ",netdev=lan,mac=" + m.MAC + ",bootindex=" + network
 	if m.Firmware == UEFI {
 		nic += ",romfile=" // else OVMF takes iPXE's driver from the card's ROM and not its own
 		args = append(args,
@@ -55,11 +63,11 @@ func (m *Machine) arguments() []string {
 			device += ",bus=scsi" + strconv.Itoa(i) + ".0"
 		}
 		if i == 0 {
-			device += ",bootindex=2"
+			device += ",bootindex=" + disk
 		}
 		// The cache holds across PowerCut, which ends a process and not the host: no need to wait for the host's disk.
-		args = append(args, "-drive", "if=none,format=raw,discard=unmap,cache=unsafe,id="+id+",file="+d.File,
-			"-device", device)
+		args = append(args, "-drive", "if=none,discard=unmap,cache=unsafe,format="+cmp.Or(d.Format, "raw")+",id="+id+
+			",file="+d.File, "-device", device)
 	}
 	return args
 }

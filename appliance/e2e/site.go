@@ -128,7 +128,12 @@ func (s *Site) Update(ctx context.Context, m *Machine, image string, more ...str
 	if err := s.Log.WaitCount(ctx, `msg="service checks in" machine=`+known.Name+` `, 1); err != nil {
 		return err
 	}
-	_, err = s.machine(ctx, append([]string{"update", m.MAC, "--image", image}, more...)...)
+	return s.Order(ctx, m, image, more...)
+}
+
+// Order is Update for a machine whose service has checked in before the server started.
+func (s *Site) Order(ctx context.Context, m *Machine, image string, more ...string) error {
+	_, err := s.machine(ctx, append([]string{"update", m.MAC, "--image", image}, more...)...)
 	return err
 }
 
@@ -184,14 +189,13 @@ func (s *Site) Journal(ctx context.Context, m *Machine) ([]fleet.Entry, error) {
 // WaitJournal waits until the journal of m has an entry that ok accepts, from the machine's first one on.
 func (s *Site) WaitJournal(ctx context.Context, m *Machine, what string,
 	ok func(fleet.Entry) bool) (fleet.Entry, error) {
-	p, err := s.room.start(m.Name+".journal", "server", s.room.opt.Binary,
-		"machine", "log", m.MAC, "--follow", "--output", "json", "--state-dir", s.state())
+	journal, stop, err := s.Follow(m)
 	if err != nil {
 		return fleet.Entry{}, err
 	}
-	defer p.Kill()
+	defer stop()
 	for {
-		line, err := p.Output.Wait(ctx, `^\{.*\}$`)
+		line, err := journal.Wait(ctx, `^\{.*\}$`)
 		if err != nil {
 			return fleet.Entry{}, fmt.Errorf("waiting for %s on %s: %w", what, m.Name, err)
 		}

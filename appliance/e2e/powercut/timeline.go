@@ -1,0 +1,76 @@
+package powercut
+
+import (
+	"slices"
+	"time"
+)
+
+// Kind is what is done to a machine.
+type Kind string
+
+// The kinds.
+const (
+	Live      Kind = "live"      // an update of the system that runs
+	Network   Kind = "network"   // an update by the boot image
+	Reinstall Kind = "reinstall" // an install into the pool that there is
+	First     Kind = "first"     // an install on an empty disk, beside one that is full of data
+)
+
+// Step is a part of what is done. It begins with a line, of which one of the regular expressions is. A first step
+// without one begins when the machine is switched on.
+type Step struct {
+	Name    string
+	Console string        // of the machine
+	Journal string        // of the server, an entry in JSON
+	Event   string        // of QEMU
+	Usual   time.Duration // how long it takes on a computer without hardware virtualization
+}
+
+// Timeline are the steps of a kind, in order. A restart by kexec has none of the firmware.
+func Timeline(k Kind, kexec bool) []Step {
+	const second = time.Second
+	boot := []Step{
+		{Name: "firmware", Event: `^RESET$`, Usual: 5 * second},
+		{Name: "kernel", Console: `Linux version `, Usual: 6 * second},
+		{Name: "root", Console: `griddle: the root is on `, Usual: 5 * second},
+		{Name: "userspace", Console: `systemd\[1\]: .*running in system mode`, Usual: 20 * second},
+		{Name: "health", Console: `all checks passed`, Usual: 3 * second},
+		{Name: "blessed", Console: `blessed: this is the good root now`, Usual: 5 * second},
+	}
+	if kexec {
+		boot = boot[1:]
+	}
+	phase := func(name string) string { return `"phase":"` + name + `"` }
+	var work []Step
+	switch k {
+	case Live:
+		work = []Step{
+			{Name: "order", Console: `updating to `, Usual: second},
+			{Name: "check", Console: `checking .* and the pool`, Usual: 2 * second},
+			{Name: "receive", Console: `receiving .* streams`, Usual: 4 * second},
+			{Name: "verify", Console: `comparing the received files`, Usual: 5 * second},
+			{Name: "bootable", Console: `creating the new root`, Usual: 5 * second},
+			{Name: "switch", Console: `the next start takes `, Usual: 6 * second},
+			{Name: "restart", Console: `restarting into `, Usual: 4 * second},
+		}
+	case Network:
+		work = []Step{
+			{Name: "boot image", Usual: 12 * second},
+			{Name: "check", Journal: phase("check"), Usual: 3 * second},
+			{Name: "receive", Journal: phase("receive"), Usual: 4 * second},
+			{Name: "verify", Journal: phase("verify"), Usual: 5 * second},
+			{Name: "bootable", Journal: phase("bootable"), Usual: 5 * second},
+			{Name: "switch", Journal: phase("switch"), Usual: 6 * second},
+		}
+	case Reinstall, First:
+		work = []Step{
+			{Name: "boot image", Usual: 12 * second},
+			{Name: "check", Journal: phase("check"), Usual: 3 * second},
+			{Name: "receive", Journal: phase("receive"), Usual: 6 * second},
+			{Name: "verify", Journal: phase("verify"), Usual: 5 * second},
+			{Name: "bootable", Journal: phase("bootable"), Usual: 6 * second},
+			{Name: "finish", Journal: phase("finish"), Usual: 6 * second},
+		}
+	}
+	return slices.Concat(work, boot)
+}
