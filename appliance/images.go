@@ -8,7 +8,9 @@ import (
 	"griddle/appliance/api"
 	"griddle/appliance/job"
 	"griddle/imagestore"
+	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 )
@@ -102,6 +104,30 @@ func (i images) Kernel(ctx context.Context, image job.Image) (job.Image, error) 
 			"it again", image.Ref, kernel)}
 	}
 	return out, err
+}
+
+// Updates implements api.Images. A root that systemd does not start cannot prove itself (package bless of initramfs): a
+// machine would receive it in vain.
+func (i images) Updates(ctx context.Context, image job.Image) error {
+	opened, err := i.store.Open(ctx, fetch.Plan{Ref: image.Ref, Document: blob.Digest(image.Document)}, fetch.Options{})
+	if err != nil {
+		return err
+	}
+	m, err := opened.Content(ctx)
+	if err != nil {
+		return err
+	}
+	if init, systemd := m.Systemd(); !systemd {
+		has := "it has no /sbin/init"
+		if init != "" {
+			has = "its /sbin/init is " + job.Printable(init)
+		}
+		return absent{fmt.Errorf("%s does not start with systemd: %s; machines cannot be updated to it, because no "+
+			"root of it could prove itself: install systemd in its template (on Debian: systemd-sysv) and publish it "+
+			"again",
+			image.Ref, has)}
+	}
+	return nil
 }
 
 // names implements api.Names.

@@ -268,3 +268,32 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+// TestImageWithoutSystemd refuses an update to an image that no machine could find good, before one receives it.
+func TestImageWithoutSystemd(t *testing.T) {
+	st, k := newStore(t)
+	tree := filepath.Join(t.TempDir(), "tree")
+	if err := errors.Join(os.MkdirAll(filepath.Join(tree, "lib/systemd"), 0o755),
+		os.MkdirAll(filepath.Join(tree, "sbin"), 0o755),
+		os.WriteFile(filepath.Join(tree, "lib/systemd/systemd"), []byte("process 1"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	publishTree(t, st, k, tree, "1", "")
+	if err := os.Symlink("/lib/systemd/systemd", filepath.Join(tree, "sbin/init")); err != nil {
+		t.Fatal(err)
+	}
+	publishTree(t, st, k, tree, "2", "")
+	i := images{store: st}
+	for version, want := range map[string]string{"2": "",
+		"1": "web:1@amd64 does not start with systemd: it has no /sbin/init; machines cannot be updated to it"} {
+		image, err := i.Plan(t.Context(), "web:"+version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = i.Updates(t.Context(), image)
+		if want == "" && err != nil || want != "" && (!errors.Is(err, api.ErrNoImage) ||
+			!strings.Contains(err.Error(), want)) {
+			t.Errorf("Updates(web:%s) = %v, want %q", version, err, want)
+		}
+	}
+}

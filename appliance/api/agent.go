@@ -175,6 +175,9 @@ func (h *Handler) order(ctx context.Context, kind job.Kind, in Install) (fleet.O
 	if o.Image, err = h.o.Images.Plan(ctx, in.Image); err == nil && kind != job.Relay {
 		o.Kernel, err = h.o.Images.Kernel(ctx, o.Image)
 	}
+	if err == nil && kind == job.Update {
+		err = h.o.Images.Updates(ctx, o.Image)
+	}
 	if err != nil {
 		errs = append(errs, err)
 	}

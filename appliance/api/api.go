@@ -75,6 +75,8 @@ type Images interface {
 	Plan(ctx context.Context, ref string, have ...string) (job.Image, error)
 	// Kernel returns the image with a kernel for an image that has none, and the zero value for one that has a kernel.
 	Kernel(ctx context.Context, image job.Image) (job.Image, error)
+	// Updates is nil if a machine that has another image can be updated to this one.
+	Updates(ctx context.Context, image job.Image) error
 	// Settings returns the settings that the signed document of an image has, as JSON; nil for none.
 	Settings(ctx context.Context, image job.Image) ([]byte, error)
 }

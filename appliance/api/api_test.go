@@ -41,7 +41,7 @@ func (shelf) Choices(context.Context) ([]job.ImageChoice, error) {
 
 func (shelf) Plan(_ context.Context, ref string, have ...string) (job.Image, error) {
 	name, version, ok := strings.Cut(strings.TrimSuffix(ref, "@amd64"), ":")
-	if !slices.Contains([]string{"web", "set", "bare", "griddle/kernel"}, name) ||
+	if !slices.Contains([]string{"web", "set", "bare", "sysv", "griddle/kernel"}, name) ||
 		strings.HasSuffix(ref, "@arm64") && name != "web" || version == "9" {
 		return job.Image{}, fmt.Errorf("%w: %s", ErrNoImage, job.Printable(ref))
 	}
@@ -66,6 +66,13 @@ func (shelf) Kernel(_ context.Context, image job.Image) (out job.Image, err erro
 		out.Ref = "griddle/kernel:6@amd64"
 	}
 	return out, nil
+}
+
+func (shelf) Updates(_ context.Context, image job.Image) error {
+	if strings.HasPrefix(image.Ref, "sysv:") {
+		return fmt.Errorf("%w: %s does not start with systemd", ErrNoImage, image.Ref)
+	}
+	return nil
 }
 
 func (shelf) For(asked, image string) string {

@@ -38,6 +38,10 @@ func serviced(t testing.TB) (s *site, operator *Client, with func(tls.Certificat
 func TestUpdate(t *testing.T) {
 	ctx := t.Context()
 	s, operator, _, service := serviced(t)
+	if _, err := operator.Update(ctx, mac, Update{Image: "sysv:1"}); err == nil ||
+		!strings.Contains(err.Error(), "does not start with systemd") {
+		t.Errorf("Update() to an image that cannot prove itself = %v", err)
+	}
 	m, err := operator.Update(ctx, mac, Update{Image: "web:stable", When: "2026-11-30T06:00:00+01:00"})
 	if err != nil || m.Job == nil || m.Status != "update pending" || m.Current {
 		t.Fatalf("Update() = %+v, %v", m, err)

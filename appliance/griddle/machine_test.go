@@ -42,6 +42,8 @@ func (shelf) Plan(_ context.Context, ref string, _ ...string) (job.Image, error)
 
 func (shelf) Kernel(context.Context, job.Image) (out job.Image, err error) { return out, nil }
 
+func (shelf) Updates(context.Context, job.Image) error { return nil }
+
 func (shelf) For(asked, _ string) string { return asked }
 
 func (shelf) Follow(context.Context, string, string) (string, error) { return "web:stable", nil }

@@ -18,7 +18,9 @@ import (
 // hooked is an image with busybox and a hook.
 func hooked(t testing.TB) *sent {
 	return publish(t, func(dir string) {
-		put(t, dir, map[string]string{"boot/vmlinuz-1": "a kernel", "etc/hostname": "x\n", "home/alice/notes": "hers",
+		put(t, dir, map[string]string{"boot/vmlinuz-1": "a kernel",
+			"usr/lib/systemd/systemd": "process 1", "sbin/init": "-> ../usr/lib/systemd/systemd",
+			"etc/hostname": "x\n", "home/alice/notes": "hers",
 			"etc/passwd": accounts["etc/passwd"],
 			"etc/griddle/deploy.d/10-image": "#!/bin/sh\nset -e\ncat /etc/hostname /etc/fstab >/root/seen\n" +
 				"env | grep GRIDDLE_ | sort >/persistent/variables; cat /etc/lab.key >/home/alice/key\n" +

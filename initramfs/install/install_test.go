@@ -28,6 +28,8 @@ func debian(t testing.TB) *sent {
 	return publish(t, func(dir string) {
 		put(t, dir, map[string]string{
 			"boot/vmlinuz-6.1.0-9-amd64":       "a kernel",
+			"usr/lib/systemd/systemd":          "process 1",
+			"sbin/init":                        "-> ../usr/lib/systemd/systemd",
 			"boot/initrd.img-6.1.0-9-amd64":    "an initrd",
 			"vmlinuz":                          "-> boot/vmlinuz-6.1.0-9-amd64",
 			"initrd.img":                       "-> boot/initrd.img-6.1.0-9-amd64",

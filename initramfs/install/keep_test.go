@@ -176,6 +176,7 @@ func publishAll(t testing.TB) []*intaketest.Image {
 	return intaketest.Publish(t, func(dir string) {
 		put(t, dir, map[string]string{"boot/vmlinuz-1": "a kernel", "boot/initrd.img-1": "an initrd",
 			"etc/hostname": "x\n", "etc/machine-id": "", "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
+			"usr/lib/systemd/systemd": "process 1", "sbin/init": "-> ../usr/lib/systemd/systemd",
 			"etc/group": "root:x:0:\n", "etc/version": "1\n", "home/alice/notes": "hers"})
 	}, func(dir string) {
 		put(t, dir, map[string]string{"etc/version": "2\n"})

@@ -62,6 +62,9 @@ func (w *work) check(ctx context.Context) (t taking, err error) {
 	if t.manifest, err = w.image.Content(ctx); err != nil {
 		return t, err
 	}
+	if err := w.provable(t.manifest); err != nil {
+		return t, err
+	}
 	if err := newroot.CheckKernel(w.image.Ref(), t.manifest); err != nil {
 		if w.Spec.Kernel.Ref == "" || w.Kernel == nil {
 			return t, fmt.Errorf("%w: %w", ErrImage, err)
@@ -82,6 +85,18 @@ func (w *work) check(ctx context.Context) (t taking, err error) {
 		return t, w.room(ctx, t, *w.kernel)
 	}
 	return t, w.room(ctx, t)
+}
+
+// provable refuses an image that could never be found good. Where no other root starts there is no trial.
+func (w *work) provable(m *content.Manifest) error {
+	err := newroot.CheckInit(w.image.Ref(), m)
+	switch {
+	case err == nil || w.old.Name == "":
+		return nil
+	case w.Reinstall:
+		err = fmt.Errorf("%w, or erase the disk with --erase", err)
+	}
+	return fmt.Errorf("%w: %w", ErrImage, err)
 }
 
 // open opens an image and compares it with what the pool has.

@@ -41,6 +41,8 @@ func three(t testing.TB) []*intaketest.Image {
 			"boot/initrd.img-6.1.0-9-amd64": "an initrd",
 			"vmlinuz":                       "-> boot/vmlinuz-6.1.0-9-amd64",
 			"initrd.img":                    "-> boot/initrd.img-6.1.0-9-amd64",
+			"usr/lib/systemd/systemd":       "process 1",
+			"sbin/init":                     "-> ../usr/lib/systemd/systemd",
 			"etc/hostname":                  "template\n",
 			"etc/hosts":                     "127.0.0.1 localhost\n127.0.1.1 template\n",
 			"etc/machine-id":                "",

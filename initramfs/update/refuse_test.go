@@ -38,7 +38,11 @@ func TestRefused(t *testing.T) {
 	one, two := versions(t)
 	m := installed(t, pooltest.Loop(t, 1<<30), one)
 	kernelless := intaketest.Publish(t, func(dir string) {
-		intaketest.Put(t, dir, map[string]string{"etc/hostname": "x\n"})
+		intaketest.Put(t, dir, map[string]string{"etc/hostname": "x\n",
+			"usr/lib/systemd/systemd": "process 1", "sbin/init": "-> ../usr/lib/systemd/systemd"})
+	})[0]
+	sysv := intaketest.Publish(t, func(dir string) {
+		intaketest.Put(t, dir, map[string]string{"boot/vmlinuz-1": "a", "sbin/init": "sysvinit"})
 	})[0]
 	orphan := intaketest.Publish(t, func(dir string) {
 		intaketest.Put(t, dir, map[string]string{"boot/vmlinuz-1": "a"})
@@ -69,6 +73,10 @@ func TestRefused(t *testing.T) {
 		{"no parent", orphan, nil, intake.ErrNoParent, "web:20261120.1@amd64; order the update again"},
 		{"no kernel", renamed{kernelless, "web:20261121.1@amd64", 0}, nil, update.ErrImage,
 			"has no kernel (boot/vmlinuz-*)"},
+		{"no systemd", renamed{sysv, "web:20261121.1@amd64", 0}, nil, update.ErrImage, "web:20261121.1@amd64 does " +
+			"not start with systemd: its /sbin/init is /sbin/init; without it no root can prove itself, and"},
+		{"no systemd, reinstalled", renamed{sysv, "web:20261121.1@amd64", 0},
+			func(o *update.Options) { o.Reinstall = true }, update.ErrImage, "or erase the disk with --erase"},
 		{"no power", two, func(o *update.Options) { o.Power = low }, update.ErrPower,
 			"19 percent, and at least 20 are needed"},
 		{"no room", renamed{two, "web:20261121.1@amd64", 2 << 30}, nil, update.ErrRoom,

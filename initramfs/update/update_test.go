@@ -117,7 +117,8 @@ func TestKernel(t *testing.T) {
 	const release = "6.1.0-56-amd64"
 	bare := renamed{intaketest.Publish(t, func(dir string) {
 		intaketest.Put(t, dir, map[string]string{"etc/version": "2\n", "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
-			"etc/group": "root:x:0:\n"})
+			"etc/group":               "root:x:0:\n",
+			"usr/lib/systemd/systemd": "process 1", "sbin/init": "-> ../usr/lib/systemd/systemd"})
 	})[0], "web:20261120.2@amd64", 0}
 	kernel := renamed{intaketest.Publish(t, func(dir string) {
 		intaketest.Put(t, dir, map[string]string{"boot/vmlinuz-" + release: "a newer kernel",
