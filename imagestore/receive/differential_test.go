@@ -33,23 +33,26 @@ func TestDifferential(t *testing.T) {
 		{"lzo", []string{"--proto", "2", "--compressed-data"}},
 	}
 	start := rand.Uint64()
+	read := 0
 	for i := range differentialRounds {
 		seed, v := start+uint64(i), variants[(start+uint64(i))%uint64(len(variants))]
 		if !t.Run(fmt.Sprintf("%d-%s", seed, v.compress), func(t *testing.T) {
 			run(t, "mount", "-o", "remount,compress-force="+v.compress, btrfs)
-			differ(t, btrfs, fields, seed, v.send)
+			read += differ(t, btrfs, fields, seed, v.send)
 		}) {
 			return
 		}
 	}
 	t.Logf("figure: %d random trees, each with %d random states, received by btrfs receive and by us on btrfs, "+
-		"ext4 and xfs: equal; seeds from %d", differentialRounds, states, start)
+		"ext4 and xfs: equal; %d files were read back meanwhile; seeds from %d", differentialRounds, states, read,
+		start)
 }
 
 // states of each tree: one full stream and deltas.
 const states = 4
 
-func differ(t *testing.T, btrfs string, fields map[string]string, seed uint64, how []string) {
+// differ tries one tree. It returns how many files were read back while it was received.
+func differ(t *testing.T, btrfs string, fields map[string]string, seed uint64, how []string) (read int) {
 	work := filepath.Join(btrfs, "work")
 	run(t, "btrfs", "subvolume", "create", work)
 	g := newGarden(t, work, seed)
@@ -114,7 +117,7 @@ func differ(t *testing.T, btrfs string, fields map[string]string, seed uint64, h
 		wrong := sentWrong(t, i, peerLike(got), peerLike(want), want)
 		for name, dir := range targets {
 			res, err := receive.Receive(t.Context(), pausing(stream, seed+uint64(i)), dir,
-				receive.Options{Name: fmt.Sprint("g", i), Parents: parents[name], ReadBack: soon})
+				receive.Options{Name: fmt.Sprint("g", i), Parents: parents[name], ReadBack: almostAll})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -122,6 +125,7 @@ func differ(t *testing.T, btrfs string, fields map[string]string, seed uint64, h
 				readings[name] = content.Readings{}
 			}
 			maps.Copy(readings[name], res.Readings)
+			read += len(res.Readings)
 			parents[name] = append(parents[name], receive.Parent{UUID: res.UUID, Ctransid: res.Ctransid, Dir: res.Path})
 			same(t, fmt.Sprintf("state %d on %s", i, name), survey(t, res.Path), want)
 			if i == states-1 {
@@ -138,6 +142,7 @@ func differ(t *testing.T, btrfs string, fields map[string]string, seed uint64, h
 			}
 		}
 	}
+	return read
 }
 
 // sentWrong finds where `btrfs receive` makes something else than was sent, which is then the sender's mistake (Linux

@@ -40,7 +40,6 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"griddle/imagestore/content"
 	"griddle/imagestore/receive/readback"
@@ -70,9 +69,9 @@ type Options struct {
 	// delta's parent has of them stays.
 	NoDevices, NoSetID bool
 
-	// ReadBack, if not zero, reads files back from the disk while this waits for the stream, each when it was left
-	// alone for that long (package readback). It is readback.Settled, but for tests.
-	ReadBack time.Duration
+	// ReadBack says which files are read back from the disk while this waits for the stream (package readback). The
+	// zero value reads none.
+	ReadBack readback.Rule
 
 	// Progress, if not nil, is called now and then, and at the end, with the bytes of the stream that were applied.
 	Progress func(raw int64)
@@ -143,7 +142,7 @@ func receive(ctx context.Context, r io.Reader, dir string, o Options) (res Resul
 	a := newApplier(t, q.btrfs, sources.find)
 	a.noDevices, a.noSetID = o.NoDevices, o.NoSetID
 	defer a.release()
-	if o.ReadBack > 0 {
+	if o.ReadBack != (readback.Rule{}) {
 		back, err := readback.Start(t.root, o.ReadBack)
 		if err != nil {
 			return Result{}, err

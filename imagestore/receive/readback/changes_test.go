@@ -183,7 +183,7 @@ func TestChangesMeanwhile(t *testing.T) {
 	noted := 0
 	for i := range 50 {
 		must(t, os.WriteFile(name, noise(1), 0o644))
-		r, err := Start(int(root.Fd()), after)
+		r, err := Start(int(root.Fd()), quick)
 		must(t, err)
 		r.Written("a")
 		for range 2 { // to give it to the disk, and to note it
@@ -213,7 +213,7 @@ func TestFresh(t *testing.T) {
 	defer root.Close()
 	for range 20 {
 		must(t, os.WriteFile(top+"/a", noise(1), 0o644))
-		r, err := Start(int(root.Fd()), after)
+		r, err := Start(int(root.Fd()), quick)
 		must(t, err)
 		r.Written("a")
 		(<-r.Idle())() // gives it to the disk
@@ -221,7 +221,7 @@ func TestFresh(t *testing.T) {
 		changed := time.Now()
 		must(t, os.Chmod(top+"/a", 0o600))
 		look()
-		in := time.Since(changed) < after
+		in := time.Since(changed) < quick.Rest
 		if had := r.Stop(); in && len(had) > 0 {
 			t.Fatal("it was read")
 		} else if in {

@@ -12,7 +12,6 @@ import (
 
 const (
 	piece  = 1 << 20                // bytes that are read in one turn
-	beside = 4096                   // bytes of the largest file that btrfs may keep beside its inode
 	behind = 100 * time.Millisecond // that a disk may need to have written a settled file
 )
 
@@ -27,7 +26,7 @@ type note struct {
 // note opens the file at path and notes what it is. It is called between two commands.
 func (r *Reader) note(path string) note {
 	fd, st := r.open(path)
-	if fd >= 0 && time.Since(time.Unix(st.Ctim.Unix())) < r.after {
+	if fd >= 0 && time.Since(time.Unix(st.Ctim.Unix())) < r.rule.Rest {
 		unix.Close(fd)
 		fd = -1
 	}
@@ -91,7 +90,7 @@ func (r *Reader) open(path string) (fd int, st unix.Stat_t) {
 	defer unix.Close(name)
 	// A file with holes, or with compressed data, has fewer blocks than bytes.
 	if unix.Fstat(name, &st) != nil || st.Dev != r.dev || st.Mode&unix.S_IFMT != unix.S_IFREG ||
-		st.Size <= beside || st.Blocks*512 < st.Size {
+		st.Size < r.rule.Smallest || st.Blocks*512 < st.Size {
 		return -1, st
 	}
 	fd, err = unix.Open("/proc/self/fd/"+strconv.Itoa(name),

@@ -14,17 +14,16 @@
 //     removed one has the ctime of its creation.
 //  2. The note is made by the goroutine that makes the tree, between two of its system calls. So none is under way that
 //     has set the ctime and changes the content later.
-//  3. The ctime is older than Settled at that moment, and so older than a tick of the clock. So every later change sets
-//     another one. If someone sets the clock back meanwhile, it would have to meet the same nanosecond.
+//  3. The ctime is older than Rule.Rest at that moment, and so older than a tick of the clock. So every later change
+//     sets another one. If someone sets the clock back meanwhile, it would have to meet the same nanosecond.
 //
 // So if the ctime at the end is the noted one, nothing changed the file after the note, and what was read is what the
 // file has. No command of the stream has to be known here. A reading that is missing or not true any more costs time
 // only: then content.VerifyRest reads the file. Readings are kept in memory, so none survives a power cut.
 //
 // The bytes come from the disk, and not from the cache of what was written: the file is written, its pages leave the
-// cache, and it is opened with O_DIRECT. What cannot be read in this way is left to the end: small files, which btrfs
-// keeps beside their inodes, and files with holes or compressed data. So are files that the stream does not write, and
-// all that goes wrong: no error comes from here.
+// cache, and it is opened with O_DIRECT. What is not read here is left to the end: small files, files with holes or
+// compressed data, files that the stream does not write, and all that goes wrong. No error comes from here.
 //
 // # Why it slows nothing down
 //
@@ -47,11 +46,21 @@ import (
 	"griddle/imagestore/content"
 )
 
-const (
-	// Settled is how long a file rests before it is read. It has to be more than one tick of the kernel's clock, 10 ms
-	// at most; more gives the disk time to write the file.
-	Settled = time.Second
+// Rule says which files are read, and when. The zero value reads none.
+type Rule struct {
+	// Rest is how long a file is left alone before it is read: more than one tick of the kernel's clock, which has 10
+	// ms at most. A second gives the disk time to write the file.
+	Rest time.Duration
+	// Smallest is the size of the smallest files that are read, in bytes, more than 4096: btrfs keeps smaller ones
+	// beside their inodes, and would read them from memory.
+	Smallest int64
+}
 
+// Usual is the rule of installs and updates. Nine tenths of the files of a system have less than 64 KiB, and a tenth of
+// its bytes.
+func Usual() Rule { return Rule{Rest: time.Second, Smallest: 64 << 10} }
+
+const (
 	waiting = 4096    // files that may wait
 	flushes = 16      // files that are given to the disk in one turn
 	most    = 1 << 18 // readings that are kept
@@ -59,9 +68,9 @@ const (
 
 // Reader reads the files of one tree.
 type Reader struct {
-	root  int
-	dev   uint64
-	after time.Duration
+	root int
+	dev  uint64
+	rule Rule
 
 	idle    chan func()
 	written chan string
@@ -72,9 +81,9 @@ type Reader struct {
 	readings content.Readings
 }
 
-// Start starts a Reader of the tree whose root directory is open as root. Files rest for after before they are read:
-// Settled, but for tests. Call Stop when the tree is made, before root is closed.
-func Start(root int, after time.Duration) (*Reader, error) {
+// Start starts a Reader of the tree whose root directory is open as root. Call Stop when the tree is made, before root
+// is closed.
+func Start(root int, rule Rule) (*Reader, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(root, &st); err != nil {
 		return nil, os.NewSyscallError("fstat", err)
@@ -83,7 +92,7 @@ func Start(root int, after time.Duration) (*Reader, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("mmap", err)
 	}
-	r := &Reader{root: root, dev: st.Dev, after: after, idle: make(chan func()), written: make(chan string, waiting),
+	r := &Reader{root: root, dev: st.Dev, rule: rule, idle: make(chan func()), written: make(chan string, waiting),
 		quit: make(chan struct{}), ended: make(chan struct{}), buf: buf, readings: content.Readings{}}
 	go r.run()
 	return r, nil
@@ -125,12 +134,12 @@ func (r *Reader) run() {
 	for {
 		var idle chan<- func()
 		var settled <-chan time.Time
-		ripe := len(resting) > 0 && time.Since(resting[0].since) >= r.after
+		ripe := len(resting) > 0 && time.Since(resting[0].since) >= r.rule.Rest
 		switch {
 		case ripe || len(fresh) > 0:
 			idle = r.idle
 		case len(resting) > 0:
-			settled = time.After(r.after - time.Since(resting[0].since))
+			settled = time.After(r.rule.Rest - time.Since(resting[0].since))
 		}
 		n, noted := note{fd: -1}, make(chan struct{})
 		look := func() {

@@ -17,8 +17,8 @@ import (
 	"griddle/imagestore/content"
 )
 
-// after is more than a tick of the kernel's clock.
-const after = 20 * time.Millisecond
+// quick is Usual, but for the time.
+var quick = Rule{Rest: 20 * time.Millisecond, Smallest: Usual().Smallest}
 
 // mount makes a filesystem and mounts it. disk is the file that it is in.
 func mount(t *testing.T, kind string) (dir, disk string) {
@@ -62,7 +62,7 @@ func readings(t *testing.T, dir string, want int, paths ...string) content.Readi
 	must(t, err)
 	defer root.Close()
 	for wait := 50 * time.Millisecond; ; wait *= 2 {
-		r, err := Start(int(root.Fd()), after)
+		r, err := Start(int(root.Fd()), quick)
 		must(t, err)
 		for _, p := range paths {
 			r.Written(p)
@@ -132,7 +132,7 @@ func TestDamagedBlock(t *testing.T) {
 // What is left to the end: small files, holes, and what is not a file.
 func TestLeft(t *testing.T) {
 	top, _ := mount(t, "btrfs")
-	must(t, os.WriteFile(top+"/small", make([]byte, 4096), 0o644), os.WriteFile(top+"/hole", noise(1), 0o644),
+	must(t, os.WriteFile(top+"/small", noise(1)[:quick.Smallest-1], 0o644), os.WriteFile(top+"/hole", noise(1), 0o644),
 		os.Truncate(top+"/hole", 1<<20), os.Mkdir(top+"/dir", 0o755), unix.Mkfifo(top+"/fifo", 0o600),
 		os.Symlink("file", top+"/link"), os.Symlink(".", top+"/up"),
 		unix.Mknod(top+"/device", unix.S_IFCHR|0o600, 0x103), os.WriteFile(top+"/file", noise(1), 0o644))
@@ -150,12 +150,12 @@ func TestNeverIdle(t *testing.T) {
 	root, err := os.Open(top)
 	must(t, err)
 	defer root.Close()
-	r, err := Start(int(root.Fd()), after)
+	r, err := Start(int(root.Fd()), quick)
 	must(t, err)
 	for range 3 * waiting {
 		r.Written("a")
 	}
-	time.Sleep(5 * after)
+	time.Sleep(5 * quick.Rest)
 	if got := r.Stop(); len(got) != 0 {
 		t.Errorf("%d files were read", len(got))
 	}

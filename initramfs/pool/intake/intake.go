@@ -169,7 +169,7 @@ func (in *Intake) receive(ctx context.Context, i int, progress func(raw int64)) 
 		return "", err
 	}
 	got, err := receive.Receive(ctx, r, in.dir, receive.Options{Name: name, Parents: in.held, Progress: progress,
-		ReadBack: readback.Settled})
+		ReadBack: readback.Usual()})
 	r.Close()
 	if err != nil {
 		return "", err

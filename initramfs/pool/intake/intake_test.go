@@ -119,7 +119,7 @@ type late struct {
 
 func (l *late) Read(b []byte) (int, error) {
 	if l.left == 0 {
-		time.Sleep(readback.Settled * 3)
+		time.Sleep(3 * readback.Usual().Rest)
 		l.left = -1
 	}
 	if l.left > 0 {
