@@ -173,7 +173,8 @@ func (a *fakeAgent) do(args []string) (err error) {
 	case "settings":
 		a.settings, err = a.client.Settings(ctx)
 	case "hello":
-		h := job.Hello{Boot: uuid.NewString(), Features: []string{job.FeatureSettings, job.FeatureUpdate},
+		h := job.Hello{Boot: uuid.NewString(),
+			Features:  []string{job.FeatureSettings, job.FeatureUpdate, job.FeatureReset},
 			Identity:  job.Identity{MACs: args[1:2]},
 			Inventory: job.Inventory{Memory: 4e9, Disks: []job.Disk{{Path: "/dev/vda", Serial: "S1", Size: 20e9}}}}
 		if len(args) > 2 {
@@ -220,7 +221,7 @@ func (a *fakeAgent) checkIn(ctx context.Context, text string) error {
 	if a.update != nil {
 		text = strings.ReplaceAll(text, "JOB", a.update.ID)
 	}
-	in := job.CheckIn{Features: []string{job.FeatureUpdate}}
+	in := job.CheckIn{Features: []string{job.FeatureUpdate, job.FeatureReset}}
 	if err := json.Unmarshal([]byte(text), &in); err != nil {
 		return err
 	}
