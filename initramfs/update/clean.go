@@ -11,6 +11,7 @@ import (
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/history"
 	"griddle/initramfs/pool/intake"
+	"griddle/initramfs/pool/reset"
 )
 
 // earlier is how many roots that proved themselves once are kept beside those that the machine needs.
@@ -98,7 +99,7 @@ func clean(p *pool.Pool, spare func(name string) bool) (gone []string, errs erro
 		}
 		errs = errors.Join(errs, err)
 	}
-	errs = errors.Join(errs, p.DeleteSpent())
+	errs = errors.Join(errs, reset.Clean(p))
 	if errs != nil {
 		errs = fmt.Errorf("cleaning the pool: %w", errs)
 	}

@@ -101,6 +101,19 @@ func Next(ctx context.Context, p *pool.Pool, base, dir, name string) error {
 	return w.snapshot(base, name, base)
 }
 
+// Clean deletes the fresh roots that no one needs, if there are any.
+func Clean(p *pool.Pool) error {
+	c, err := p.Read()
+	if err != nil || len(c.Fresh) == 0 {
+		return err
+	}
+	w, err := locked(context.Background(), p)
+	if err != nil {
+		return err
+	}
+	return errors.Join(w.clear(), w.lock.Close())
+}
+
 // locked has others wait, and finds out what there is.
 func locked(ctx context.Context, p *pool.Pool) (w *work, err error) {
 	w = &work{Context: ctx, pool: p, dir: filepath.Join(p.Dir(), Folder)}
