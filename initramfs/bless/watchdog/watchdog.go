@@ -93,6 +93,9 @@ func find(ctx context.Context, sys, dev string, wait time.Duration) (string, err
 	}
 	nowayout, err := text("nowayout")
 	options, err2 := text("options")
+	if errors.Is(err2, fs.ErrNotExist) { // as in Linux 6.1, which stops one without magic close at the end of its file
+		options, err2 = strconv.Itoa(magicClose), nil
+	}
 	if err := errors.Join(err, err2); errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%w: the kernel does not say whether it can be stopped", ErrNone)
 	} else if err != nil {
