@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/u-root/u-root/pkg/kmodule"
 	"golang.org/x/sys/unix"
@@ -142,7 +143,13 @@ func New() (*Loader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading module tables: %w", err)
 	}
-	return &Loader{aliases: a, options: parseModuleOptions(string(cmdline)), deps: deps, probe: p.Probe,
+	probe := func(name, params string) error {
+		if err := p.Probe(name, params); err != nil && !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+		return await(os.DirFS("/sys/module"), name, time.Sleep)
+	}
+	return &Loader{aliases: a, options: parseModuleOptions(string(cmdline)), deps: deps, probe: probe,
 		tried: map[string]bool{}}, nil
 }
 
