@@ -24,8 +24,8 @@ WantedBy=multi-user.target
 // onConsole has a unit of the agent say at once on the serial line what it does: the last console of the kernel's
 // command line, which journal+console means, is the screen.
 const onConsole = `[Service]
-StandardOutput=journal+kmsg
-StandardError=journal+kmsg
+StandardOutput=kmsg
+StandardError=kmsg
 `
 
 // allOnConsole has the kernel leave out no message that units write to its log.
