@@ -175,7 +175,7 @@ func (h *Handler) order(ctx context.Context, kind job.Kind, in Install) (fleet.O
 	if o.Image, err = h.o.Images.Plan(ctx, in.Image); err == nil && kind != job.Relay {
 		o.Kernel, err = h.o.Images.Kernel(ctx, o.Image)
 	}
-	if err == nil && kind == job.Update {
+	if err == nil && (kind == job.Update || in.Reset != "" && in.Reset != string(job.ResetNo)) {
 		err = h.o.Images.Updates(ctx, o.Image)
 	}
 	if err != nil {

@@ -21,6 +21,10 @@ func TestReset(t *testing.T) {
 		err).Status != 400 {
 		t.Errorf("Install() with an unknown reset = %v", err)
 	}
+	if _, err := operator.Install(ctx, mac, Install{Image: "sysv:1", Disk: "largest", Reset: "home"}); err == nil ||
+		!strings.Contains(err.Error(), "does not start with systemd") {
+		t.Errorf("Install() of an image without systemd, reset = %v", err)
+	}
 	order := func(reset job.Reset, want job.Reset) {
 		t.Helper()
 		m, err := operator.Update(ctx, mac, Update{Image: "web:2", Reset: string(reset), Replace: true})

@@ -262,6 +262,9 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 	if err != nil {
 		return err
 	}
+	if err := w.needsSystemd(manifest); err != nil {
+		return err
+	}
 	if err := w.needsKernel(ctx, manifest); err != nil {
 		return err
 	}

@@ -9,6 +9,17 @@ import (
 	"griddle/initramfs/newroot"
 )
 
+// needsSystemd refuses an image that could not make fresh roots, if the job asks for them: what does that is units.
+func (w *work) needsSystemd(m *content.Manifest) error {
+	if w.spec.Reset.After("") == "" {
+		return nil
+	}
+	if err := newroot.CheckInit(w.img.Ref(), m); err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return nil
+}
+
 // needsKernel opens the kernel image of the job, if the image with manifest m has no kernel.
 func (w *work) needsKernel(ctx context.Context, m *content.Manifest) error {
 	err := newroot.CheckKernel(w.img.Ref(), m)

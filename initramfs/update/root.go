@@ -58,7 +58,11 @@ func (w *work) makeRoot(ctx context.Context, dir, kernel string) (name string, e
 		return "", err
 	}
 	// Before the root has its name: history.Complete knows from it what a power cut left.
-	w.note(history.Event{Kind: history.Made, Root: name, Image: filepath.Base(dir)})
+	made := history.Event{Kind: history.Made, Root: name, Image: filepath.Base(dir)}
+	if w.reset() != "" {
+		made.Reason = "each start has a fresh root of it"
+	}
+	w.note(made)
 	if err := os.Rename(filepath.Join(at, name), filepath.Join(top, newroot.Folder, name)); err != nil {
 		return "", fmt.Errorf("naming the new root: %w", err)
 	}
