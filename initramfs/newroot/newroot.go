@@ -68,6 +68,9 @@ type Options struct {
 	// makes those that start. With job.ResetHome /home is a part of it, and @home is left alone.
 	Reset job.Reset
 
+	// Instance is the ID by which cloud-init knows the machine; "" means that of the job: another machine.
+	Instance string
+
 	// Arguments are the kernel arguments of the root; nil if it starts with those of grub.cfg.
 	Arguments *arguments.Arguments
 

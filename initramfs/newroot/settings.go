@@ -62,7 +62,11 @@ func (m *making) apply(ctx context.Context) error {
 		return err
 	}
 	if writer.HasCloudInit(m.Root) {
-		files, err := seedOf(m.Spec, m.Machine.Hostname, *m.Settings)
+		spec := m.Spec
+		if m.Instance != "" {
+			spec.ID = m.Instance
+		}
+		files, err := seedOf(spec, m.Machine.Hostname, *m.Settings)
 		if err != nil {
 			return err
 		}
@@ -113,7 +117,7 @@ func (m *making) newSwap(at string) error {
 	return nil
 }
 
-// seedOf is what cloud-init takes the settings from. A new job makes cloud-init set the machine up again.
+// seedOf is what cloud-init takes the settings from. The job of spec is the ID of the instance.
 func seedOf(spec job.Spec, hostname string, s setting.Settings) ([]seed.File, error) {
 	s.Swap = 0 // see swap
 	if s.Hostname == "" {
@@ -149,7 +153,7 @@ datasource:
 // that cloud-init leaves the network alone (cloudinit/stages.py, _find_networking_config).
 const noOwnNetwork = "network: null\n"
 
-// ownHostKeys keeps the host keys of a machine whose new root cloud-init takes for a new machine.
+// ownHostKeys keeps the host keys of a machine whose new root cloud-init sets up.
 const ownHostKeys = "ssh_deletekeys: false\n"
 
 // giveSeed leaves a seed in the root. Only root can read it, because user-data may have secrets.

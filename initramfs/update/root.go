@@ -107,11 +107,19 @@ func (w *work) fill(ctx context.Context, dir, kernel, name string) (err error) {
 		Top: w.Pool.Dir(), Node: w.Place.Pool, PoolID: uuid.UUID(id).String(), ESPID: w.espID(old),
 		Image: dir, Name: name, Ref: w.image.Ref(), Kernel: kernel,
 		Spec: w.Spec, Settings: w.settings, Machine: w.machine(w.hostname(old)), Person: w.Person,
-		Event:     func(level job.Level, text string) { w.event(level, text) },
-		Arguments: w.args, Reset: w.reset(),
+		Event:    func(level job.Level, text string) { w.event(level, text) },
+		Instance: w.instance(old), Arguments: w.args, Reset: w.reset(),
 		Agent: w.Agent, CA: w.CA, Site: w.Site, GRUB: w.GRUB, Resolv: w.Resolv,
 		Carry: hand,
 	})
+}
+
+// instance is the ID by which cloud-init knows the machine. One that is installed again is another instance.
+func (w *work) instance(old *os.Root) string {
+	if old == nil || w.Reinstall {
+		return ""
+	}
+	return newroot.Instance(sysroot.Dir{Root: old})
 }
 
 // openOld opens the old root: a snapshot of it, so that no one writes to it meanwhile. A snapshot lacks the subvolumes

@@ -44,6 +44,13 @@ func (c *carrier) identity(ctx context.Context) error {
 			return err
 		}
 	}
+	// What cloud-init has done once in the life of the machine. What it does once for an instance it does in each root:
+	// the settings are not in the image.
+	if c.to.Program("cloud-init") != "" {
+		if err := c.whole(ctx, "var/lib/cloud/sem"); err != nil {
+			return err
+		}
+	}
 	// A seed that two roots start with would be used twice.
 	if st, err := c.to.Stat("var/lib/systemd"); err != nil || !st.IsDir() {
 		return nil
