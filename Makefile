@@ -84,7 +84,7 @@ cloud: deps boot ## stacks to login on QEMU and LXD, images on both firmwares, s
 # Benchmarks that say themselves how often they measure run once.
 ONCE := ^Benchmark(Delta|Recompress|Multicast.*)$$
 
-bench: deps build boot ## our receiver, publisher, deltas, multicast, disk images and boot, each beside its peer; BENCH=NAME for some
+bench: deps build boot ## receiver, publisher, deltas, multicast, disk images, install and update, each beside its peer; BENCH=NAME
 	@{ go test -run '^$$' -bench '$(or $(BENCH),.)' -skip '$(ONCE)' -benchtime 3x -timeout 60m ./imagestore/... ./cloud ./cloud/diskimage &&
 		go test -run '^$$' -bench '$(or $(BENCH),$(ONCE))' -benchtime 1x -timeout 120m ./imagestore ./imagestore/multicast/trial &&
 		[[ -n '$(BENCH)' ]] ||

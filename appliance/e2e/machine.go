@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"griddle/appliance/e2e/machinetest"
@@ -202,6 +203,15 @@ func (m *Machine) WaitOff(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for %s to power off: %w", m.Name, ctx.Err())
 	}
+}
+
+// Received is how many bytes the LAN has brought to the machine since it was made, with Ethernet headers.
+func (m *Machine) Received(ctx context.Context) (int64, error) {
+	out, err := m.room.run(ctx, "lan", "cat", "/sys/class/net/"+m.tap+"/statistics/tx_bytes")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(strings.TrimSpace(out), 10, 64)
 }
 
 // SetLink plugs the cable of the machine's network card in or out.

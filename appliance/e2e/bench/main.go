@@ -1,5 +1,12 @@
-// Bench measures, on machines of their own, how long it is from power-on to the agent's screen, and what the boot image
-// weighs. It prints one line for each figure. `make bench` runs it.
+// Bench measures, on machines of their own, what people wait for: a network boot, an install, an update. Each figure is
+// printed beside its peer of the same run, with the ratio. It prints one line for each; `make bench` runs it.
+//
+//	boot.go     what the boot image weighs, and how long it is from power-on to the agent's screen
+//	install.go  an install, beside dd of the same bytes to the same disk and two boots
+//	update.go   an update by a delta, beside an install of the same image on the same machine; a new root by kexec,
+//	            beside one by restart
+//
+// All machines have one processor, and one runs at a time.
 package main
 
 import (
@@ -9,7 +16,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -27,10 +33,8 @@ func main() {
 
 const (
 	bootDir = "build/boot"
-	// sizeLimit is what kernel and initramfs may weigh together.
-	sizeLimit = 40_000_000
 	// limit ends a measurement that hangs.
-	limit = 20 * time.Minute
+	limit = time.Hour
 )
 
 func run(ctx context.Context, stdout io.Writer) (err error) {
@@ -46,64 +50,44 @@ func run(ctx context.Context, stdout io.Writer) (err error) {
 	defer func() {
 		if err = errors.Join(err, room.Close()); err == nil {
 			err = room.Remove()
+		} else {
+			err = fmt.Errorf("%w; the logs and disks are in %s", err, room.Dir)
 		}
 	}()
 	if err := room.LANServer(ctx); err != nil {
 		return err
 	}
-	site := room.Site(e2e.Proxy)
-	if err := site.Start(ctx, "--unknown-machines", "agent"); err != nil {
-		return err
-	}
+	l := &lab{room: room, site: room.Site(e2e.Proxy), out: stdout}
 	// One after the other: a second machine would be measured with the first.
-	for _, firmware := range []e2e.Firmware{e2e.BIOS, e2e.UEFI} {
-		if err := powerOn(ctx, room, firmware, stdout); err != nil {
+	for _, step := range []func(context.Context) error{l.boots, l.install, l.floor, l.updates} {
+		if err := step(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func powerOn(ctx context.Context, room *e2e.Room, firmware e2e.Firmware, stdout io.Writer) error {
-	disk, err := room.MakeDisk(string(firmware), 1<<30)
-	if err != nil {
-		return err
-	}
-	m, err := room.Machine(ctx,
-		e2e.Hardware{Name: string(firmware), Firmware: firmware, Disks: []e2e.Disk{{File: disk, Serial: "BENCH"}}})
-	if err != nil {
-		return err
-	}
-	begun := time.Now()
-	if err := m.PowerOn(ctx); err != nil {
-		return err
-	}
-	defer m.PowerCut()
-	if _, err := m.Console().WaitScreen(ctx, `Griddle .*starting`); err != nil {
-		return err
-	}
-	first := time.Since(begun)
-	if _, err := m.Console().WaitScreen(ctx, `Install an image`); err != nil {
-		return err
-	}
-	fmt.Fprintf(stdout,
-		"figure: %s: power-on to the agent's first screen %.1f s, to its menu %.1f s (software emulation)\n",
-		firmware, first.Seconds(), time.Since(begun).Seconds())
-	return nil
+// lab is where all is measured.
+type lab struct {
+	room *e2e.Room
+	site *e2e.Site
+	out  io.Writer
+
+	m       *e2e.Machine // that is installed
+	images  []string     // its image, and the next version
+	saved   e2e.Saved    // the machine, installed and off, and its server
+	took    e2e.Times    // of the install
+	byPhase []e2e.Spent
+	begun   time.Time // when it was switched on last
 }
 
-// weigh prints the bytes that each machine fetches to start the agent.
-func weigh(stdout io.Writer) error {
-	var sizes []int64
-	for _, name := range []string{"vmlinuz", "initramfs"} {
-		info, err := os.Stat(filepath.Join(bootDir, name))
-		if err != nil {
-			return fmt.Errorf("weighing the boot image: %w; run make boot", err)
-		}
-		sizes = append(sizes, info.Size())
+func (l *lab) say(format string, args ...any) { fmt.Fprintf(l.out, "figure: "+format+"\n", args...) }
+
+// serve starts the server, whose updates start the new root by kexec or not.
+func (l *lab) serve(ctx context.Context, kexec string) error {
+	file := l.room.Dir + "/griddle.yaml"
+	if err := os.WriteFile(file, []byte("check_in_every: 10s\nkexec: "+kexec+"\n"), 0o600); err != nil {
+		return err
 	}
-	both := sizes[0] + sizes[1]
-	fmt.Fprintf(stdout, "figure: kernel %d + initramfs %d = %d bytes, %.1f %% of the %d that are allowed\n",
-		sizes[0], sizes[1], both, 100*float64(both)/sizeLimit, sizeLimit)
-	return nil
+	return l.site.Start(ctx, "--config", file, "--unknown-machines", "agent")
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"griddle/appliance/e2e"
-	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 )
 
@@ -159,30 +158,5 @@ func CheckJournal(t *testing.T, s *e2e.Site, m *e2e.Machine) {
 	if got, want := fmt.Sprint(states), fmt.Sprint([]job.State{job.Started, job.Done}); got != want {
 		t.Errorf("the journal of %s has the states %s, want %s", m.Name, got, want)
 	}
-	t.Logf("%s, phase by phase:\n%s", m.Name, phaseTimes(all))
-}
-
-// phaseTimes says how long each phase took, by the machine's clock.
-func phaseTimes(all []fleet.Entry) string {
-	var b strings.Builder
-	var phase job.Phase
-	var begun, last time.Time
-	flush := func() {
-		if phase != "" {
-			fmt.Fprintf(&b, "\t%-10s %6.1f s\n", phase, last.Sub(begun).Seconds())
-		}
-	}
-	for _, e := range all {
-		if e.Boot == "" {
-			continue
-		}
-		if e.Event.Phase != phase {
-			last = e.Event.Time
-			flush()
-			phase, begun = e.Event.Phase, e.Event.Time
-		}
-		last = e.Event.Time
-	}
-	flush()
-	return b.String()
+	t.Logf("%s, phase by phase: %s", m.Name, e2e.PhaseLine(e2e.Phases(all)))
 }
