@@ -371,6 +371,10 @@ func sameDisk(rule job.DiskRule, shown, now []job.Disk) error {
 	return nil
 }
 
+// countdown is how many seconds a machine shows what came of its job before it restarts: time to press a key for
+// someone who is there. Most often no one is, and the machine is needed.
+const countdown = 2
+
 // carryOut runs a job. It returns when the machine goes down, when the user tries again, or, after a failure, when the
 // server has another job.
 func (s *station) carryOut(ctx context.Context, l *uplink.Lease, spec job.Spec, found tui.Found) {
@@ -398,7 +402,7 @@ func (s *station) carryOut(ctx context.Context, l *uplink.Lease, spec job.Spec, 
 	}
 	s.screen.send(tui.Ended{Err: err})
 	if err == nil && unasked {
-		for n := 5; n > 0; n-- {
+		for n := countdown; n > 0; n-- {
 			s.screen.send(tui.Countdown{Seconds: n})
 			select {
 			case <-ctx.Done():
