@@ -31,7 +31,7 @@ func BenchmarkReadBack(b *testing.B) {
 	for _, c := range []struct {
 		rate int // MB/s of the stream; 0 for any
 		disk int // MB/s of the disk, in each direction; 0 for any
-	}{{0, 0}, {200, 0}, {30, 0}, {0, 60}, {60, 60}, {30, 60}} {
+	}{{0, 0}, {100, 0}, {30, 0}, {0, 60}, {60, 60}, {30, 60}} {
 		b.Run(fmt.Sprintf("stream=%d,disk=%d", c.rate, c.disk), func(b *testing.B) {
 			var plain, back []phases
 			for i := range 2 * b.N {
@@ -66,7 +66,7 @@ func publishedUsr(b *testing.B, dir string) *content.Manifest {
 	at := loopMount(b, dir, "btrfs", "", 3<<30)
 	source, sent := filepath.Join(at, "source"), filepath.Join(at, "sent")
 	run(b, "btrfs", "subvolume", "create", source)
-	plant(b, source, 500<<20)
+	plant(b, source, 200<<20)
 	run(b, "btrfs", "subvolume", "snapshot", "-r", source, sent)
 	run(b, "btrfs", "send", "-q", "-f", filepath.Join(dir, "stream"), sent)
 	m, err := content.Walk(b.Context(), sent)
