@@ -121,14 +121,24 @@ func (s *Site) Install(ctx context.Context, m *Machine, image string, more ...st
 // Update orders another image for a machine that is installed, after its service has checked in. More are flags of
 // `griddle machine update`.
 func (s *Site) Update(ctx context.Context, m *Machine, image string, more ...string) error {
-	known, err := s.Machine(ctx, m)
-	if err != nil {
-		return err
+	return s.UpdateAll(ctx, []*Machine{m}, image, more...)
+}
+
+// UpdateAll is Update for several machines, in one order.
+func (s *Site) UpdateAll(ctx context.Context, machines []*Machine, image string, more ...string) error {
+	args := []string{"update"}
+	for _, m := range machines {
+		known, err := s.Machine(ctx, m)
+		if err != nil {
+			return err
+		}
+		if err := s.Log.WaitCount(ctx, `msg="service checks in" machine=`+known.Name+` `, 1); err != nil {
+			return err
+		}
+		args = append(args, m.MAC)
 	}
-	if err := s.Log.WaitCount(ctx, `msg="service checks in" machine=`+known.Name+` `, 1); err != nil {
-		return err
-	}
-	return s.Order(ctx, m, image, more...)
+	_, err := s.machine(ctx, append(append(args, "--image", image), more...)...)
+	return err
 }
 
 // Order is Update for a machine whose service has checked in before the server started.

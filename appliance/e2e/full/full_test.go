@@ -34,6 +34,9 @@ type suite struct {
 // QEMU gets no processor for that long, they end in an I/O error, and btrfs makes the pool read-only.
 const slowNVMe = "kernel_args: [nvme_core.io_timeout=600]\n"
 
+// checkIns has services ask for updates as often as is allowed.
+const checkIns = "check_in_every: 10s\n"
+
 // open furnishes a room and starts the server in it.
 func open(t *testing.T, mode e2e.Mode) *suite {
 	t.Helper()
@@ -54,15 +57,21 @@ func open(t *testing.T, mode e2e.Mode) *suite {
 	}
 	s := &suite{room: room, site: site, container: container, image: versions[1].Ref,
 		config: filepath.Join(room.Dir, "griddle.yaml")}
-	config := slowNVMe
+	config := slowNVMe + checkIns
 	if mode == e2e.DHCP {
 		config += "images: private\n"
 	}
+	s.startWith(t, config)
+	return s
+}
+
+// startWith starts the server with a configuration.
+func (s *suite) startWith(t *testing.T, config string) {
+	t.Helper()
 	if err := os.WriteFile(s.config, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.start(t)
-	return s
 }
 
 func (s *suite) start(t *testing.T) {

@@ -4,7 +4,6 @@ package full
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -21,7 +20,7 @@ import (
 
 // TestTogether has three machines install from one session, which a fourth holds that has a disk and does not touch it.
 // Two are switched on together and one ten seconds later; the session starts with the two that are ready first, and is
-// slow enough for the third.
+// slow enough for the third. Then the three get another image while they run.
 func TestTogether(t *testing.T) {
 	room := e2etest.Open(t)
 	container, err := room.Container(t.Context())
@@ -34,16 +33,11 @@ func TestTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	published := versions[1]
-	conf := filepath.Join(room.Dir, "griddle.yaml")
-	if err := os.WriteFile(conf, []byte("multicast: {rate: 6, gather: 10m, machines: 2}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := site.Start(t.Context(), "--config", conf, "--unknown-machines", "agent"); err != nil {
-		t.Fatal(err)
-	}
+	s := &suite{room: room, site: site, container: container, image: published.Ref,
+		config: filepath.Join(room.Dir, "griddle.yaml")}
+	s.startWith(t, "multicast: {rate: 6, gather: 10m, machines: 2}\n"+slowCheckIns)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*limit)
 	defer cancel()
-	s := &suite{room: room, site: site, container: container, image: published.Ref}
 
 	relay := s.machine(ctx, t, "relay", e2e.BIOS, e2e.Virtio)
 	before := e2etest.Hash(t, relay.Disks[0].File)
@@ -104,6 +98,7 @@ func TestTogether(t *testing.T) {
 	if after := e2etest.Hash(t, relay.Disks[0].File); after != before {
 		t.Error("the disk of the machine that only relays was written to")
 	}
+	s.updatesTogether(ctx, t, machines)
 }
 
 // sessionOf waits until the session that relay holds has so many receivers, and returns it as it is then.
@@ -154,8 +149,12 @@ func (s *suite) ways(ctx context.Context, t *testing.T, m *e2e.Machine) (came st
 			came = e.Event.Message
 		}
 	}
+	return came, multicastPercent(came)
+}
+
+func multicastPercent(came string) (percent int) {
 	if share := multicastShare.FindStringSubmatch(came); share != nil {
 		percent, _ = strconv.Atoi(share[1])
 	}
-	return came, percent
+	return percent
 }
