@@ -55,6 +55,9 @@ func used(t *testing.T) *machine {
 // A Prepare that is killed anywhere leaves two roots that are ready, and the next one succeeds.
 func TestKilled(t *testing.T) {
 	m := used(t)
+	began := time.Now()
+	m.run(t, one+"~1", "keep")
+	whole := time.Since(began)
 	seen := map[int]bool{}
 	for range 30 {
 		cmd, stop := m.command(t, one+"~1", "ever")
@@ -68,7 +71,7 @@ func TestKilled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(rand.N(100 * time.Millisecond))
+		time.Sleep(rand.N(whole))
 		_ = cmd.Process.Kill()
 		said, _ := io.ReadAll(out)
 		if err := cmd.Wait(); err == nil || err.Error() != "signal: killed" {
@@ -101,6 +104,9 @@ func TestPowerCut(t *testing.T) {
 	t.Run("cuts", func(t *testing.T) {
 		t.Setenv("TMPDIR", top)
 		m = used(t)
+		began := time.Now()
+		m.run(t, one+"~1", "keep")
+		whole := time.Since(began)
 		b, err := os.ReadFile(filepath.Join("/sys/class/block", filepath.Base(m.Device), "loop/backing_file"))
 		if err != nil {
 			t.Fatal(err)
@@ -110,7 +116,7 @@ func TestPowerCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range cuts {
-			time.Sleep(rand.N(200 * time.Millisecond))
+			time.Sleep(rand.N(whole))
 			at := filepath.Join(top, fmt.Sprint(i))
 			// The bootloader's partition first: what it says is never newer than the pool.
 			pooltest.Tool(t, "cp", "-a", m.ESP, at+".esp")
