@@ -373,7 +373,7 @@ func sameDisk(rule job.DiskRule, shown, now []job.Disk) error {
 
 // countdown is how many seconds a machine shows what came of its job before it restarts: time to press a key for
 // someone who is there. Most often no one is, and the machine is needed.
-const countdown = 2
+const countdown = 5
 
 // carryOut runs a job. It returns when the machine goes down, when the user tries again, or, after a failure, when the
 // server has another job.
