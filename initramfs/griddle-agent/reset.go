@@ -25,31 +25,42 @@ func resetting(ctx context.Context, args []string) error {
 		return prepare(ctx, log)
 	case "--keep":
 		_, err := prepareOnce(ctx, log, true)
-		if errors.Is(err, reset.ErrTrial) || errors.Is(err, reset.ErrNotReset) {
-			err = nil
+		for _, none := range []error{reset.ErrTrial, reset.ErrNotReset, reset.ErrBase} {
+			if errors.Is(err, none) {
+				return nil
+			}
 		}
 		return err
 	case "--base":
-		return reset.Base(ctx, reset.Options{
-			Pool: func() (*pool.Pool, error) {
-				p, _, err := poolHere()
-				return p, err
-			},
-			Restart: restartBase,
-			Say:     func(format string, args ...any) { fmt.Printf(format+"\n", args...) },
-			Wait:    wait,
-		})
+		return base(ctx)
 	}
 	return errors.New("usage: griddle-agent reset [--keep | --base]")
 }
 
-// prepare prepares the next starts, during a trial when it has passed.
+// base makes fresh roots of the base that runs, and restarts.
+func base(ctx context.Context) error {
+	return reset.Base(ctx, reset.Options{
+		Pool: func() (*pool.Pool, error) {
+			p, _, err := poolHere()
+			return p, err
+		},
+		Restart: restartBase,
+		Say:     func(format string, args ...any) { fmt.Printf(format+"\n", args...) },
+		Wait:    wait,
+	})
+}
+
+// prepare prepares the next starts, during a trial when it has passed. A base that a person's kernel arguments started
+// as a system restarts into a fresh one.
 func prepare(ctx context.Context, log *slog.Logger) error {
 	for {
 		_, err := prepareOnce(ctx, log, false)
 		if errors.Is(err, reset.ErrNotReset) {
 			log.Info("nothing is prepared", "why", err)
 			return nil
+		}
+		if errors.Is(err, reset.ErrBase) {
+			return base(ctx)
 		}
 		if !errors.Is(err, reset.ErrTrial) || ctx.Err() != nil {
 			return err

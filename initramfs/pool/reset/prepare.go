@@ -30,6 +30,9 @@ var ErrNotReset = errors.New("this machine is not reset at its starts")
 // ErrTrial means that the root that runs is not of the good base: it may be on trial, and nothing is prepared yet.
 var ErrTrial = errors.New("this system has not proved itself")
 
+// ErrBase means that the base itself runs: call Base.
+var ErrBase = errors.New("the base itself runs, which no one works on")
+
 // Prepare has two fresh roots of the good base ready, if the root that runs is one of this base, and deletes those that
 // were used. Roots that are ready stay, but with again all are made again, of what is kept by now. It returns how many
 // it made. It is durable on return.
@@ -39,6 +42,9 @@ func Prepare(ctx context.Context, p *pool.Pool, again bool) (int, error) {
 		return 0, err
 	}
 	defer w.lock.Close()
+	if w.all.Running() == nil {
+		return 0, ErrBase
+	}
 	if w.base != w.all.Good {
 		return 0, ErrTrial
 	}

@@ -89,6 +89,11 @@ func TestBaseStarts(t *testing.T) {
 	m.write(t, one+"~3", "etc/motd", "mine")
 	m.start(t, one+"~4")
 	m.start(t, one)
+	cmd, stop := m.command(t, one, "prepare")
+	out, err := cmd.CombinedOutput()
+	if stop(); err == nil || !strings.Contains(string(out), reset.ErrBase.Error()) {
+		t.Errorf("Prepare in the base: %v, %s", err, out)
+	}
 	said := m.run(t, one, "base")
 	if !strings.Contains(said, "The machine restarts.") || m.names(t) != "one5* one6*" {
 		t.Errorf("the base said %s, and there are %s", said, m.names(t))
