@@ -22,10 +22,11 @@ WantedBy=multi-user.target
 `
 
 // onConsole has a unit of the agent say at once on the serial line what it does: the last console of the kernel's
-// command line, which journal+console means, is the screen.
+// command line, which journal+console means, is the screen. journald passes notices on to the kernel, and no less.
 const onConsole = `[Service]
 StandardOutput=kmsg
 StandardError=kmsg
+SyslogLevel=notice
 `
 
 // allOnConsole has the kernel leave out no message that units write to its log.
