@@ -128,11 +128,15 @@ func (m *Machine) Replace(i int, file string) { m.Disks[i].File, m.Disks[i].Form
 
 // Remove deletes the files of a machine that was made of a snapshot, with its logs. It must be off.
 func (m *Machine) Remove() error {
-	files, err := filepath.Glob(m.room.path(m.Name + "[-.]*"))
-	for _, f := range files {
-		err = errors.Join(err, os.Remove(f))
+	var errs []error
+	for _, pattern := range []string{"-*", ".*"} {
+		files, err := filepath.Glob(m.room.path(m.Name + pattern))
+		errs = append(errs, err)
+		for _, f := range files {
+			errs = append(errs, os.Remove(f))
+		}
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 // Events are the names of QEMU's events since the last PowerOn, such as RESET, each a line.

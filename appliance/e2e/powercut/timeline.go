@@ -46,10 +46,10 @@ func Timeline(k Kind, kexec bool) []Step {
 	case Live:
 		work = []Step{
 			{Name: "order", Console: `updating to `, Usual: second},
-			{Name: "check", Console: `checking .* and the pool`, Usual: 2 * second},
-			{Name: "receive", Console: `receiving .* streams`, Usual: 4 * second},
-			{Name: "verify", Console: `comparing the received files`, Usual: 5 * second},
-			{Name: "bootable", Console: `creating the new root`, Usual: 5 * second},
+			{Name: "check", Console: `checking .* and the pool`, Usual: second},
+			{Name: "receive", Console: `receiving .* streams`, Usual: 3 * second},
+			{Name: "verify", Console: `comparing the received files`, Usual: 8 * second},
+			{Name: "bootable", Console: `creating the new root`, Usual: 2 * second},
 			{Name: "switch", Console: `the next start takes `, Usual: 6 * second},
 			{Name: "restart", Console: `restarting into `, Usual: 4 * second},
 		}
