@@ -181,8 +181,11 @@ func (k Known) Judge(b Before, now Said, id string) []string {
 // ends with the trial of its root, and an install before it.
 func (b Before) ended(now Said) (fate history.Kind, states []job.State) {
 	tail, _ := b.tail(now.History)
-	fates, _ := follow(tail)
-	fate = fates[b.New]
+	for _, k := range kinds(tail, b.New) {
+		if k != history.Deleted || fate != history.Failed { // a root that failed may be deleted at once
+			fate = k
+		}
+	}
 	switch {
 	case b.Kind == First:
 		return fate, []job.State{job.Done}

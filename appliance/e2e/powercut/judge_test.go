@@ -105,6 +105,7 @@ func TestKnownJudge(t *testing.T) {
 	old, next := bootenv.Env{Good: oldRoot}, bootenv.Env{Good: newRoot}
 	blessed := afterCut(newRoot, next, history.Made, history.Switched, history.Started, history.Blessed)
 	failed := afterCut(oldRoot, old, history.Made, history.Switched, history.Failed)
+	deleted := afterCut(oldRoot, old, history.Made, history.Switched, history.Failed, history.Deleted)
 	tests := []struct {
 		name  string
 		known Known
@@ -113,6 +114,8 @@ func TestKnownJudge(t *testing.T) {
 	}{
 		{"done", known(newRoot, "web:2@amd64", job.Done, job.Started, job.Done), blessed, ""},
 		{"failed", known(oldRoot, "web:1@amd64", job.Failed, job.Failed), failed, ""},
+		{"failed and deleted", known(oldRoot, "web:1@amd64", job.Failed, job.Failed), deleted, ""},
+		{"not failed yet", known(oldRoot, "web:1@amd64", job.Started, job.Failed), deleted, "job is started"},
 		{"goes on", known(oldRoot, "web:1@amd64", job.Started, job.Started), afterCut(oldRoot, old), ""},
 		{"not heard yet", known(newRoot, "web:1@amd64", job.Started), blessed, "job is started"},
 		{"another image", known(newRoot, "web:1@amd64", job.Done), blessed, "to be deployed"},
