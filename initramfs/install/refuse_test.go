@@ -21,7 +21,7 @@ import (
 func small(t testing.TB, more map[string]string) *sent {
 	return publish(t, func(dir string) {
 		put(t, dir, map[string]string{"boot/vmlinuz-1": "a kernel", "etc/hostname": "x\n",
-			"usr/lib/systemd/systemd": "process 1", "sbin/init": "-> ../usr/lib/systemd/systemd"})
+			"lib/systemd/systemd": "process 1", "sbin/init": "-> ../lib/systemd/systemd"})
 		put(t, dir, more)
 	})
 }
