@@ -19,7 +19,7 @@ import (
 const (
 	diskSize = 4 << 30
 	// limit ends a case that hangs, with the machine's last lines.
-	limit = 10 * time.Minute
+	limit = 15 * time.Minute
 )
 
 // bed is a room with one machine, and what its cases begin with.

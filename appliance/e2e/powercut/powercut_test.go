@@ -23,9 +23,9 @@ var cuts = []struct {
 	n    int
 }{{Live, 36}, {Network, 11}, {Reinstall, 7}, {First, 2}}
 
-// TestPowerCut cuts the power of two machines, one with each firmware. Each case counts by itself in an interrupted
+// TestCuts cuts the power of two machines, one with each firmware. Each case counts by itself in an interrupted
 // run.
-func TestPowerCut(t *testing.T) {
+func TestCuts(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("GRIDDLE_SEED"); s != "" {
 		var err error
@@ -74,7 +74,7 @@ func (b *bed) cut(t *testing.T, c Case, all *tally) {
 	if c.Kind == Live {
 		from = b.runs
 	}
-	name := strings.NewReplacer("TestPowerCut/", "", "/", "-").Replace(t.Name())
+	name := strings.NewReplacer("TestCuts/", "", "/", "-").Replace(t.Name())
 	m, err := from.Machine(ctx, name)
 	must(t, err)
 	if c.Kind == First {
