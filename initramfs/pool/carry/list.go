@@ -144,9 +144,15 @@ var own = []string{
 	"home", "persistent", "boot", "efi", "usr/lib/modules", "lib/modules",
 }
 
+// nightly is the link that enables the timer of package resident, whose list keeps it: a person may have made it.
+const nightly = "etc/systemd/system/timers.target.wants/griddle-update.timer"
+
 // others reports whether no list keeps a path. Units and files of other programs that Griddle writes into each root
 // have its name.
 func others(p string) bool {
+	if p == nightly {
+		return false
+	}
 	return slices.ContainsFunc(own, func(o string) bool { return p == o || strings.HasPrefix(p, o+"/") }) ||
 		strings.HasPrefix(p, "etc/") && !strings.HasPrefix(p, "etc/griddle/") && p != "etc/griddle" &&
 			strings.Contains(path.Base(p), "griddle")

@@ -119,6 +119,37 @@ func TestAllOfEtc(t *testing.T) {
 	}
 }
 
+// A nightly timer that a person enabled stays enabled, and one that a person disabled stays disabled.
+func TestNightlyTimer(t *testing.T) {
+	t.Parallel()
+	const passwd, list = "root:x:0:0::/root:/bin/sh\n", "etc/griddle/keep.d/griddle-update.list"
+	for _, enabled := range []bool{true, false} {
+		link := map[string]string{"etc/passwd": passwd, nightly: "on"}
+		plain := map[string]string{"etc/passwd": passwd, list: "/" + nightly + "\n"}
+		b := trees(t, map[string]string{"etc/passwd": passwd})
+		if enabled {
+			b.old(t, link)
+			b.new(t, plain)
+		} else {
+			b = trees(t, link)
+			b.old(t, plain)
+			if err := os.Remove(b.dir + "/old/" + nightly); err != nil {
+				t.Fatal(err)
+			}
+			b.new(t, plain)
+		}
+		r := b.carry(t)
+		if slices.ContainsFunc(r.Left, func(what string) bool { return strings.Contains(what, nightly) }) {
+			t.Errorf("left %q", r.Left)
+		}
+		if enabled {
+			b.has(t, map[string]string{nightly: "on"})
+		} else {
+			b.lacks(t, nightly)
+		}
+	}
+}
+
 // Trees of an attacker lead nowhere else, and none of them makes Carry fail but where New cannot be written.
 func TestHostile(t *testing.T) {
 	t.Parallel()
