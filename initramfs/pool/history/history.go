@@ -182,9 +182,9 @@ func (e Event) bounded() Event {
 }
 
 // Damages reports whether the event says that an image is damaged. created is when the pool got it: one that was
-// received again since, under the same name, is whole.
+// received again since, under the same name, is whole. Events have whole seconds: in doubt the image is damaged.
 func (e Event) Damages(image string, created time.Time) bool {
-	return e.Kind == Damaged && e.Image == image && !created.After(e.Time)
+	return e.Kind == Damaged && e.Image == image && !created.Truncate(time.Second).After(e.Time)
 }
 
 // Tail is the end of a log as an event has it: lines that are empty on a screen are left out.

@@ -238,3 +238,18 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// An image that came in the second of its event is the one that the event is about.
+func TestDamages(t *testing.T) {
+	at := time.Date(2026, 11, 20, 8, 0, 1, 0, time.UTC)
+	e := Event{Kind: Damaged, Image: "web", Time: at}
+	for created, want := range map[time.Time]bool{at.Add(-time.Hour): true, at.Add(900 * time.Millisecond): true,
+		at.Add(time.Second): false} {
+		if got := e.Damages("web", created); got != want {
+			t.Errorf("an image of %v is damaged by an event of %v: %v, want %v", created, at, got, want)
+		}
+	}
+	if e.Damages("other", at.Add(-time.Hour)) {
+		t.Error("it damages another image")
+	}
+}
