@@ -147,7 +147,7 @@ func New() (*Loader, error) {
 		if err := p.Probe(name, params); err != nil && !errors.Is(err, unix.EEXIST) {
 			return err
 		}
-		return await(os.DirFS("/sys/module"), name, time.Sleep)
+		return await(func() ([]byte, error) { return os.ReadFile("/proc/modules") }, name, time.Sleep)
 	}
 	return &Loader{aliases: a, options: parseModuleOptions(string(cmdline)), deps: deps, probe: probe,
 		tried: map[string]bool{}}, nil

@@ -2,7 +2,6 @@ package kmod
 
 import (
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 )
@@ -14,15 +13,25 @@ const (
 	patient = time.Minute
 )
 
-// await waits until a module that is in the kernel has started. modules is /sys/module; a module that is not there, or
-// is a part of the kernel, needs no wait (kernel/module/sysfs.c and main.c, show_initstate).
-func await(modules fs.FS, name string, wait func(time.Duration)) error {
+// await waits until a module that is in the kernel has started. modules reads /proc/modules: in it a module that starts
+// is "Loading", also before it has a folder in /sys/module (kernel/module/procfs.c, load_module in main.c).
+func await(modules func() ([]byte, error), name string, wait func(time.Duration)) error {
 	for range int(patient / look) {
-		state, err := fs.ReadFile(modules, name+"/initstate")
-		if err != nil || strings.TrimSpace(string(state)) != "coming" {
+		all, err := modules()
+		if err != nil || !starts(string(all), name) {
 			return nil
 		}
 		wait(look)
 	}
 	return fmt.Errorf("it has been starting for %v", patient)
+}
+
+// starts says whether a module has not started yet: NAME SIZE USERS NEEDED-BY STATE ADDRESS (proc(5)).
+func starts(modules, name string) bool {
+	for line := range strings.Lines(modules) {
+		if f := strings.Fields(line); len(f) > 4 && f[0] == name {
+			return f[4] == "Loading"
+		}
+	}
+	return false
 }
