@@ -104,6 +104,9 @@ func (o *Opened) Ref() string { return o.image.Ref }
 // Size is the bytes of the tree's file contents, as the signed document has it.
 func (o *Opened) Size() int64 { return o.image.Size }
 
+// Identity is the image's, as its signed document has it.
+func (o *Opened) Identity() document.Identity { return o.image.Identity }
+
 // Image is the signed document.
 func (o *Opened) Image() document.Image { return o.image }
 

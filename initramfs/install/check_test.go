@@ -19,6 +19,7 @@ type sized int64
 
 func (sized) Ref() string                                                    { return "web:1@amd64" }
 func (s sized) Size() int64                                                  { return int64(s) }
+func (sized) Identity() document.Identity                                    { return document.Identity{} }
 func (sized) Streams() []fetch.StreamInfo                                    { return []fetch.StreamInfo{{}} }
 func (sized) OpenStream(context.Context, int, string) (io.ReadCloser, error) { return nil, io.EOF }
 func (sized) Content(context.Context) (*content.Manifest, error)             { return nil, io.EOF }

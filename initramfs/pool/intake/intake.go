@@ -26,6 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/content"
+	"griddle/imagestore/document"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/receive"
 	"griddle/imagestore/receive/readback"
@@ -43,7 +44,8 @@ var ErrNoParent = errors.New("the pool does not have the image that it is the di
 type Image interface {
 	Ref() string // "web:20261120.1@amd64"
 	Size() int64 // bytes of the files' contents
-	Streams() []fetch.StreamInfo
+	Identity() document.Identity
+	Streams() []fetch.StreamInfo // none if the server knows that the pool has the image
 	OpenStream(ctx context.Context, i int, parent string) (io.ReadCloser, error)
 }
 
@@ -71,19 +73,20 @@ type Intake struct {
 func Open(top string, img Image, without ...string) (*Intake, error) {
 	in := &Intake{image: img, dir: filepath.Join(top, Folder), read: content.Readings{}}
 	streams := img.Streams()
-	if len(streams) == 0 {
-		return nil, fmt.Errorf("receiving %s: it has no streams", img.Ref())
-	}
 	var err error
 	if in.held, err = held(in.dir, without); err != nil {
 		return nil, err
+	}
+	if len(streams) == 0 && in.Has() == "" {
+		return nil, fmt.Errorf("receiving %s: it has no streams, as if the pool had it, and the pool lacks it",
+			img.Ref())
 	}
 	for i, s := range streams {
 		if in.find(s.UUID, s.Ctransid) != "" {
 			in.first = i + 1
 		}
 	}
-	if in.first == 0 {
+	if in.first == 0 && len(streams) > 0 {
 		if p := streams[0].Parent; p != nil && in.find(p.UUID, p.Ctransid) == "" {
 			return nil, fmt.Errorf("receiving %s: %w, %s", img.Ref(), ErrNoParent, p.Ref)
 		}
@@ -93,8 +96,8 @@ func Open(top string, img Image, without ...string) (*Intake, error) {
 
 // Has is the folder of the image if the pool has it, else "".
 func (in *Intake) Has() string {
-	all := in.image.Streams()
-	return in.find(all[len(all)-1].UUID, all[len(all)-1].Ctransid)
+	id := in.image.Identity()
+	return in.find(id.UUID, id.Ctransid)
 }
 
 // Parent is the folder of the image that the first of Streams starts from, "" if it is whole or if there is none.

@@ -32,6 +32,12 @@ type Image struct {
 // Ref is that of the last stream.
 func (s *Image) Ref() string { return s.Infos[len(s.Infos)-1].Ref }
 
+// Identity is what the last stream makes.
+func (s *Image) Identity() document.Identity {
+	last := s.Infos[len(s.Infos)-1]
+	return document.Identity{Ref: last.Ref, UUID: last.UUID, Ctransid: last.Ctransid}
+}
+
 // Size is that of the files.
 func (s *Image) Size() int64 { return s.Manifest.Size() }
 
