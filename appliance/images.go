@@ -117,15 +117,10 @@ func (i images) Updates(ctx context.Context, image job.Image) error {
 	if err != nil {
 		return err
 	}
-	if init, systemd := m.Systemd(); !systemd {
-		has := "it has no /sbin/init"
-		if init != "" {
-			has = "its /sbin/init is " + job.Printable(init)
-		}
-		return absent{fmt.Errorf("%s does not start with systemd: %s; machines cannot be updated to it, because no "+
+	if err := m.CheckSystemd(); err != nil {
+		return absent{fmt.Errorf("%s does not start with systemd: %w; machines cannot be updated to it, because no "+
 			"root of it could prove itself: install systemd in its template (on Debian: systemd-sysv) and publish it "+
-			"again",
-			image.Ref, has)}
+			"again", image.Ref, err)}
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package content
 
 import (
+	"errors"
+	"fmt"
 	"path"
 	"strings"
 )
@@ -45,12 +47,15 @@ func (m *Manifest) Lookup(at string) *Entry {
 	return byPath[done]
 }
 
-// Systemd reports whether the tree starts with systemd: /sbin/init leads to it, as systemd's packages have it. init is
-// the path that /sbin/init leads to, "" if there is none.
-func (m *Manifest) Systemd() (init string, is bool) {
+// CheckSystemd is nil if the tree starts with systemd: /sbin/init leads to it, as systemd's packages have it. Else the
+// error says, for the end of a sentence, what the tree has in its place.
+func (m *Manifest) CheckSystemd() error {
 	e := m.Lookup("/sbin/init")
-	if e == nil {
-		return "", false
+	switch {
+	case e == nil:
+		return errors.New("it has no /sbin/init")
+	case !strings.HasSuffix("/"+e.Path, "/lib/systemd/systemd"):
+		return fmt.Errorf("its /sbin/init is %s", escape("/"+e.Path))
 	}
-	return "/" + e.Path, strings.HasSuffix("/"+e.Path, "/lib/systemd/systemd")
+	return nil
 }

@@ -2,7 +2,7 @@ package content
 
 import "testing"
 
-func TestSystemd(t *testing.T) {
+func TestCheckSystemd(t *testing.T) {
 	file := func(p string) Entry { return Entry{Path: p, Type: Regular} }
 	dir := func(p string) Entry { return Entry{Path: p, Type: Directory} }
 	link := func(p, target string) Entry { return Entry{Path: p, Type: Symlink, Target: target} }
@@ -32,8 +32,19 @@ func TestSystemd(t *testing.T) {
 			link("usr/sbin/init", "/lib/systemd/systemd-x/systemd")), "/usr/lib/systemd/systemd-x/systemd", false},
 		{"nothing", nil, "", false},
 	} {
-		if init, is := (&Manifest{Entries: c.entries}).Systemd(); init != c.init || is != c.is {
-			t.Errorf("%s: Systemd() = %q, %t, want %q, %t", c.name, init, is, c.init, c.is)
+		m := &Manifest{Entries: c.entries}
+		init, text := "", ""
+		if e := m.Lookup("/sbin/init"); e != nil {
+			init = "/" + e.Path
+		}
+		switch {
+		case !c.is && c.init == "":
+			text = "it has no /sbin/init"
+		case !c.is:
+			text = "its /sbin/init is " + c.init
+		}
+		if err := m.CheckSystemd(); init != c.init || (err == nil) != c.is || err != nil && err.Error() != text {
+			t.Errorf("%s: /sbin/init is %q, and CheckSystemd() = %v; want %q and %q", c.name, init, err, c.init, text)
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 
-	"griddle/appliance/job"
 	"griddle/imagestore/content"
 	"griddle/initramfs/kernel"
 )
@@ -27,17 +26,12 @@ func (m *making) kernel(ctx context.Context) error {
 
 // CheckInit refuses an image whose root could not prove itself: what does that is units of systemd.
 func CheckInit(ref string, m *content.Manifest) error {
-	init, systemd := m.Systemd()
-	if systemd {
-		return nil
+	if err := m.CheckSystemd(); err != nil {
+		return fmt.Errorf("%s does not start with systemd: %w; without it no root can prove itself, and the machine "+
+			"would go back to its old one; install systemd in its template (on Debian: systemd-sysv) and publish "+
+			"it again", ref, err)
 	}
-	has := "it has no /sbin/init"
-	if init != "" {
-		has = "its /sbin/init is " + job.Printable(init)
-	}
-	return fmt.Errorf("%s does not start with systemd: %s; without it no root can prove itself, and the machine "+
-		"would go back to its old one; install systemd in its template (on Debian: systemd-sysv) and publish it again",
-		ref, has)
+	return nil
 }
 
 // CheckKernel refuses an image that could not boot afterwards.
