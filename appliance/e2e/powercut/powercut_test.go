@@ -47,7 +47,7 @@ func TestCuts(t *testing.T) {
 							t.Logf("GRIDDLE_SEED=%d", seed)
 							b.once.Do(b.makeApart)
 							if b.network == nil {
-								t.Fatal("there is no machine to take the power from, see above")
+								t.Fatal("the machine of this firmware was not installed; its log is above")
 							}
 							b.cut(t, Draw(seed, string(firmware), c.kind, n), &all)
 						})

@@ -37,8 +37,8 @@ func (m *machines) updateCommand() *cobra.Command {
 			"The same command may be run again: a machine that has its order already keeps it. With --wait, the\n" +
 			"command ends when all updates have ended, and fails if one of them failed. It does not wait for a\n" +
 			"machine that is away, or whose service cannot begin: that keeps its order, and the exit code is 1.\n\n" +
-			"With -o json, each machine that you name has one entry, in their order: asked is the name that you\n" +
-			"gave, and error says why there is no update or why it failed.",
+			"With -o json, each machine that you name has one entry, in the order of the names. \"asked\" is the\n" +
+			"name that you gave. \"error\" says why there is no update, or why it failed.",
 		Example: "  griddle machine update lab-1 lab-2 lab-3 --image web:stable\n" +
 			"  griddle machine update node7 --image web:20261120.1 --when reboot\n" +
 			"  griddle machine update node7 --image web:stable --wait\n" +
