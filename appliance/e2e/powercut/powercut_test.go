@@ -137,6 +137,7 @@ func (b *bed) cut(t *testing.T, c Case, all *tally) {
 		}
 	}
 	m.PowerCut()
+	t.Logf("then %s ran", said.Root)
 	all.add(reached, said.Root == b.before.New, time.Since(begun))
 	if t.Failed() {
 		t.Logf("the disk and the console of the machine are kept: %s/%s*", b.room.Dir, name)
