@@ -16,6 +16,8 @@ import (
 const (
 	diskSize = 4 << 30
 	serial   = "BENCH"
+	// installed is the name of the machine that is installed, and of what is kept of it and its server.
+	installed = "installed"
 	// goal is how long an install may take, by its floor.
 	goal = 1.15
 )
@@ -36,11 +38,11 @@ func (l *lab) install(ctx context.Context) error {
 	if err := l.serve(ctx, "never"); err != nil {
 		return err
 	}
-	disk, err := l.room.MakeDisk("installed", diskSize)
+	disk, err := l.room.MakeDisk(installed, diskSize)
 	if err != nil {
 		return err
 	}
-	if l.m, err = l.room.Machine(ctx, e2e.Hardware{Name: "installed", Firmware: e2e.BIOS,
+	if l.m, err = l.room.Machine(ctx, e2e.Hardware{Name: installed, Firmware: e2e.BIOS,
 		Disks: []e2e.Disk{{File: disk, Serial: serial}}}); err != nil {
 		return err
 	}
@@ -83,13 +85,19 @@ func (l *lab) keep(ctx context.Context) error {
 	if err := l.site.Stop(ctx); err != nil {
 		return err
 	}
-	l.saved, err = l.site.Save(ctx, l.m, "saved")
-	return err
+	if l.installed, err = l.m.Snapshot(ctx, installed); err != nil {
+		return err
+	}
+	return l.site.Keep(ctx, installed)
 }
 
 // floor measures what no install of these bytes can do without: a boot from the network, dd of what the installed disk
 // has to a blank one, and a boot from the disk.
 func (l *lab) floor(ctx context.Context) error {
+	again, err := l.installed.Machine(ctx, "again")
+	if err != nil {
+		return err
+	}
 	source := l.room.Dir + "/bytes.img"
 	size, err := written(l.m.Disks[0].File, source)
 	if err != nil {
@@ -112,23 +120,23 @@ func (l *lab) floor(ctx context.Context) error {
 		return err
 	}
 	defer m.PowerCut()
-	copied, err := dd(ctx, m)
+	writing, err := dd(ctx, m)
 	if err != nil {
 		return err
 	}
 	m.PowerCut()
-	if err := l.m.PowerOn(ctx); err != nil {
+	if err := again.PowerOn(ctx); err != nil {
 		return err
 	}
-	defer l.m.PowerCut()
-	boot, err := l.m.WaitLogin(ctx)
+	defer again.PowerCut()
+	boot, err := again.WaitLogin(ctx)
 	if err != nil {
 		return err
 	}
-	least := menu + copied + boot
+	least := menu + writing + boot
 	l.say("install: power-on to login prompt %.1f s; its floor %.1f s: boot from the network %.1f s, dd of %.0f MB "+
 		"%.1f s, boot from the disk %.1f s; ratio %.2f (goal %.2f; software emulation)", l.took.Login.Seconds(),
-		least.Seconds(), menu.Seconds(), float64(size)/1e6, copied.Seconds(), boot.Seconds(),
+		least.Seconds(), menu.Seconds(), float64(size)/1e6, writing.Seconds(), boot.Seconds(),
 		l.took.Login.Seconds()/least.Seconds(), goal)
 	l.say("install, where the time goes: agent %.1f s; %s; restart %.1f s, first boot %.1f s", l.took.Agent.Seconds(),
 		e2e.PhaseLine(l.byPhase), (l.took.Restart - l.took.Done).Seconds(), (l.took.Login - l.took.Restart).Seconds())

@@ -73,12 +73,12 @@ type lab struct {
 	site *e2e.Site
 	out  io.Writer
 
-	m       *e2e.Machine // that is installed
-	images  []string     // its image, and the next version
-	saved   e2e.Saved    // the machine, installed and off, and its server
-	took    e2e.Times    // of the install
-	byPhase []e2e.Spent
-	begun   time.Time // when it was switched on last
+	m         *e2e.Machine  // that is installed
+	images    []string      // its image, and the next version
+	installed *e2e.Snapshot // the machine, installed and off
+	took      e2e.Times     // of the install
+	byPhase   []e2e.Spent
+	begun     time.Time // when it was switched on last
 }
 
 func (l *lab) say(format string, args ...any) { fmt.Fprintf(l.out, "figure: "+format+"\n", args...) }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -90,7 +91,10 @@ func (l *lab) on(ctx context.Context) error {
 // the journal that end accepts.
 func (l *lab) change(ctx context.Context, kexec string, ready, order func() error,
 	end func(fleet.Entry) bool) (c change, err error) {
-	if err := l.saved.Restore(ctx); err != nil {
+	if err := l.site.Return(ctx, installed); err != nil {
+		return c, err
+	}
+	if l.m, err = l.installed.Machine(ctx, "changed"); err != nil {
 		return c, err
 	}
 	if err := l.serve(ctx, kexec); err != nil {
@@ -135,5 +139,5 @@ func (l *lab) change(ctx context.Context, kexec string, ready, order func() erro
 	}
 	c.spent = e2e.Phases(slices.DeleteFunc(all, func(e fleet.Entry) bool { return !ours(e) }))
 	l.m.PowerCut()
-	return c, l.site.Stop(ctx)
+	return c, errors.Join(l.m.Remove(), l.site.Stop(ctx))
 }
