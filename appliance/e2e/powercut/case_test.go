@@ -1,8 +1,13 @@
 package powercut
 
 import (
+	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
+
+	"griddle/appliance/fleet"
+	"griddle/appliance/job"
 )
 
 // The same seed gives the same case, and chance takes every step of every kind.
@@ -40,9 +45,30 @@ func TestDraw(t *testing.T) {
 func TestTimeline(t *testing.T) {
 	for _, k := range []Kind{Live, Network, Reinstall, First} {
 		for i, s := range Timeline(k, false)[1:] {
-			if s.Console+s.Journal+s.Event == "" || s.Usual <= 0 {
+			if s.Console+string(s.Phase)+s.Event == "" || s.Usual <= 0 {
 				t.Errorf("%s: step %d is %+v", k, i+1, s)
 			}
+		}
+	}
+}
+
+// A step of a job begins with an entry of that job, and not with one of an earlier job.
+func TestStepEntry(t *testing.T) {
+	entry := func(id string, p job.Phase) string {
+		b, err := json.Marshal(fleet.Entry{ID: 7, Event: job.Event{Seq: 3, Job: id, Phase: p, Level: job.Info}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	is := regexp.MustCompile(Step{Phase: job.PhaseVerify}.Entry("j-2"))
+	for line, want := range map[string]bool{
+		entry("j-2", job.PhaseVerify): true,
+		entry("j-1", job.PhaseVerify): false,
+		entry("j-2", job.PhaseCheck):  false,
+	} {
+		if got := is.MatchString(line); got != want {
+			t.Errorf("of %s: %v, want %v", line, got, want)
 		}
 	}
 }

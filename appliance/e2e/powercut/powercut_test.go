@@ -102,8 +102,8 @@ func (b *bed) cut(t *testing.T, c Case, all *tally) {
 	switch s := line[c.Step]; {
 	case s.Console != "":
 		_, err = m.Console().Wait(ctx, s.Console)
-	case s.Journal != "":
-		_, err = journal.Wait(ctx, s.Journal)
+	case s.Phase != "":
+		_, err = journal.Wait(ctx, s.Entry(id))
 	case s.Event != "":
 		_, err = m.Events().Wait(ctx, s.Event)
 	}
@@ -112,7 +112,7 @@ func (b *bed) cut(t *testing.T, c Case, all *tally) {
 	m.PowerCut()
 	reached, saw := "", Saw{}
 	for _, s := range line {
-		if s.Console != "" && m.Console().Count(s.Console) > 0 || s.Journal != "" && journal.Count(s.Journal) > 0 ||
+		if s.Console != "" && m.Console().Count(s.Console) > 0 || s.Phase != "" && journal.Count(s.Entry(id)) > 0 ||
 			s.Event != "" && m.Events().Count(s.Event) > 0 {
 			reached = s.Name
 		}

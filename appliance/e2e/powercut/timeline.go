@@ -1,8 +1,11 @@
 package powercut
 
 import (
+	"regexp"
 	"slices"
 	"time"
+
+	"griddle/appliance/job"
 )
 
 // Kind is what is done to a machine.
@@ -16,14 +19,20 @@ const (
 	First     Kind = "first"     // an install on an empty disk, beside one that is full of data
 )
 
-// Step is a part of what is done. It begins with a line, of which one of the regular expressions is. A first step
-// without one begins when the machine is switched on.
+// Step is a part of what is done. One of the three says how it begins. A first step without one begins when the machine
+// is switched on.
 type Step struct {
 	Name    string
-	Console string        // of the machine
-	Journal string        // of the server, an entry in JSON
-	Event   string        // of QEMU
+	Console string        // a line of the machine, a regular expression
+	Phase   job.Phase     // of the job in the server's journal
+	Event   string        // of QEMU, a regular expression
 	Usual   time.Duration // how long it takes on a computer without hardware virtualization
+}
+
+// Entry is a regular expression of the entries that the server's journal has of the step of a job, as `machine log`
+// prints them in JSON. The journal has entries of earlier jobs too.
+func (s Step) Entry(id string) string {
+	return `"job":"` + regexp.QuoteMeta(id) + `","phase":"` + string(s.Phase) + `"`
 }
 
 // Timeline are the steps of a kind, in order. A restart by kexec has none of the firmware.
@@ -40,7 +49,6 @@ func Timeline(k Kind, kexec bool) []Step {
 	if kexec {
 		boot = boot[1:]
 	}
-	phase := func(name string) string { return `"phase":"` + name + `"` }
 	var work []Step
 	switch k {
 	case Live:
@@ -56,20 +64,20 @@ func Timeline(k Kind, kexec bool) []Step {
 	case Network:
 		work = []Step{
 			{Name: "boot image", Usual: 12 * second},
-			{Name: "check", Journal: phase("check"), Usual: 3 * second},
-			{Name: "receive", Journal: phase("receive"), Usual: 4 * second},
-			{Name: "verify", Journal: phase("verify"), Usual: 5 * second},
-			{Name: "bootable", Journal: phase("bootable"), Usual: 5 * second},
-			{Name: "switch", Journal: phase("switch"), Usual: 6 * second},
+			{Name: "check", Phase: job.PhaseCheck, Usual: 3 * second},
+			{Name: "receive", Phase: job.PhaseReceive, Usual: 4 * second},
+			{Name: "verify", Phase: job.PhaseVerify, Usual: 5 * second},
+			{Name: "bootable", Phase: job.PhaseBootable, Usual: 5 * second},
+			{Name: "switch", Phase: job.PhaseSwitch, Usual: 6 * second},
 		}
 	case Reinstall, First:
 		work = []Step{
 			{Name: "boot image", Usual: 12 * second},
-			{Name: "check", Journal: phase("check"), Usual: 3 * second},
-			{Name: "receive", Journal: phase("receive"), Usual: 6 * second},
-			{Name: "verify", Journal: phase("verify"), Usual: 5 * second},
-			{Name: "bootable", Journal: phase("bootable"), Usual: 6 * second},
-			{Name: "finish", Journal: phase("finish"), Usual: 6 * second},
+			{Name: "check", Phase: job.PhaseCheck, Usual: 3 * second},
+			{Name: "receive", Phase: job.PhaseReceive, Usual: 6 * second},
+			{Name: "verify", Phase: job.PhaseVerify, Usual: 5 * second},
+			{Name: "bootable", Phase: job.PhaseBootable, Usual: 6 * second},
+			{Name: "finish", Phase: job.PhaseFinish, Usual: 6 * second},
 		}
 	}
 	return slices.Concat(work, boot)
