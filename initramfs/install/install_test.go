@@ -235,6 +235,9 @@ func checkSystem(t *testing.T, dev string, want head.Seen, begun time.Time) {
 			t.Errorf("%s = %q, want %q", name, got, want)
 		}
 	}
+	if got, err := os.Readlink(filepath.Join(root, newroot.Command)); got != newroot.AgentFile {
+		t.Errorf("%s leads to %q, %v, want %s", newroot.Command, got, err, newroot.AgentFile)
+	}
 	fstab := file("etc/fstab")
 	for _, want := range []string{
 		"UUID=" + uuid + " / btrfs subvol=/@roots/web-20261120.2@amd64,",

@@ -11,10 +11,12 @@ import (
 )
 
 // HomeFile is what the installed system needs to report once that it is up: a PhoneHome as JSON, mode 0600. AgentFile
-// is the program that reports.
+// is the program that reports, and Command the link by which people run it: sudo of some distributions looks into no
+// folder of /usr/local.
 const (
 	HomeFile  = "/etc/griddle/phone-home.json"
 	AgentFile = "/usr/lib/griddle/griddle-agent"
+	Command   = "/usr/sbin/griddle-agent"
 )
 
 // PhoneHome is the content of HomeFile.
@@ -53,6 +55,9 @@ func (m *making) agent() error {
 	}
 	defer f.Close()
 	if err := m.Copy(strings.TrimPrefix(AgentFile, "/"), f, 0o755); err != nil {
+		return err
+	}
+	if err := m.ReplaceLink(AgentFile, strings.TrimPrefix(Command, "/")); err != nil {
 		return err
 	}
 	return unit.Install(m.Dir)
