@@ -3,6 +3,7 @@ package powercut
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"griddle/appliance/api"
 	"griddle/appliance/fleet"
@@ -199,16 +200,17 @@ func (b Before) ended(now Said) (fate history.Kind, states []job.State) {
 	return fate, []job.State{job.Pending, job.Started}
 }
 
-// ends says where the server's journal has more than one end of a job.
+// ends says where the server's journal has more than one end of a job. An install is done when it is on the disk, and
+// the report of its system says so once more.
 func (k Known) ends(id string) []string {
-	var ends []job.State
+	var ends []string
 	for _, e := range k.Journal {
 		if s := e.Event.State; e.Event.Job == id && (s == job.Done || s == job.Failed || s == job.Cancelled) {
-			ends = append(ends, s)
+			ends = append(ends, fmt.Sprintf("%s in the phase %q", s, e.Event.Phase))
 		}
 	}
-	if len(ends) > 1 {
-		return []string{fmt.Sprintf("the server's journal says that the job ended as %v", ends)}
+	if len(ends) < 2 || slices.Equal(ends, []string{`done in the phase "finish"`, `done in the phase ""`}) {
+		return nil
 	}
-	return nil
+	return []string{fmt.Sprintf("the server's journal says that the job ended as %s", strings.Join(ends, ", "))}
 }

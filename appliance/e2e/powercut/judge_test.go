@@ -121,7 +121,7 @@ func TestKnownJudge(t *testing.T) {
 		{"another image", known(newRoot, "web:1@amd64", job.Done), blessed, "to be deployed"},
 		{"another root", known(oldRoot, "web:2@amd64", job.Done), blessed, "last check-in"},
 		{"invented", known(oldRoot, "web:1@amd64", job.Failed), afterCut(oldRoot, old), "job is failed"},
-		{"ended twice", known(newRoot, "web:2@amd64", job.Done, job.Failed, job.Done), blessed, "[failed done]"},
+		{"ended twice", known(newRoot, "web:2@amd64", job.Done, job.Failed, job.Done), blessed, "failed in the phase"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -131,5 +131,30 @@ func TestKnownJudge(t *testing.T) {
 				t.Errorf("Judge = %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// An install ends on the disk and then by the report of its system, each once.
+func TestEnds(t *testing.T) {
+	end := func(p job.Phase, s job.State) fleet.Entry {
+		return fleet.Entry{Event: job.Event{Job: "j", Phase: p, State: s}}
+	}
+	done, up := end(job.PhaseFinish, job.Done), end("", job.Done)
+	other := up
+	other.Event.Job = "before"
+	for name, c := range map[string]struct {
+		journal []fleet.Entry
+		right   bool
+	}{
+		"installed":           {[]fleet.Entry{other, end("", job.Pending), done}, true},
+		"up":                  {[]fleet.Entry{other, end("", job.Pending), done, up}, true},
+		"installed twice":     {[]fleet.Entry{done, done, up}, false},
+		"up twice":            {[]fleet.Entry{done, up, up}, false},
+		"failed and up":       {[]fleet.Entry{end(job.PhaseReceive, job.Failed), up}, false},
+		"up before installed": {[]fleet.Entry{up, done}, false},
+	} {
+		if wrong := (Known{Journal: c.journal}).ends("j"); (wrong == nil) != c.right {
+			t.Errorf("%s: %q", name, wrong)
+		}
 	}
 }
