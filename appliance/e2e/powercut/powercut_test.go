@@ -131,12 +131,10 @@ func (b *bed) cut(t *testing.T, c Case, all *tally) {
 		must(t, m.PowerOn(ctx))
 	}
 	said := b.judge(ctx, t, m, c, saw, id)
-	if c.Kind == First {
-		if err := from.Same(ctx, m, 1); err != nil {
-			t.Errorf("the other disk: %v", err)
-		}
-	}
 	m.PowerCut()
+	if err := from.Same(ctx, m, 1); err != nil {
+		t.Errorf("the other disk: %v", err)
+	}
 	t.Logf("then %s ran", said.Root)
 	all.add(reached, said.Root == b.before.New, time.Since(begun))
 	if t.Failed() {
