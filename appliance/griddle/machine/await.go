@@ -20,6 +20,10 @@ const (
 	askEach  = 100 * time.Millisecond
 )
 
+// lostAfter is how long a machine may say nothing in its update before it is no longer waited for. A start that fails,
+// and the one that follows it, take less.
+const lostAfter = 30 * time.Minute
+
 // await waits until the update of each machine has ended, or cannot begin, and says what became of it.
 func (m *machines) await(ctx context.Context, client *api.Client, all []*result) error {
 	live := cli.NewLive(m.e.Stderr)
@@ -38,12 +42,12 @@ func (m *machines) await(ctx context.Context, client *api.Client, all []*result)
 				}
 				one.fail(fmt.Errorf("waiting for it: %w", err))
 				one.Job = nil
-			} else if one.Job.Live() && stuck(*one.Machine) == nil {
+			} else if one.Job.Live() && stuck(one, time.Now()) == nil {
 				waits++
 			}
 		}
 		if waits == 0 {
-			conclude(all)
+			conclude(all, time.Now())
 			return nil
 		}
 		if m.e.Notes() {
@@ -69,6 +73,7 @@ func (m *machines) look(ctx context.Context, client *api.Client, one *result, li
 		return errors.New("the server knows nothing of its update any more")
 	}
 	got.Inventory, got.Jobs = nil, nil // as in the answer to the order
+	one.hear(got, time.Now())
 	one.Machine = &got
 	now := course(got)
 	if !m.e.ForPeople() || now == one.said && got.Job.Live() {
@@ -96,11 +101,25 @@ func course(m api.Machine) string {
 	return status(m)
 }
 
-// stuck is why the update of a machine is not waited for: it has not begun, and may not begin for long.
-func stuck(m api.Machine) error {
+// hear notes whether the server has heard of the machine since the look before.
+func (r *result) hear(m api.Machine, now time.Time) {
+	if silent := m.Away || m.Service == nil; !silent || !m.Job.Changed.Equal(r.Job.Changed) || r.heard.IsZero() {
+		r.heard = now
+	}
+}
+
+// stuck is why the update of a machine is not waited for: it has not begun, and may not begin for long; or the machine
+// has said nothing of it for long.
+func stuck(one *result, now time.Time) error {
+	m := one.Machine
 	switch {
-	case m.Job.State != job.Pending:
+	case m.Job.State != job.Pending && now.Sub(one.heard) < lostAfter:
 		return nil
+	case m.Job.State != job.Pending && m.Service != nil:
+		return fmt.Errorf("the machine is away since %s, and its update had begun; look at its screen: it "+
+			"continues when it is back", seen(m.Service.Time))
+	case m.Job.State != job.Pending:
+		return errors.New("the machine has begun its update, and has said nothing since; look at its screen")
 	case m.Needs != "":
 		return errors.New(job.Sentence(m.Needs))
 	case m.Away && m.Service != nil:
@@ -110,14 +129,14 @@ func stuck(m api.Machine) error {
 }
 
 // conclude notes what failed of the updates that were waited for.
-func conclude(all []*result) {
+func conclude(all []*result, now time.Time) {
 	for _, one := range all {
 		if one.Machine == nil || one.Job == nil {
 			continue
 		}
 		switch j := one.Job; {
 		case j.Live():
-			one.fail(stuck(*one.Machine))
+			one.fail(stuck(one, now))
 		case j.State != job.Done:
 			one.fail(errors.New(outcome(*j)))
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +37,8 @@ func (m *machines) updateCommand() *cobra.Command {
 			"What is wrong with one machine does not keep the others from their updates; the exit code is then 1.\n" +
 			"The same command may be run again: a machine that has its order already keeps it. With --wait, the\n" +
 			"command ends when all updates have ended, and fails if one of them failed. It does not wait for a\n" +
-			"machine that is away, or whose service cannot begin: that keeps its order, and the exit code is 1.\n\n" +
+			"machine that is away, or whose service cannot begin, and not longer than half an hour for one that\n" +
+			"goes away during its update: that keeps its order, and the exit code is 1.\n\n" +
 			"With -o json, each machine that you name has one entry, in the order of the names. \"asked\" is the\n" +
 			"name that you gave. \"error\" says why there is no update, or why it failed.",
 		Example: "  griddle machine update lab-1 lab-2 lab-3 --image web:stable\n" +
@@ -77,8 +79,9 @@ type result struct {
 	*api.Machine        // nil if the server refused the order
 	Error        string `json:"error,omitempty"` // why there is no update, or why it failed
 
-	err  error
-	said string // its status, as it was shown last
+	err   error
+	said  string    // its status, as it was shown last
+	heard time.Time // when the server had heard of it last, by the clock of this command
 }
 
 func (r *result) fail(err error) { r.err, r.Error = err, job.Sentence(err.Error()) }

@@ -178,3 +178,38 @@ func TestSummary(t *testing.T) {
 		t.Errorf("summary() = %q", got)
 	}
 }
+
+// TestLost: a machine that says nothing in its update is waited for only so long; one that restarts is.
+func TestLost(t *testing.T) {
+	begun := time.Date(2026, 11, 29, 6, 0, 0, 0, time.UTC)
+	at := func(minutes int, away bool) api.Machine {
+		j := updateJob("j", job.Started, "")
+		j.Changed = begun.Add(time.Duration(minutes) * time.Minute)
+		return api.Machine{Name: "lab-1", Away: away, Service: &fleet.Service{Time: begun}, Job: j}
+	}
+	first := at(0, false)
+	one := &result{Machine: &first}
+	for _, look := range []struct {
+		at      int // minutes
+		machine api.Machine
+		stuck   bool
+	}{
+		{0, at(0, false), false},
+		{5, at(0, true), false},   // it restarts
+		{40, at(40, true), false}, // the boot image reports
+		{69, at(40, true), false},
+		{70, at(40, true), true},
+		{71, at(40, false), false}, // it is back
+		{102, at(40, true), true},
+		{103, at(103, true), false},
+	} {
+		now := begun.Add(time.Duration(look.at) * time.Minute)
+		one.hear(look.machine, now)
+		one.Machine = &look.machine
+		if err := stuck(one, now); (err != nil) != look.stuck {
+			t.Errorf("after %d minutes: %v", look.at, err)
+		} else if err != nil && !strings.HasPrefix(err.Error(), "the machine is away since 2026-11-29 ") {
+			t.Error(err)
+		}
+	}
+}
