@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -22,7 +23,10 @@ func LabelFAT(node, label string) (err error) {
 	return f.Sync()
 }
 
-func labelFAT(f Writable, label string) error {
+func labelFAT(f interface {
+	io.ReaderAt
+	io.WriterAt
+}, label string) error {
 	const (
 		size       = 11   // of a label, padded with blanks
 		inBoot     = 71   // BS_VolLab

@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"griddle/initramfs/disk/content"
 )
 
 // Open opens a disk for reading. The Device also has the method Identify.
@@ -26,7 +28,7 @@ type file struct{ *os.File }
 func (f file) Identify() (model, serial string) {
 	var id [512]byte
 	if ioctl(f.Fd(), unix.HDIO_GET_IDENTITY, unsafe.Pointer(&id)) == nil {
-		return ataString(id[54:94]), ataString(id[20:40])
+		return content.Text(id[54:94]), content.Text(id[20:40])
 	}
 	var page [252]byte
 	if inquiry(f.Fd(), 0x80, page[:]) == nil {
@@ -34,8 +36,6 @@ func (f file) Identify() (model, serial string) {
 	}
 	return "", serial
 }
-
-func ataString(b []byte) string { return text(b) }
 
 // sgIO is struct sg_io_hdr of the kernel's include/scsi/sg.h on 64-bit machines.
 type sgIO struct {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+
+	"griddle/initramfs/disk/content"
 )
 
 // Device is an opened disk. If it also has a method Identify() (model, serial string), as the result of Open has,
@@ -28,7 +30,7 @@ func Find(sys fs.FS, open func(path string) (Device, error), path string) (Disk,
 	}
 	defer dev.Close()
 	d.identify(dev)
-	if d.Content, err = Inspect(dev, d.Size, d.SectorSize); err != nil {
+	if d.Content, err = content.Inspect(dev, d.Size, d.SectorSize); err != nil {
 		return Disk{}, fmt.Errorf("looking at %s: %w", path, err)
 	}
 	return d, nil
@@ -42,9 +44,9 @@ func (d *Disk) identify(dev Device) {
 	}
 	model, serial := id.Identify()
 	if d.Serial == "" {
-		d.Serial = clean(serial)
+		d.Serial = content.Clean(serial)
 	}
-	if m := clean(model); len(m) > len(d.Model) { // sysfs cuts it at 16 characters for SATA
+	if m := content.Clean(model); len(m) > len(d.Model) { // sysfs cuts it at 16 characters for SATA
 		d.Model = m
 	}
 }

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/disktest"
 )
 
 // fakeSys lays out a /sys: block/NAME is a symlink to the device's folder, as the kernel has it.
@@ -133,7 +136,7 @@ func TestScanOfDiskThatCannotBeRead(t *testing.T) {
 }
 
 func TestOpen(t *testing.T) {
-	dev, err := Open(loop(t, 1<<20, 512))
+	dev, err := Open(disktest.Loop(t, 1<<20, 512))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +145,7 @@ func TestOpen(t *testing.T) {
 	if model != "" || serial != "" {
 		t.Errorf("Identify of a loop device = %q, %q; want nothing", model, serial)
 	}
-	if c, err := Inspect(dev, 1<<20, 512); err != nil || c.Recognised() {
+	if c, err := content.Inspect(dev, 1<<20, 512); err != nil || c.Recognised() {
 		t.Errorf("Inspect of zeros = %+v, %v; want nothing", c, err)
 	}
 }
@@ -195,7 +198,7 @@ func FuzzSysfs(f *testing.F) {
 			return
 		}
 		for _, s := range []string{d.Model, d.Serial, d.WWN, d.Place, d.Bus} {
-			if clean(s) != s || len(s) > 8192 {
+			if content.Clean(s) != s || len(s) > 8192 {
 				t.Errorf("%q says %q of itself", link, s)
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"griddle/initramfs/disk/content"
 )
 
 // Scanner lists the disks of a machine. Sys and Open are required. It may be used by several goroutines.
@@ -16,10 +18,11 @@ import (
 // It keeps the result of the samples of a disk until the kernel counts a write to the disk, so that a list every few
 // seconds does not keep hard disks busy.
 type Scanner struct {
-	Sys  fs.FS                                // /sys: block/* and what it links to
-	Open func(path string) (Device, error)    // Open, except in tests
-	Ask  func(context.Context, Region) Answer // asks another program what it recognises; nil: nothing is asked
-	Dev  string                               // folder of the device files; "" means "/dev"
+	Sys  fs.FS                             // /sys: block/* and what it links to
+	Open func(path string) (Device, error) // Open, except in tests
+	Dev  string                            // folder of the device files; "" means "/dev"
+	// Ask asks another program what it recognises; nil: nothing is asked
+	Ask func(context.Context, content.Region) content.Answer
 
 	mu      sync.Mutex
 	busy    map[string]*scanning // by Disk.Name, the newest one
@@ -39,7 +42,7 @@ type sampled struct{ state, result string }
 
 // scanTimeout is how long Scan waits for one disk. A disk that fails may hold up a read for minutes, and nothing can
 // break that off.
-const scanTimeout = SampleTime + 10*time.Second
+const scanTimeout = content.SampleTime + 10*time.Second
 
 // errSilent is why a disk is not known.
 var errSilent = errors.New("it does not answer")
@@ -78,7 +81,7 @@ func (s *Scanner) Scan(ctx context.Context) ([]Disk, error) {
 		}
 		if err != nil {
 			disks[i].ReadOnly = true
-			disks[i].Sampled = brief(err.Error())
+			disks[i].Sampled = content.Brief(err.Error())
 			bad = errors.Join(bad, fmt.Errorf("looking at %s: %w", disks[i].Path, err))
 		}
 	}
@@ -144,11 +147,11 @@ func (s *Scanner) examine(ctx context.Context, d *Disk) error {
 	}
 	defer dev.Close()
 	d.identify(dev)
-	if d.Content, err = Inspect(dev, d.Size, d.SectorSize); err != nil {
+	if d.Content, err = content.Inspect(dev, d.Size, d.SectorSize); err != nil {
 		return err
 	}
 	if s.Ask != nil {
-		addAnswers(ctx, s.Ask, d)
+		d.AddAnswers(ctx, s.Ask, d.Path, d.Size)
 	}
 	if d.Recognised() || d.Removable || d.ReadOnly {
 		return nil
@@ -160,9 +163,9 @@ func (s *Scanner) examine(ctx context.Context, d *Disk) error {
 		d.Sampled = known.result
 		return nil
 	}
-	limited, cancel := context.WithTimeout(ctx, SampleTime)
+	limited, cancel := context.WithTimeout(ctx, content.SampleTime)
 	defer cancel()
-	d.Sampled = Sample(limited, dev, d.Size)
+	d.Sampled = content.Sample(limited, dev, d.Size)
 	if ctx.Err() == nil {
 		s.mu.Lock()
 		s.samples[d.Name] = sampled{state, d.Sampled}

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/disktest"
 )
 
 // TestRemovable: what people plug in is removable, by whatever the kernel says of its bus and of the port.
@@ -87,9 +90,11 @@ func TestPlace(t *testing.T) {
 	}
 }
 
+const tib = int64(1) << 40
+
 // slow is a disk of zeros that takes its time, and counts.
 type slow struct {
-	filled
+	disktest.Filled
 	opened *atomic.Int32
 }
 
@@ -98,7 +103,7 @@ func (slow) Close() error { return nil }
 func open(size int64, wait time.Duration, opened *atomic.Int32) func(string) (Device, error) {
 	return func(string) (Device, error) {
 		opened.Add(1)
-		return &slow{filled{size: size, wait: wait}, opened}, nil
+		return &slow{disktest.Filled{Size: size, Wait: wait}, opened}, nil
 	}
 }
 
@@ -170,7 +175,7 @@ func TestScanRemembersSamples(t *testing.T) {
 		"diskseq": "9\n", "stat": "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15\n"}})
 	var reads []int
 	scan := &Scanner{Sys: os.DirFS(dir)}
-	scan.Open = func(string) (Device, error) { return &counted{filled{size: tib}, &reads}, nil }
+	scan.Open = func(string) (Device, error) { return &counted{disktest.Filled{Size: tib}, &reads}, nil }
 	look := func() int {
 		reads = append(reads, 0)
 		disks, err := scan.Scan(t.Context())
@@ -208,13 +213,13 @@ func TestScanRemembersSamples(t *testing.T) {
 
 // counted counts reads into the last of a list.
 type counted struct {
-	filled
+	disktest.Filled
 	reads *[]int
 }
 
 func (c *counted) ReadAt(b []byte, at int64) (int, error) {
 	(*c.reads)[len(*c.reads)-1]++
-	return c.filled.ReadAt(b, at)
+	return c.Filled.ReadAt(b, at)
 }
 func (*counted) Close() error { return nil }
 
@@ -222,11 +227,11 @@ func (*counted) Close() error { return nil }
 func TestScanSamplesOnlyWhatARuleTakes(t *testing.T) {
 	for name, c := range map[string]struct {
 		attrs map[string]string
-		odd   []extent
+		odd   []disktest.Extent
 	}{
 		"removable":  {attrs: map[string]string{"removable": "1"}},
 		"read-only":  {attrs: map[string]string{"ro": "1"}},
-		"recognised": {odd: []extent{{0x10040, 0x10048}}},
+		"recognised": {odd: []disktest.Extent{{From: 0x10040, To: 0x10048}}},
 	} {
 		attrs := map[string]string{"size": fmt.Sprint(tib / 512)}
 		for k, v := range c.attrs {
@@ -234,10 +239,12 @@ func TestScanSamplesOnlyWhatARuleTakes(t *testing.T) {
 		}
 		dir := fakeSys(t, map[string]map[string]string{"devices/virtio1/block/vda": attrs})
 		reads := []int{0}
-		d := &counted{filled{size: tib, odd: c.odd}, &reads}
+		d := &counted{disktest.Filled{Size: tib, Odd: c.odd}, &reads}
 		scan := &Scanner{Sys: os.DirFS(dir), Open: func(string) (Device, error) { return d, nil }}
 		if name == "recognised" {
-			scan.Ask = func(context.Context, Region) Answer { return Answer{Signature: Signature{Type: "zonefs"}} }
+			scan.Ask = func(context.Context, content.Region) content.Answer {
+				return content.Answer{Signature: content.Signature{Type: "zonefs"}}
+			}
 		}
 		disks, err := scan.Scan(t.Context())
 		if err != nil || len(disks) != 1 || disks[0].Blank() || disks[0].Sampled != "" || reads[0] > 100 {

@@ -5,6 +5,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"griddle/initramfs/disk/content"
 )
 
 // whole says whether a name in /sys/block is a disk's.
@@ -27,7 +29,7 @@ func attribute(sys fs.FS, name string) string {
 	if err != nil || len(b) > 4096 {
 		return ""
 	}
-	return clean(string(b))
+	return content.Clean(string(b))
 }
 
 func fromSysfs(sys fs.FS, name string) (Disk, bool) {
@@ -160,14 +162,14 @@ func vpdSerial(b []byte) string {
 		return ""
 	}
 	n := int(b[2])<<8 | int(b[3])
-	return clean(string(b[4:min(len(b), 4+n)]))
+	return content.Clean(string(b[4:min(len(b), 4+n)]))
 }
 
 // usbSerial climbs from the disk to the USB device that it is a part of: the nearest folder with a serial.
 func usbSerial(sys fs.FS, link string) string {
 	for p := path.Join("block", link); strings.Contains(p, "/usb"); p = path.Dir(p) {
 		if b, err := fs.ReadFile(sys, path.Join(p, "serial")); err == nil && len(b) < 4096 {
-			return clean(string(b))
+			return content.Clean(string(b))
 		}
 	}
 	return ""

@@ -16,6 +16,7 @@ import (
 	"griddle/initramfs"
 	"griddle/initramfs/console"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
 	"griddle/initramfs/hotplug"
 	"griddle/initramfs/journal"
 	"griddle/initramfs/uplink"
@@ -59,7 +60,7 @@ func agent(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	s := &station{log: log, boot: uuid.NewString(),
-		disks:  &disk.Scanner{Sys: os.DirFS("/sys"), Open: disk.Open, Ask: disk.Blkid},
+		disks:  &disk.Scanner{Sys: os.DirFS("/sys"), Open: disk.Open, Ask: content.Blkid},
 		chosen: make(chan job.Choice, 1), power: make(chan tui.Power, 1), retry: make(chan struct{}, 1),
 		answers: make(chan tui.HookAnswer, 1)}
 	if err := readJSON("/"+initramfs.BuildPath, &s.build); err != nil {

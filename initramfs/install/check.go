@@ -11,6 +11,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
 	"griddle/initramfs/hook"
 )
 
@@ -117,7 +118,7 @@ func hasPool(spec job.Spec, d job.Disk) bool {
 	if d.Installed == "" || d.Installed == spec.ID || spec.Erase != "" {
 		return false
 	}
-	return slices.ContainsFunc(d.Partitions, func(p job.Partition) bool { return p.Name == disk.NameFinished })
+	return slices.ContainsFunc(d.Partitions, func(p job.Partition) bool { return p.Name == content.NameFinished })
 }
 
 // ownPool says whether the pool of the disk is one that the server knows of this machine, or the server knows none.
@@ -159,7 +160,7 @@ func hasMark(spec job.Spec, d job.Disk) bool {
 		return false
 	}
 	for _, p := range d.Partitions {
-		if p.Name == disk.NameUnfinished {
+		if p.Name == content.NameUnfinished {
 			return true
 		}
 	}
@@ -208,7 +209,7 @@ func Disks(found []disk.Disk) []job.Disk {
 	return out
 }
 
-func withContent(j job.Disk, c disk.Content) job.Disk {
+func withContent(j job.Disk, c content.Content) job.Disk {
 	j.Table, j.Damaged, j.Signature, j.Label, j.Sampled = c.Table, c.Damaged, c.Signature.Type,
 		c.Signature.Label, c.Sampled
 	j.Unfinished, j.Installed, j.Partitions = c.Unfinished(), c.Finished(), nil

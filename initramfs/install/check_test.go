@@ -11,7 +11,7 @@ import (
 	"griddle/imagestore/content"
 	"griddle/imagestore/document"
 	"griddle/imagestore/fetch"
-	"griddle/initramfs/disk"
+	diskcontent "griddle/initramfs/disk/content"
 )
 
 // sized is an image that only has a size.
@@ -58,11 +58,13 @@ func TestCheck(t *testing.T) {
 	twin := with(func(d *job.Disk) { d.Path = "/dev/vdb" })
 	half := func(id string) job.Disk {
 		return with(func(d *job.Disk) {
-			d.Table, d.Unfinished, d.Partitions = "gpt", id, []job.Partition{{Number: 3, Name: disk.NameUnfinished}}
+			d.Table, d.Unfinished = "gpt", id
+			d.Partitions = []job.Partition{{Number: 3, Name: diskcontent.NameUnfinished}}
 		})
 	}
 	pool := with(func(d *job.Disk) {
-		d.Table, d.Installed, d.Partitions = "gpt", "0"+jobID[1:], []job.Partition{{Number: 3, Name: disk.NameFinished}}
+		d.Table, d.Installed = "gpt", "0"+jobID[1:]
+		d.Partitions = []job.Partition{{Number: 3, Name: diskcontent.NameFinished}}
 	})
 	poolTwin := pool
 	poolTwin.Path = "/dev/vdb"
@@ -212,11 +214,12 @@ func TestCheck(t *testing.T) {
 
 // TestSampleWords: what disk says of a blank disk is what job understands.
 func TestSampleWords(t *testing.T) {
-	if disk.Zeros != job.Zeros || disk.Ones != job.Ones {
-		t.Errorf("disk says %q and %q, job understands %q and %q", disk.Zeros, disk.Ones, job.Zeros, job.Ones)
+	if diskcontent.Zeros != job.Zeros || diskcontent.Ones != job.Ones {
+		t.Errorf("disk says %q and %q, job understands %q and %q",
+			diskcontent.Zeros, diskcontent.Ones, job.Zeros, job.Ones)
 	}
-	for _, sampled := range []string{disk.Zeros, disk.Ones, "data at byte 0 (0x41)", ""} {
-		c := disk.Content{Sampled: sampled}
+	for _, sampled := range []string{diskcontent.Zeros, diskcontent.Ones, "data at byte 0 (0x41)", ""} {
+		c := diskcontent.Content{Sampled: sampled}
 		if got := withContent(job.Disk{}, c); got.Blank() != c.Blank() {
 			t.Errorf("sampled %q: job says blank %v, disk %v", sampled, got.Blank(), c.Blank())
 		}

@@ -13,6 +13,7 @@ import (
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/table"
 	"griddle/initramfs/newroot"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/subvolume"
@@ -171,5 +172,5 @@ func (w *work) adopt() (err error) {
 		return fmt.Errorf("opening disk: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return disk.Adopt(f, w.target.Size, w.target.SectorSize, w.target.Installed, w.spec.ID)
+	return table.Adopt(f, w.target.Size, w.target.SectorSize, w.target.Installed, w.spec.ID)
 }

@@ -11,6 +11,8 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/table"
 
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
@@ -18,7 +20,7 @@ import (
 
 // partitions is what partition has made.
 type partitions struct {
-	layout    disk.Layout
+	layout    table.Layout
 	esp, pool string // device files
 	espID     string // "1234-ABCD", as fstab names a FAT filesystem
 	poolID    string // UUID
@@ -41,14 +43,14 @@ func (w *work) partition(ctx context.Context) error {
 	// What a server or a screen said of the disk is never believed: blank is what is read now.
 	if !old.Recognised() {
 		w.say("sampling %s to check that it is blank", w.target.Path)
-		limited, cancel := context.WithTimeout(ctx, disk.SampleTime)
-		old.Sampled = disk.Sample(limited, f, size)
+		limited, cancel := context.WithTimeout(ctx, content.SampleTime)
+		old.Sampled = content.Sample(limited, f, size)
 		cancel()
 	}
 	if err := mayWrite(w.spec, withContent(w.target, old), nil); err != nil {
 		return err
 	}
-	l, err := disk.WholeDisk(w.spec.ID, size, sectorSize)
+	l, err := table.WholeDisk(w.spec.ID, size, sectorSize)
 	if err != nil {
 		return err
 	}
@@ -64,7 +66,7 @@ func (w *work) partition(ctx context.Context) error {
 	if err := l.Write(f, old); err != nil {
 		return err
 	}
-	if err := disk.Announce(f, w.o.Sys, l.Parts()); err != nil {
+	if err := table.Announce(f, w.o.Sys, l.Parts()); err != nil {
 		return err
 	}
 	p := &w.parts
@@ -87,7 +89,7 @@ func (w *work) partition(ctx context.Context) error {
 	if err := disk.MakeFAT(ctx, p.esp, job.ESPLabel(w.spec.ID), volume, sectorSize); err != nil {
 		return err
 	}
-	if err := disk.MakeBtrfs(ctx, p.pool, disk.LabelPool, p.poolID); err != nil {
+	if err := disk.MakeBtrfs(ctx, p.pool, table.LabelPool, p.poolID); err != nil {
 		return err
 	}
 	if err := w.mount(); err != nil {
@@ -98,36 +100,36 @@ func (w *work) partition(ctx context.Context) error {
 
 // claim opens the disk, which must be as it was when it was chosen: the list of disks may be hours old, and a name goes
 // to another disk when its own is unplugged.
-func (w *work) claim() (*os.File, disk.Content, error) {
+func (w *work) claim() (*os.File, content.Content, error) {
 	f, err := disk.Claim(w.target.Path)
 	if err != nil {
-		return nil, disk.Content{}, err
+		return nil, content.Content{}, err
 	}
 	old, err := w.unchanged(f)
 	if err != nil {
-		return nil, disk.Content{}, errors.Join(err, f.Close())
+		return nil, content.Content{}, errors.Join(err, f.Close())
 	}
 	return f, old, nil
 }
 
 // unchanged is what the open disk has.
-func (w *work) unchanged(f *os.File) (disk.Content, error) {
+func (w *work) unchanged(f *os.File) (content.Content, error) {
 	size, sectorSize, err := disk.Geometry(f)
 	if err != nil {
-		return disk.Content{}, err
+		return content.Content{}, err
 	}
 	if size != w.target.Size || sectorSize != w.target.SectorSize {
-		return disk.Content{}, fmt.Errorf("%w: %s has changed: it now has %s and sectors of %d bytes", ErrRefused,
+		return content.Content{}, fmt.Errorf("%w: %s has changed: it now has %s and sectors of %d bytes", ErrRefused,
 			w.target, job.Bytes(size), sectorSize)
 	}
 	switch serial, err := w.o.Serial(w.target.Path); {
 	case err != nil:
-		return disk.Content{}, err
+		return content.Content{}, err
 	case serial != w.target.Serial:
-		return disk.Content{}, fmt.Errorf("%w: %s is now another disk: its serial is %q", ErrRefused, w.target,
+		return content.Content{}, fmt.Errorf("%w: %s is now another disk: its serial is %q", ErrRefused, w.target,
 			job.Printable(serial))
 	}
-	return disk.Inspect(f, size, sectorSize)
+	return content.Inspect(f, size, sectorSize)
 }
 
 // unmountLeftovers unmounts what a crashed agent left mounted: otherwise the disk could not be claimed. An agent that
@@ -183,7 +185,7 @@ func (w *work) open() (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening disk: %w", err)
 	}
-	c, err := disk.Inspect(f, w.target.Size, w.target.SectorSize)
+	c, err := content.Inspect(f, w.target.Size, w.target.SectorSize)
 	if err == nil && c.Unfinished() != w.spec.ID {
 		err = fmt.Errorf("opening disk: %s no longer has the mark of this job", w.target.Path)
 	}
@@ -204,5 +206,5 @@ func (w *work) finish() (err error) {
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("syncing %s: %w", w.target.Path, err)
 	}
-	return disk.Mark(f, w.target.Size, w.target.SectorSize, w.spec.ID)
+	return table.Mark(f, w.target.Size, w.target.SectorSize, w.spec.ID)
 }

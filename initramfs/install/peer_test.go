@@ -17,6 +17,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
 	"griddle/initramfs/pool/intake/intaketest"
 
 	"golang.org/x/sys/unix"
@@ -68,12 +69,12 @@ func found(t testing.TB, dev, serial string) job.Disk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := disk.Inspect(f, size, sector)
+	c, err := content.Inspect(f, size, sector)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !c.Recognised() {
-		c.Sampled = disk.Sample(t.Context(), f, size)
+		c.Sampled = content.Sample(t.Context(), f, size)
 	}
 	return Disks([]disk.Disk{{Path: dev, Serial: serial, Size: size, SectorSize: sector, Content: c}})[0]
 }

@@ -15,6 +15,8 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/table"
 )
 
 // small is the least tree that can boot.
@@ -132,10 +134,10 @@ func TestNameGoesToAnotherDisk(t *testing.T) {
 	}
 	defer f.Close()
 	w := &work{spec: spec(dev), img: img, report: &journal{}, o: o, target: found(t, dev, "D1")}
-	if w.parts.layout, err = disk.WholeDisk("0"+jobID[1:], 1<<30, 512); err != nil {
+	if w.parts.layout, err = table.WholeDisk("0"+jobID[1:], 1<<30, 512); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.parts.layout.Write(f, disk.Content{}); err != nil {
+	if err := w.parts.layout.Write(f, content.Content{}); err != nil {
 		t.Fatal(err)
 	}
 	w.parts.espDir, w.parts.poolID = t.TempDir(), uuid.NewString()

@@ -11,7 +11,7 @@ import (
 	"griddle/appliance/setting"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/arguments"
-	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/table"
 	"griddle/initramfs/hook"
 	"griddle/initramfs/newroot"
 	"griddle/initramfs/pool"
@@ -107,7 +107,7 @@ func (w *work) installBIOS(f *os.File, at bootloader.Extent) error {
 		return nil
 	}
 	if err == nil && w.o.BIOS {
-		err = disk.Activate(f)
+		err = table.Activate(f)
 	}
 	return err
 }

@@ -20,6 +20,8 @@ import (
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/table"
 	"griddle/initramfs/pool/pooltest"
 	"griddle/initramfs/subvolume"
 )
@@ -102,7 +104,7 @@ func makeMachine(t *testing.T, ctx context.Context, template string) *virtual {
 	dev := pooltest.Tool(t, "losetup", "--find", "--show", m.disk)
 	defer pooltest.Tool(t, "losetup", "-d", dev)
 	defer exec.Command("partx", "-d", dev).Run()
-	l, err := disk.WholeDisk(pooltest.Job, size, 512)
+	l, err := table.WholeDisk(pooltest.Job, size, 512)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,14 +114,14 @@ func makeMachine(t *testing.T, ctx context.Context, template string) *virtual {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		if err := errors.Join(l.Write(f, disk.Content{}), disk.Announce(f, "/sys", l.Parts()),
-			disk.Mark(f, size, 512, pooltest.Job)); err != nil {
+		if err := errors.Join(l.Write(f, content.Content{}), table.Announce(f, "/sys", l.Parts()),
+			table.Mark(f, size, 512, pooltest.Job)); err != nil {
 			t.Fatal(err)
 		}
 	}()
 	const id = "0a1b2c3d-0000-4000-8000-0123456789ab"
 	label := job.ESPLabel(pooltest.Job)
-	if err := errors.Join(disk.MakeBtrfs(ctx, dev+"p3", disk.LabelPool, id),
+	if err := errors.Join(disk.MakeBtrfs(ctx, dev+"p3", table.LabelPool, id),
 		disk.MakeFAT(ctx, dev+"p2", label, "1234abcd", 512)); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +138,7 @@ func makeMachine(t *testing.T, ctx context.Context, template string) *virtual {
 }
 
 // makeLoader installs GRUB. The kernel of the machine that tests may have no FAT, so mtools write it.
-func makeLoader(t *testing.T, ctx context.Context, dev string, l disk.Layout, conf bootloader.Config) {
+func makeLoader(t *testing.T, ctx context.Context, dev string, l table.Layout, conf bootloader.Config) {
 	dir, esp := t.TempDir(), t.TempDir()
 	if err := bootloader.BuildGRUB(ctx, dir, bootloader.BuildOptions{}); err != nil {
 		t.Fatal(err)

@@ -19,6 +19,8 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/table"
 	"griddle/initramfs/machinekey"
 )
 
@@ -127,15 +129,15 @@ func partitioned(t testing.TB, img string) disk.Disk {
 	if d.Size, d.SectorSize, err = disk.Geometry(f); err != nil {
 		t.Fatal(err)
 	}
-	l, err := disk.WholeDisk("5b2f0a4e-7a1c-4d3e-9f00-0123456789ab", d.Size, d.SectorSize)
+	l, err := table.WholeDisk("5b2f0a4e-7a1c-4d3e-9f00-0123456789ab", d.Size, d.SectorSize)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Content, err = disk.Inspect(f, d.Size, d.SectorSize); err == nil && d.Table == "" {
-		err = l.Write(f, disk.Content{})
+	if d.Content, err = content.Inspect(f, d.Size, d.SectorSize); err == nil && d.Table == "" {
+		err = l.Write(f, content.Content{})
 	}
 	if err == nil {
-		err = disk.Announce(f, "/sys", l.Parts())
+		err = table.Announce(f, "/sys", l.Parts())
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +152,7 @@ func inspected(t testing.TB, d disk.Disk) disk.Disk {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if d.Content, err = disk.Inspect(f, d.Size, d.SectorSize); err != nil {
+	if d.Content, err = content.Inspect(f, d.Size, d.SectorSize); err != nil {
 		t.Fatal(err)
 	}
 	return d

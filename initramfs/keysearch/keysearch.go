@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
 	"griddle/initramfs/machinekey"
 )
 
@@ -87,7 +88,7 @@ func pools(disks []disk.Disk) []string {
 	var nodes []string
 	for _, d := range disks {
 		for _, p := range d.Partitions {
-			if d.Table != "gpt" || p.Name != disk.NameFinished && p.Name != disk.NameUnfinished ||
+			if d.Table != "gpt" || p.Name != content.NameFinished && p.Name != content.NameUnfinished ||
 				p.Signature.Type != "btrfs" || len(nodes) == maxPools {
 				continue
 			}

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"griddle/initramfs"
-	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
 	"griddle/initramfs/drivers"
 
 	"github.com/u-root/u-root/pkg/ldd"
@@ -42,7 +42,7 @@ func (b *builder) base(k *kernel) ([]byte, error) {
 	// u-root's own shell keeps the terminal raw while a program runs, so that Ctrl-C does not reach it: the rescue
 	// shell is bash, with job control, over u-root's commands.
 	// vfat is a link to fat
-	tools := []string{"/bin/bash", "/bin/btrfs", disk.BlkidPath, "/usr/sbin/mkfs.btrfs", "/usr/sbin/mkfs.vfat",
+	tools := []string{"/bin/bash", "/bin/btrfs", content.BlkidPath, "/usr/sbin/mkfs.btrfs", "/usr/sbin/mkfs.vfat",
 		"/usr/sbin/mkfs.fat"}
 	files, err := ldd.FList(tools...)
 	if err != nil {

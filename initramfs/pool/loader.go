@@ -8,7 +8,7 @@ import (
 
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
-	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/table"
 	"griddle/initramfs/subvolume"
 
 	"github.com/google/uuid"
@@ -47,7 +47,7 @@ func (p *Pool) Bootloader(images fs.FS, bios bool) error {
 			return f.Close() // it boots only by UEFI
 		}
 		if err == nil && bios {
-			err = disk.Activate(f)
+			err = table.Activate(f)
 		}
 		return errors.Join(err, f.Close())
 	})

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/table"
 	"griddle/initramfs/pool/pooltest"
 	"griddle/initramfs/subvolume"
 )
@@ -26,12 +28,12 @@ func partitioned(t *testing.T, finished bool) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	l, err := disk.WholeDisk(pooltest.Job, size, 512)
+	l, err := table.WholeDisk(pooltest.Job, size, 512)
 	if err == nil {
-		err = errors.Join(l.Write(f, disk.Content{}), disk.Announce(f, "/sys", l.Parts()))
+		err = errors.Join(l.Write(f, content.Content{}), table.Announce(f, "/sys", l.Parts()))
 	}
 	if err == nil && finished {
-		err = disk.Mark(f, size, 512, pooltest.Job)
+		err = table.Mark(f, size, 512, pooltest.Job)
 	}
 	if err != nil {
 		t.Fatal(err)

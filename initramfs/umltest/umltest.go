@@ -26,6 +26,8 @@ import (
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/bootloader/grubtest"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/table"
 	"griddle/initramfs/subvolume"
 	"griddle/initramfs/sysroot"
 
@@ -38,7 +40,7 @@ const Job = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
 // Machine is a machine with one disk.
 type Machine struct {
 	image  string // file with the disk
-	layout disk.Layout
+	layout table.Layout
 }
 
 const sectorSize = 512
@@ -50,7 +52,7 @@ func New(t testing.TB, size int64, good string) *Machine {
 	m := &Machine{image: filepath.Join(t.TempDir(), "disk")}
 	err := errors.Join(os.WriteFile(m.image, nil, 0o600), os.Truncate(m.image, size))
 	if err == nil {
-		m.layout, err = disk.WholeDisk(Job, size, sectorSize)
+		m.layout, err = table.WholeDisk(Job, size, sectorSize)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -61,10 +63,10 @@ func New(t testing.TB, size int64, good string) *Machine {
 			return err
 		}
 		defer f.Close()
-		if err := errors.Join(m.layout.Write(f, disk.Content{}), disk.Mark(f, size, sectorSize, Job)); err != nil {
+		if err := errors.Join(m.layout.Write(f, content.Content{}), table.Mark(f, size, sectorSize, Job)); err != nil {
 			return err
 		}
-		return disk.Announce(f, "/sys", m.layout.Parts())
+		return table.Announce(f, "/sys", m.layout.Parts())
 	}, func(esp, pool string) error {
 		id := uuid.NewString()
 		return errors.Join(disk.MakeBtrfs(t.Context(), pool, "griddle", id),
@@ -139,7 +141,7 @@ func (m *Machine) Fill(t testing.TB, do func(top string)) {
 			return err
 		}
 		defer f.Close()
-		return disk.Announce(f, "/sys", m.layout.Parts())
+		return table.Announce(f, "/sys", m.layout.Parts())
 	}, func(_, pool string) error {
 		top, err := subvolume.Top(pool)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
 	"griddle/initramfs/install"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/intake/intaketest"
@@ -106,7 +107,7 @@ func installedAs(t testing.TB, dev string, img *intaketest.Image, reset job.Rese
 		t.Fatal(err)
 	}
 	d := install.Disks([]disk.Disk{{Path: dev, Serial: "D1", Size: size, SectorSize: sector,
-		Content: disk.Content{Sampled: job.Zeros}}})
+		Content: content.Content{Sampled: job.Zeros}}})
 	spec := job.Spec{ID: installJob, Kind: job.Install, Disk: job.DiskRule("path:" + dev), Erase: dev, Reset: reset}
 	spec.Home = job.Home{URL: "https://10.0.0.1:8443/v1/agent/home", Token: "once"}
 	if err := install.Run(t.Context(), spec, img, d, quiet{}, install.Options{

@@ -19,6 +19,8 @@ import (
 	"griddle/appliance/e2e/machinetest"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/table"
 	"griddle/initramfs/kernel"
 	"griddle/initramfs/pool/pooltest"
 	"griddle/initramfs/setting/treetest"
@@ -67,11 +69,11 @@ func kernelPool(t *testing.T, suite string) (img, release string) {
 	}
 	defer f.Close()
 	images := os.DirFS(filepath.Join(e2etest.Top(t), "build/boot/grub"))
-	l, err := disk.WholeDisk(jobID, size, 512)
+	l, err := table.WholeDisk(jobID, size, 512)
 	if err == nil {
-		err = errors.Join(f.Truncate(size), l.Write(f, disk.Content{}),
+		err = errors.Join(f.Truncate(size), l.Write(f, content.Content{}),
 			bootloader.InstallBIOS(f, images, bootloader.Extent{Start: l.BIOS.Start, Size: l.BIOS.Size}, 512),
-			disk.Activate(f))
+			table.Activate(f))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +158,7 @@ func addKernel(t *testing.T, suite, dir, images, root string) (release string) {
 }
 
 // part is a loop device of one partition of a disk.
-func part(t *testing.T, img string, p disk.Part) string {
+func part(t *testing.T, img string, p table.Part) string {
 	t.Helper()
 	dev := pooltest.Tool(t, "losetup", "--find", "--show", "--offset", fmt.Sprint(p.Start), "--sizelimit",
 		fmt.Sprint(p.Size), img)

@@ -20,6 +20,8 @@ import (
 	"griddle/appliance/site"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/table"
 )
 
 // hardArgs are kernel arguments that a careless quoting would lose.
@@ -134,7 +136,7 @@ func makeSystem(ctx context.Context, t *testing.T, file string, size int64, id s
 	const poolID = "0a1b2c3d-0000-4000-8000-0123456789ab"
 	dir, boot := t.TempDir(), filepath.Join(e2etest.Top(t), "build/boot")
 	images := os.DirFS(filepath.Join(boot, "grub"))
-	l, err := disk.WholeDisk(id, size, 512)
+	l, err := table.WholeDisk(id, size, 512)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +145,7 @@ func makeSystem(ctx context.Context, t *testing.T, file string, size int64, id s
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := l.Write(f, disk.Content{}); err != nil {
+	if err := l.Write(f, content.Content{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := bootloader.InstallBIOS(f, images, bootloader.Extent{Start: l.BIOS.Start, Size: l.BIOS.Size},
@@ -179,7 +181,7 @@ func makeSystem(ctx context.Context, t *testing.T, file string, size int64, id s
 		}
 		writeAt(t, file, b, part.at)
 	}
-	if err := errors.Join(disk.Activate(f), disk.Mark(f, size, 512, id)); err != nil {
+	if err := errors.Join(table.Activate(f), table.Mark(f, size, 512, id)); err != nil {
 		t.Fatal(err)
 	}
 }

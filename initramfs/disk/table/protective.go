@@ -1,4 +1,4 @@
-package disk
+package table
 
 import (
 	"encoding/binary"

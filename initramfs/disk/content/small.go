@@ -1,4 +1,4 @@
-package disk
+package content
 
 import "encoding/binary"
 
@@ -36,7 +36,7 @@ func ufs(b []byte) Signature {
 		for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
 			switch order.Uint32(b[at+magic:]) {
 			case 0x00011954, 0x19540119, 0x00095014, 0x00612195, 0x05231994, 0x0f242697:
-				return Signature{Type: "ufs", Label: text(b[at+680 : at+712])}
+				return Signature{Type: "ufs", Label: Text(b[at+680 : at+712])}
 			}
 		}
 	}
@@ -54,5 +54,5 @@ func hfs(b []byte) Signature {
 	if string(s[:2]) != "BD" || block == 0 || block%512 != 0 || name < 1 || name > 27 {
 		return Signature{}
 	}
-	return Signature{Type: "hfs", Label: text(s[37 : 37+name])}
+	return Signature{Type: "hfs", Label: Text(s[37 : 37+name])}
 }

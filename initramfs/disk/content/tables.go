@@ -1,4 +1,4 @@
-package disk
+package content
 
 import (
 	"encoding/binary"

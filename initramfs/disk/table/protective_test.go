@@ -1,10 +1,13 @@
-package disk
+package table
 
 import (
 	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/disktest"
 )
 
 func TestCHS(t *testing.T) {
@@ -52,7 +55,7 @@ func TestProtectiveEntry(t *testing.T) {
 		return b
 	}
 	want := []byte{0, 0, 2, 0, 0xee, 138, 8, 130, 1, 0, 0, 0, 0xff, 0xff, 0x1f, 0}
-	if err := l.Write(f, Content{}); err != nil {
+	if err := l.Write(f, content.Content{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := entry(); !bytes.Equal(got, want) {
@@ -64,7 +67,7 @@ func TestProtectiveEntry(t *testing.T) {
 	if got := entry(); !bytes.Equal(got, want) {
 		t.Errorf("after Mark the entry is %x, want %x", got, want)
 	}
-	if err := l.Write(f, Content{}); err != nil {
+	if err := l.Write(f, content.Content{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := Activate(f); err != nil {
@@ -77,11 +80,11 @@ func TestProtectiveEntry(t *testing.T) {
 	if got := entry(); !bytes.Equal(got, want) {
 		t.Errorf("activated and marked, the entry is %x, want %x", got, want)
 	}
-	if c, err := Inspect(f, size, 512); err != nil || c.Finished() != job || c.Damaged != "" {
+	if c, err := content.Inspect(f, size, 512); err != nil || c.Finished() != job || c.Damaged != "" {
 		t.Errorf("Inspect = %+v, %v, want a finished install", c, err)
 	}
 	for _, args := range [][]string{{"sgdisk", "-v", f.Name()}, {"fdisk", "-l", f.Name()}} {
-		if out := tool(t, args[0], args[1:]...); args[0] == "sgdisk" &&
+		if out := disktest.Tool(t, args[0], args[1:]...); args[0] == "sgdisk" &&
 			!bytes.Contains([]byte(out), []byte("No problems found")) {
 			t.Errorf("%v: %s", args, out)
 		}

@@ -1,4 +1,4 @@
-package disk
+package table
 
 import (
 	"bytes"
@@ -6,57 +6,28 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/disktest"
 )
 
 const job = "5b2f0a4e-7a1c-4d3e-9f00-0123456789ab"
 
-// loop attaches a loop device of n bytes and returns its path.
-func loop(t *testing.T, n int64, sectorSize int) string {
-	t.Helper()
-	img := filepath.Join(t.TempDir(), "disk")
-	if err := os.WriteFile(img, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(img, n); err != nil {
-		t.Fatal(err)
-	}
-	dev := strings.TrimSpace(tool(t, "losetup", "--find", "--show", "--partscan",
-		"--sector-size", fmt.Sprint(sectorSize), img))
-	t.Cleanup(func() {
-		exec.Command("partx", "-d", dev).Run()
-		exec.Command("losetup", "-d", dev).Run()
-	})
-	return dev
-}
-
-// tool runs a program of the host and returns what it printed.
-func tool(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if errors.Is(err, exec.ErrNotFound) {
-		t.Fatalf("%v: run make deps", err)
-	}
-	if err != nil {
-		t.Fatalf("%s %v: %v: %s", name, args, err, out)
-	}
-	return string(out)
-}
-
 func TestWriteOnDevices(t *testing.T) {
 	for _, sector := range []int{512, 4096} {
 		t.Run(fmt.Sprint(sector), func(t *testing.T) {
-			dev := loop(t, 1<<30, sector)
-			f, err := Claim(dev)
+			dev := disktest.Loop(t, 1<<30, sector)
+			f, err := disk.Claim(dev)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer f.Close()
-			size, got, err := Geometry(f)
+			size, got, err := disk.Geometry(f)
 			if err != nil || size != 1<<30 || got != sector {
 				t.Fatalf("Geometry = %d, %d, %v; want %d, %d", size, got, err, 1<<30, sector)
 			}
@@ -65,42 +36,42 @@ func TestWriteOnDevices(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 2 { // the second time over its own partitions
-				if err := l.Write(f, Content{}); err != nil {
+				if err := l.Write(f, content.Content{}); err != nil {
 					t.Fatal(err)
 				}
 				if err := Announce(f, "/sys", l.Parts()); err != nil {
 					t.Fatal(err)
 				}
 			}
-			esp, err := Node(dev, "/sys", 2)
+			esp, err := disk.Node(dev, "/sys", 2)
 			if err != nil {
 				t.Fatal(err)
 			}
-			pool, err := Node(dev, "/sys", 3)
+			pool, err := disk.Node(dev, "/sys", 3)
 			if err != nil {
 				t.Fatal(err)
 			}
 			f.Close()
-			if out := tool(t, "sgdisk", "-v", dev); !strings.Contains(out, "No problems found") {
+			if out := disktest.Tool(t, "sgdisk", "-v", dev); !strings.Contains(out, "No problems found") {
 				t.Errorf("sgdisk -v: %s", out)
 			}
-			if err := MakeFAT(t.Context(), esp, "GR-1B4E28BA", "1234abcd", sector); err != nil {
+			if err := disk.MakeFAT(t.Context(), esp, "GR-1B4E28BA", "1234abcd", sector); err != nil {
 				t.Fatal(err)
 			}
-			if err := MakeBtrfs(t.Context(), pool, LabelPool, "0a1b2c3d-0000-4000-8000-0123456789ab"); err != nil {
+			if err := disk.MakeBtrfs(t.Context(), pool, LabelPool, "0a1b2c3d-0000-4000-8000-0123456789ab"); err != nil {
 				t.Fatal(err)
 			}
-			if out := tool(t, "fsck.vfat", "-n", esp); strings.Contains(out, "WARNING") ||
+			if out := disktest.Tool(t, "fsck.vfat", "-n", esp); strings.Contains(out, "WARNING") ||
 				strings.Contains(out, "Warning") {
 				t.Errorf("fsck.vfat: %s", out)
 			}
 
-			f, err = Claim(dev)
+			f, err = disk.Claim(dev)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer f.Close()
-			c, err := Inspect(f, size, sector)
+			c, err := content.Inspect(f, size, sector)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,29 +94,15 @@ func TestWriteOnDevices(t *testing.T) {
 			if err := Mark(f, size, sector, job); err != nil {
 				t.Fatal(err)
 			}
-			c, err = Inspect(f, size, sector)
+			c, err = content.Inspect(f, size, sector)
 			if err != nil || c.Unfinished() != "" || c.Finished() != job || c.Damaged != "" {
 				t.Errorf("Inspect after Mark = %+v, %v", c, err)
 			}
 			f.Close()
-			if out := tool(t, "sgdisk", "-v", dev); !strings.Contains(out, "No problems found") {
+			if out := disktest.Tool(t, "sgdisk", "-v", dev); !strings.Contains(out, "No problems found") {
 				t.Errorf("sgdisk -v after Mark: %s", out)
 			}
 		})
-	}
-}
-
-func TestClaimRefusesDiskInUse(t *testing.T) {
-	dev := loop(t, 64<<20, 512)
-	tool(t, "mkfs.ext4", "-q", dev)
-	dir := t.TempDir()
-	tool(t, "mount", dev, dir)
-	defer tool(t, "umount", dir)
-	if f, err := Claim(dev); err == nil {
-		f.Close()
-		t.Error("Claim of a mounted disk = nil, want an error")
-	} else if !strings.Contains(err.Error(), "in use") {
-		t.Errorf("Claim = %v, want one that says in use", err)
 	}
 }
 
@@ -235,9 +192,9 @@ func TestPowerCut(t *testing.T) {
 		want  []string // the last one in the end
 	}{
 		{"blank", func(*os.File) {}, again, []string{"blank", "unfinished"}},
-		{"ext4", func(f *os.File) { tool(t, "mkfs.ext4", "-q", "-F", "-L", "thesis", f.Name()) }, again,
+		{"ext4", func(f *os.File) { disktest.Tool(t, "mkfs.ext4", "-q", "-F", "-L", "thesis", f.Name()) }, again,
 			[]string{"old", "unfinished"}},
-		{"GPT", func(f *os.File) { tool(t, "sgdisk", "-n", "1:0:+100M", "-c", "1:thesis", f.Name()) }, again,
+		{"GPT", func(f *os.File) { disktest.Tool(t, "sgdisk", "-n", "1:0:+100M", "-c", "1:thesis", f.Name()) }, again,
 			[]string{"old", "unfinished"}},
 		{"own unfinished", whole, again, []string{"unfinished"}},
 		{"begun", half(1), again, []string{"unfinished"}},
@@ -249,7 +206,7 @@ func TestPowerCut(t *testing.T) {
 			c.begin(first)
 			for n := 0; ; n++ {
 				f := fresh(t)
-				tool(t, "cp", "--sparse=always", first.Name(), f.Name())
+				disktest.Tool(t, "cp", "--sparse=always", first.Name(), f.Name())
 				err := c.step(&cut{f, n})
 				got := state(f)
 				if !slices.Contains(c.want, got) {
@@ -273,14 +230,14 @@ func TestPowerCut(t *testing.T) {
 }
 
 // inspected is what a scan finds on a disk.
-func inspected(t *testing.T, f io.ReaderAt, size int64) Content {
+func inspected(t *testing.T, f io.ReaderAt, size int64) content.Content {
 	t.Helper()
-	c, err := Inspect(f, size, 512)
+	c, err := content.Inspect(f, size, 512)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !c.Recognised() {
-		c.Sampled = Sample(t.Context(), f, size)
+		c.Sampled = content.Sample(t.Context(), f, size)
 	}
 	return c
 }
@@ -308,7 +265,7 @@ func TestWriteLeavesNoOldSignature(t *testing.T) {
 		} else {
 			args = append(args, f.Name())
 		}
-		tool(t, args[0], args[1:]...)
+		disktest.Tool(t, args[0], args[1:]...)
 		if err := l.Write(f, inspected(t, f, size)); err != nil {
 			t.Fatal(err)
 		}
@@ -316,7 +273,8 @@ func TestWriteLeavesNoOldSignature(t *testing.T) {
 			len(c.Partitions) != 3 {
 			t.Errorf("%s: afterwards the disk holds %+v", cmd, c)
 		}
-		if out := tool(t, "wipefs", f.Name()); strings.Count(out, "gpt") != 2 || strings.Count(out, "\n") != 4 {
+		out := disktest.Tool(t, "wipefs", f.Name())
+		if strings.Count(out, "gpt") != 2 || strings.Count(out, "\n") != 4 {
 			t.Errorf("%s: afterwards wipefs finds:\n%s", cmd, out)
 		}
 	}
@@ -336,14 +294,14 @@ func TestProtectiveMBROfALargeDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Write(f, Content{}); err != nil {
+	if err := l.Write(f, content.Content{}); err != nil {
 		t.Fatal(err)
 	}
 	b := make([]byte, 4)
 	if _, err := f.ReadAt(b, 446+12); err != nil || !bytes.Equal(b, []byte{255, 255, 255, 255}) {
 		t.Errorf("size in the protective MBR = %x, %v; want ffffffff", b, err)
 	}
-	if out := tool(t, "sgdisk", "-v", f.Name()); !strings.Contains(out, "No problems found") {
+	if out := disktest.Tool(t, "sgdisk", "-v", f.Name()); !strings.Contains(out, "No problems found") {
 		t.Errorf("sgdisk -v: %s", out)
 	}
 }

@@ -1,4 +1,4 @@
-package disk
+package content
 
 import "io"
 
@@ -11,7 +11,7 @@ func tail(r io.ReaderAt, size int64) Signature {
 	raid := Signature{Type: "linux_raid_member"}
 	b := make([]byte, 64)
 	if readFull(r, b, (size/512-16)&^7*512) && string(b[:8]) == "\xfc\x4e\x2b\xa9\x01\x00\x00\x00" {
-		raid.Label = text(b[32:])
+		raid.Label = Text(b[32:])
 		return raid
 	}
 	if readFull(r, b, size&^0xffff-0x10000) {

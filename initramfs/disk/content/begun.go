@@ -1,4 +1,4 @@
-package disk
+package content
 
 import (
 	"encoding/binary"
@@ -20,8 +20,8 @@ const (
 	begunSize  = len(begunMagic) + 36 + 4
 )
 
-// begunSector is the mark of job id, one sector long.
-func begunSector(id string, sectorSize int) ([]byte, error) {
+// BegunSector is the mark of job id, one sector long. It fails if id has not the length of a UUID.
+func BegunSector(id string, sectorSize int) ([]byte, error) {
 	if len(id) != 36 {
 		return nil, fmt.Errorf("marking disk as begun: %q is not the ID of a job", id)
 	}
@@ -41,7 +41,7 @@ func readBegun(r io.ReaderAt, size int64) string {
 		}
 		n := begunSize - 4
 		if id := string(b[len(begunMagic):n]); crc32.ChecksumIEEE(b[:n]) == binary.LittleEndian.Uint32(b[n:]) &&
-			clean(id) == id {
+			Clean(id) == id {
 			return id
 		}
 	}

@@ -1,12 +1,12 @@
-package disk
+package table
 
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
+
+	"griddle/initramfs/disk/content"
 )
 
 const firstJob, secondJob = "5b2f0a4e-7a1c-4d3e-9f00-0123456789ab", "6c2f0a4e-7a1c-4d3e-9f00-0123456789ab"
@@ -26,7 +26,7 @@ func TestAdopt(t *testing.T) {
 		defer f.Close()
 		l, err := WholeDisk(firstJob, size, sector)
 		if err == nil {
-			err = l.Write(f, Content{})
+			err = l.Write(f, content.Content{})
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -37,7 +37,7 @@ func TestAdopt(t *testing.T) {
 		if err := Mark(f, size, sector, firstJob); err != nil {
 			t.Fatal(err)
 		}
-		before, err := Inspect(f, size, sector)
+		before, err := content.Inspect(f, size, sector)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func TestAdopt(t *testing.T) {
 		if err := Adopt(f, size, sector, firstJob, secondJob); err != nil {
 			t.Fatal(err)
 		}
-		after, err := Inspect(f, size, sector)
+		after, err := content.Inspect(f, size, sector)
 		if err != nil || after.Finished() != secondJob || after.Damaged != "" ||
 			len(after.Partitions) != len(before.Partitions) {
 			t.Fatalf("after it the disk has %+v, %v", after, err)
@@ -55,41 +55,6 @@ func TestAdopt(t *testing.T) {
 		for i, p := range after.Partitions {
 			if p != before.Partitions[i] {
 				t.Errorf("partition %+v was %+v", p, before.Partitions[i])
-			}
-		}
-	}
-}
-
-func TestLabelFAT(t *testing.T) {
-	for _, sector := range []int{512, 4096} {
-		file := filepath.Join(t.TempDir(), "esp")
-		if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, 260<<20)); err != nil {
-			t.Fatal(err)
-		}
-		if err := LabelFAT(file, "GR-0"); err == nil {
-			t.Error("an empty file got a label")
-		}
-		cmd := exec.Command("mkfs.vfat", "-F", "32", "-S", map[int]string{512: "512", 4096: "4096"}[sector], "-s", "1",
-			"-n", "GR-5B2F0A4E", file)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("mkfs.vfat (run make deps): %v: %s", err, out)
-		}
-		if err := LabelFAT(file, "LONGER THAN THAT"); err == nil {
-			t.Error("a long label passed")
-		}
-		for _, label := range []string{"GR-6C2F0A4E", "SHORT"} {
-			if err := LabelFAT(file, label); err != nil {
-				t.Fatal(err)
-			}
-			for _, args := range [][]string{{"blkid", "-p", "-o", "value", "-s", "LABEL", file},
-				{"fsck.vfat", "-n", "-v", file}, {"file", "-s", file}} {
-				out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
-				if args[0] == "file" && err != nil {
-					continue // it is not needed
-				}
-				if err != nil || args[0] != "fsck.vfat" && !strings.Contains(string(out), label) {
-					t.Errorf("%v says %s, %v, want %s", args, out, err, label)
-				}
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package disk
+package content
 
 import (
 	"errors"
@@ -66,9 +66,9 @@ func readFull(r io.ReaderAt, b []byte, off int64) bool {
 	return n == len(b)
 }
 
-// clean makes a string from hardware or a disk fit to be compared and sent: valid, without control characters,
+// Clean makes a string from hardware or a disk fit to be compared and sent: valid, without control characters,
 // trimmed.
-func clean(s string) string {
+func Clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r == unicode.ReplacementChar || unicode.IsControl(r) {
 			return -1

@@ -1,4 +1,4 @@
-package disk
+package content
 
 import "context"
 
@@ -17,23 +17,25 @@ type Answer struct {
 // maxAsked bounds the partitions of one disk that another program is asked about.
 const maxAsked = 24
 
-// addAnswers adds to what Inspect recognised what another program does: what Inspect has no name for, and labels.
-func addAnswers(ctx context.Context, question func(context.Context, Region) Answer, d *Disk) {
-	whole := question(ctx, Region{Path: d.Path})
-	if d.Table == "" {
-		d.Table = whole.Table
+// AddAnswers adds to what Inspect recognised what another program does, asked about the disk at path, of size bytes:
+// what Inspect has no name for, and labels.
+func (c *Content) AddAnswers(ctx context.Context, question func(context.Context, Region) Answer, path string,
+	size int64) {
+	whole := question(ctx, Region{Path: path})
+	if c.Table == "" {
+		c.Table = whole.Table
 	}
-	d.Signature = d.Signature.mergedWith(whole.Signature)
+	c.Signature = c.Signature.mergedWith(whole.Signature)
 	asked := 0
-	for i := range d.Partitions {
-		p := &d.Partitions[i]
-		if p.Signature.Label != "" || p.Type == "extended" || p.Size <= 0 || p.Start < 0 || p.Start+p.Size > d.Size {
+	for i := range c.Partitions {
+		p := &c.Partitions[i]
+		if p.Signature.Label != "" || p.Type == "extended" || p.Size <= 0 || p.Start < 0 || p.Start+p.Size > size {
 			continue
 		}
 		if asked++; asked > maxAsked {
 			return
 		}
-		p.Signature = p.Signature.mergedWith(question(ctx, Region{d.Path, p.Start, p.Size}).Signature)
+		p.Signature = p.Signature.mergedWith(question(ctx, Region{path, p.Start, p.Size}).Signature)
 	}
 }
 

@@ -1,4 +1,4 @@
-package disk
+package content
 
 import (
 	"bytes"
@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 )
+
+const mib = 1 << 20
 
 // What Sample reads of a disk.
 const (
@@ -123,7 +125,7 @@ func (s *sampler) read(at, n int64) string {
 		if err == nil || errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return brief(fmt.Sprintf("reading at byte %d: %v", at, err))
+		return Brief(fmt.Sprintf("reading at byte %d: %v", at, err))
 	}
 	if !s.began {
 		s.began, s.first = true, b[0]
@@ -142,11 +144,11 @@ func (s *sampler) read(at, n int64) string {
 	return fmt.Sprintf("data at byte %d (0x%02x)", at+int64(i), b[i])
 }
 
-// brief cuts a message at what goes over the wire.
-func brief(s string) string {
+// Brief makes a message fit to be sent: clean, and short enough for the wire.
+func Brief(s string) string {
 	const most = 120
-	if s = clean(s); len(s) > most {
-		s = clean(s[:most])
+	if s = Clean(s); len(s) > most {
+		s = Clean(s[:most])
 	}
 	return s
 }

@@ -1,4 +1,4 @@
-package disk
+package content
 
 import (
 	"bytes"
@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"griddle/initramfs/disk/disktest"
 )
 
 // TestIdentifyRealPeers: what the formats' own programs make is recognised.
@@ -39,7 +41,7 @@ func TestIdentifyRealPeers(t *testing.T) {
 		if err := os.Truncate(img, 384<<20); err != nil {
 			t.Fatal(err)
 		}
-		tool(t, args[0], append(args[1:], img)...)
+		disktest.Tool(t, args[0], append(args[1:], img)...)
 		f, err := os.Open(img)
 		if err != nil {
 			t.Fatal(err)
@@ -154,7 +156,7 @@ func TestDamagedGPT(t *testing.T) {
 	if err := os.Truncate(img, size); err != nil {
 		t.Fatal(err)
 	}
-	tool(t, "sgdisk", "-n", "1:2048:+8M", "-c", "1:data", "-t", "1:8300", "-n", "3:0:+1M", "-t", "3:ef02", img)
+	disktest.Tool(t, "sgdisk", "-n", "1:2048:+8M", "-c", "1:data", "-t", "1:8300", "-n", "3:0:+1M", "-t", "3:ef02", img)
 	whole, err := os.ReadFile(img)
 	if err != nil {
 		t.Fatal(err)

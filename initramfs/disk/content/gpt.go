@@ -1,4 +1,4 @@
-package disk
+package content
 
 import (
 	"bytes"
@@ -88,7 +88,7 @@ func readGPTCopy(r io.ReaderAt, size, sector, lba int64) (c Content, found, ok b
 			Number: int(i) + 1,
 			Start:  first * sector,
 			Size:   (last - first + 1) * sector,
-			Name:   clean(utf16le(e[56:128])),
+			Name:   Clean(utf16le(e[56:128])),
 			Type:   gptType(guidString(e[:16])),
 		})
 	}

@@ -1,4 +1,4 @@
-package disk
+package content
 
 import (
 	"bytes"
@@ -58,9 +58,9 @@ func parseBlkid(b []byte) Answer {
 	var a Answer
 	for line := range bytes.Lines(b) {
 		key, value, _ := strings.Cut(strings.TrimRight(string(line), "\n"), "=")
-		value = clean(unescape(value))
+		value = Clean(unescape(value))
 		if len(value) > 256 {
-			value = clean(value[:256])
+			value = Clean(value[:256])
 		}
 		switch key {
 		case "TYPE":

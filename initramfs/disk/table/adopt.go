@@ -1,17 +1,19 @@
-package disk
+package table
 
 import (
 	"fmt"
 	"strings"
 
 	"github.com/diskfs/go-diskfs/partition/gpt"
+
+	"griddle/initramfs/disk/content"
 )
 
 // Adopt gives the finished install of job from on the disk to job to, which installed into its pool: the table gets
 // another GUID, and nothing else changes. It is durable on return. It fails if the disk does not have the finished mark
 // of job from.
 func Adopt(f Writable, size int64, sectorSize int, from, to string) error {
-	c, err := Inspect(f, size, sectorSize)
+	c, err := content.Inspect(f, size, sectorSize)
 	if err != nil {
 		return err
 	}

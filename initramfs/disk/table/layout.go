@@ -1,4 +1,25 @@
-package disk
+// Package table partitions a disk for Griddle.
+//
+// Start with WholeDisk: it makes the layout below, Layout.Write writes it to a disk, and Announce makes its partitions
+// known to the kernel. Mark removes the unfinished mark as the last step of an install. Adopt gives a finished install
+// to the next job.
+//
+//	1 MiB        1 MiB             260 MiB              the rest
+//	+-----------+-----------------+--------------------+--------------------------+--------+
+//	| MBR, GPT  | 1 griddle-bios  | 2 griddle-esp      | 3 griddle-pool           | backup |
+//	| array     | BIOS boot: GRUB | FAT32              | btrfs, label "griddle"   | GPT    |
+//	+-----------+-----------------+--------------------+--------------------------+--------+
+//
+// From the first durable write until the end of the install the disk has the mark of its job: nothing on it is of
+// value, and it belongs to that job. The first write is one sector, the last of the disk (content.BegunSector). The
+// backup GPT and then the primary GPT follow, each copy's entries before its header: the third partition has the name
+// "griddle-unfinished", and the GUID of the disk is the ID of the job. After that, old signatures are wiped. The
+// protective MBR is last, because alone it would look like a foreign table. Mark changes the name of the partition as
+// the last step of an install. After a power cut at any time, content.Inspect finds either the old content or an
+// unfinished disk.
+//
+// Sources: UEFI 2.10 chapter 5 (GPT); the kernel's include/uapi/linux/blkpg.h.
+package table
 
 import (
 	"errors"
@@ -8,6 +29,8 @@ import (
 	"strings"
 
 	"github.com/diskfs/go-diskfs/partition/gpt"
+
+	"griddle/initramfs/disk/content"
 )
 
 const mib = 1 << 20
@@ -53,12 +76,15 @@ func WholeDisk(id string, size int64, sectorSize int) (Layout, error) {
 		GUID: id, Size: size, SectorSize: sectorSize,
 		BIOS: Part{1, "griddle-bios", 1 * mib, 1 * mib, gpt.BIOSBoot},
 		ESP:  Part{2, "griddle-esp", 2 * mib, 260 * mib, gpt.EFISystemPartition},
-		Pool: Part{3, NameUnfinished, 262 * mib, pool, gpt.LinuxFilesystem},
+		Pool: Part{3, content.NameUnfinished, 262 * mib, pool, gpt.LinuxFilesystem},
 	}, nil
 }
 
 // Parts lists the partitions in order.
 func (l Layout) Parts() []Part { return []Part{l.BIOS, l.ESP, l.Pool} }
+
+// extent is a range of bytes.
+type extent struct{ from, to int64 }
 
 // Writable is a disk that a layout is written to.
 type Writable interface {
@@ -74,8 +100,8 @@ type Writable interface {
 // Write writes the layout to the disk, marked as unfinished, and wipes the content that old describes. It is durable on
 // return. After a power cut the disk is as the package doc says: the mark of the job is written before anything else
 // changes, and stays there.
-func (l Layout) Write(f Writable, old Content) error {
-	mark, err := begunSector(l.GUID, l.SectorSize)
+func (l Layout) Write(f Writable, old content.Content) error {
+	mark, err := content.BegunSector(l.GUID, l.SectorSize)
 	if err != nil {
 		return err
 	}
@@ -112,7 +138,7 @@ func (l Layout) lastSector() int64 { return (l.Size/int64(l.SectorSize) - 1) * i
 // wipe writes zeros over the places where the old content and what is beneath the new partitions can have
 // signatures: the first and last MiB of each and of the disk, except where the two copies of the new table are. It
 // is durable on return.
-func wipe(f Writable, l Layout, old Content) error {
+func wipe(f Writable, l Layout, old content.Content) error {
 	const entries = 128 * 128 // bytes of a table's entries
 	sector := int64(l.SectorSize)
 	primary := extent{sector, 2*sector + entries}
@@ -158,7 +184,7 @@ func wipe(f Writable, l Layout, old Content) error {
 // Mark renames the pool's partition from NameUnfinished to NameFinished, as the last step of an install. It is durable
 // on return. It fails if the disk does not have the unfinished mark of job id.
 func Mark(f Writable, size int64, sectorSize int, id string) error {
-	c, err := Inspect(f, size, sectorSize)
+	c, err := content.Inspect(f, size, sectorSize)
 	if err != nil {
 		return err
 	}
@@ -170,8 +196,8 @@ func Mark(f Writable, size int64, sectorSize int, id string) error {
 		return fmt.Errorf("marking disk as installed: %w", err)
 	}
 	for _, p := range t.Partitions {
-		if p.Name == NameUnfinished {
-			p.Name = NameFinished
+		if p.Name == content.NameUnfinished {
+			p.Name = content.NameFinished
 		}
 	}
 	t.ProtectiveMBR = false // it is there, and go-diskfs would write it without the active flag

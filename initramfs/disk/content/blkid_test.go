@@ -1,78 +1,9 @@
-package disk
+package content
 
 import (
-	"context"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
-
-// image makes a file of n bytes and lets a program write to it.
-func image(t *testing.T, path string, n int64, command string) {
-	t.Helper()
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(path, n); err != nil {
-		t.Fatal(err)
-	}
-	args := append(strings.Fields(command), path)
-	tool(t, args[0], args[1:]...)
-}
-
-// TestScanAsksBlkid: labels that Inspect does not read, formats that it does not know, and partitions, as blkid says.
-func TestScanAsksBlkid(t *testing.T) {
-	dir := t.TempDir()
-	disk := filepath.Join(dir, "vda")
-	image(t, disk, 256<<20, "sgdisk -n 1:1M:+64M -t 1:0700 -n 2:65M:+64M -n 3:129M:+64M")
-	f, err := os.OpenFile(disk, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for at, command := range map[int64]string{1: "mkntfs -q -F -Q -L Win=dows$", 65: "mkfs.exfat -L CARD",
-		129: "mkfs.ext4 -q -F -L own"} {
-		part := filepath.Join(dir, "part")
-		image(t, part, 64<<20, command)
-		b, err := os.ReadFile(part)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f.WriteAt(b, at<<20); err != nil {
-			t.Fatal(err)
-		}
-	}
-	sys := fakeSys(t, map[string]map[string]string{"devices/virtio1/block/vda": {"size": "524288"}})
-	scan := func(ask func(context.Context, Region) Answer) []Partition {
-		s := &Scanner{Sys: os.DirFS(sys), Open: Open, Ask: ask, Dev: dir}
-		disks, err := s.Scan(t.Context())
-		if err != nil || len(disks) != 1 || disks[0].Table != "gpt" {
-			t.Fatalf("Scan = %+v, %v", disks, err)
-		}
-		return disks[0].Partitions
-	}
-	for _, c := range []struct {
-		name string
-		ask  func(context.Context, Region) Answer
-		want []Signature
-	}{
-		{"without blkid", nil, []Signature{{"ntfs", ""}, {"exfat", ""}, {"ext4", "own"}}},
-		{"with blkid", Blkid, []Signature{{"ntfs", "Win=dows$"}, {"exfat", "CARD"}, {"ext4", "own"}}},
-		{"where it says something else",
-			func(context.Context, Region) Answer { return Answer{Signature: Signature{"other", "x"}} },
-			[]Signature{{"ntfs", ""}, {"exfat", ""}, {"ext4", "own"}}},
-	} {
-		for i, p := range scan(c.ask) {
-			if p.Signature != c.want[i] {
-				t.Errorf("%s: partition %d holds %+v, want %+v", c.name, p.Number, p.Signature, c.want[i])
-			}
-		}
-	}
-	if got := Blkid(t.Context(), Region{Path: filepath.Join(dir, "absent")}); got != (Answer{}) {
-		t.Errorf("Blkid of no disk = %+v, want nothing", got)
-	}
-}
 
 func TestParseBlkid(t *testing.T) {
 	for in, want := range map[string]Answer{
@@ -98,7 +29,7 @@ func FuzzParseBlkid(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a := parseBlkid(b)
 		for _, s := range []string{a.Table, a.Signature.Type, a.Signature.Label} {
-			if clean(s) != s || len(s) > 64<<10 {
+			if Clean(s) != s || len(s) > 64<<10 {
 				t.Errorf("parseBlkid(%q) has %q", b, s)
 			}
 		}
@@ -124,7 +55,7 @@ func FuzzIdentify(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, s := range []string{c.Begun, c.Damaged, c.Signature.Type, c.Signature.Label} {
-			if clean(s) != s || len(s) > 512 {
+			if Clean(s) != s || len(s) > 512 {
 				t.Errorf("Inspect says %q", s)
 			}
 		}
@@ -138,7 +69,7 @@ func FuzzIdentify(f *testing.F) {
 }
 
 func FuzzReadBegun(f *testing.F) {
-	sector, err := begunSector(job, 512)
+	sector, err := BegunSector("5b2f0a4e-7a1c-4d3e-9f00-0123456789ab", 512)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package disk
+package content
 
 import (
 	"bytes"
@@ -106,7 +106,7 @@ func Identify(r io.ReaderAt, size int64) Signature {
 			label += m.at
 		}
 		if m.size > 0 && label+int64(m.size) <= int64(len(head)) {
-			s.Label = text(head[label : label+int64(m.size)])
+			s.Label = Text(head[label : label+int64(m.size)])
 		}
 		if m.kind == "crypto_LUKS" && (len(head) < 8 || head[7] != 2) {
 			s.Label = ""
@@ -124,12 +124,12 @@ func Identify(r io.ReaderAt, size int64) Signature {
 	return zfs(r, size)
 }
 
-// text is a fixed field, which ends at the first zero.
-func text(b []byte) string {
+// Text is a fixed field, which ends at the first zero.
+func Text(b []byte) string {
 	if i := bytes.IndexByte(b, 0); i >= 0 {
 		b = b[:i]
 	}
-	return clean(string(b))
+	return Clean(string(b))
 }
 
 // lvm finds a physical volume's label, which is in one of the first four sectors (LVM2 lib/label/label.h).
@@ -154,7 +154,7 @@ func swap(b []byte) Signature {
 		}
 		switch string(b[page-10 : page]) {
 		case "SWAPSPACE2", "SWAP-SPACE":
-			return Signature{Type: "swap", Label: text(b[1024+28 : 1024+44])}
+			return Signature{Type: "swap", Label: Text(b[1024+28 : 1024+44])}
 		case "S1SUSPEND\x00", "S2SUSPEND\x00", "ULSUSPEND\x00", "LINHIB0001":
 			return Signature{Type: "swsuspend"}
 		}
@@ -182,7 +182,7 @@ func ext(b []byte) Signature {
 	case compat&0x4 != 0:
 		kind = "ext3"
 	}
-	return Signature{Type: kind, Label: text(s[0x78:0x88])}
+	return Signature{Type: kind, Label: Text(s[0x78:0x88])}
 }
 
 // fatBootSector says whether b is the boot sector of a FAT filesystem (Microsoft's fatgen103, section 3).
@@ -202,7 +202,7 @@ func fat(b []byte) Signature {
 	if string(b[0x52:0x57]) == "FAT32" {
 		label = b[0x47:0x52]
 	}
-	l := text(label)
+	l := Text(label)
 	if l == "NO NAME" {
 		l = ""
 	}

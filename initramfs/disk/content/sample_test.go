@@ -1,10 +1,9 @@
-package disk
+package content
 
 import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -12,61 +11,32 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"griddle/initramfs/disk/disktest"
 )
-
-// filled is a disk of one byte everywhere, but for some places.
-type filled struct {
-	with byte
-	size int64
-	odd  []extent // bytes here are 0x41
-	read []extent // what was asked for
-	wait time.Duration
-	fail int64 // reads that reach this byte fail, where it is not 0
-}
-
-func (f *filled) ReadAt(b []byte, at int64) (int, error) {
-	if at < 0 || at+int64(len(b)) > f.size {
-		return 0, io.EOF
-	}
-	time.Sleep(f.wait)
-	to := at + int64(len(b))
-	f.read = append(f.read, extent{at, to})
-	if f.fail != 0 && at <= f.fail && f.fail < to {
-		return 0, fmt.Errorf("sector %d: %w", f.fail/512, os.ErrInvalid)
-	}
-	for i := range b {
-		b[i] = f.with
-	}
-	for _, o := range f.odd {
-		for i := max(at, o.from); i < min(to, o.to); i++ {
-			b[i-at] = 0x41
-		}
-	}
-	return len(b), nil
-}
 
 const tib = int64(1) << 40
 
 func TestSample(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		disk filled
+		disk disktest.Filled
 		want string
 	}{
-		{"zeros", filled{size: 2 * tib}, Zeros},
-		{"ones", filled{with: 0xff, size: 2 * tib}, Ones},
-		{"small", filled{size: 512}, Zeros},
-		{"odd size", filled{size: 1<<30 + 512}, Zeros},
-		{"no bytes", filled{}, "it has no bytes"},
-		{"one byte everywhere", filled{with: 0xaa, size: tib}, "data at byte 0 (0xaa)"},
-		{"first byte", filled{size: tib, odd: []extent{{0, 1}}}, "data at byte 0 (0x41)"},
-		{"second byte", filled{size: tib, odd: []extent{{1, 2}}}, "data at byte 1 (0x41)"},
-		{"last byte", filled{with: 0xff, size: tib, odd: []extent{{tib - 1, tib}}},
+		{"zeros", disktest.Filled{Size: 2 * tib}, Zeros},
+		{"ones", disktest.Filled{With: 0xff, Size: 2 * tib}, Ones},
+		{"small", disktest.Filled{Size: 512}, Zeros},
+		{"odd size", disktest.Filled{Size: 1<<30 + 512}, Zeros},
+		{"no bytes", disktest.Filled{}, "it has no bytes"},
+		{"one byte everywhere", disktest.Filled{With: 0xaa, Size: tib}, "data at byte 0 (0xaa)"},
+		{"first byte", disktest.Filled{Size: tib, Odd: []disktest.Extent{{From: 0, To: 1}}}, "data at byte 0 (0x41)"},
+		{"second byte", disktest.Filled{Size: tib, Odd: []disktest.Extent{{From: 1, To: 2}}}, "data at byte 1 (0x41)"},
+		{"last byte", disktest.Filled{With: 0xff, Size: tib, Odd: []disktest.Extent{{From: tib - 1, To: tib}}},
 			fmt.Sprintf("data at byte %d (0x41)", tib-1)},
-		{"a read that fails", filled{size: tib, fail: 10 << 20},
+		{"a read that fails", disktest.Filled{Size: tib, Fail: 10 << 20},
 			"reading at byte 10485760: sector 20480: invalid argument"},
 	} {
-		if got := Sample(t.Context(), &c.disk, c.disk.size); got != c.want {
+		if got := Sample(t.Context(), &c.disk, c.disk.Size); got != c.want {
 			t.Errorf("%s: Sample = %q, want %q", c.name, got, c.want)
 		}
 	}
@@ -81,32 +51,32 @@ func TestSample(t *testing.T) {
 func TestSamplePlaces(t *testing.T) {
 	for _, size := range []int64{512, 1 << 20, 36 << 20, 36<<20 + 512, 100 << 20, 1 << 30, 500e9, 2 * tib,
 		2*tib + 4096, 16*tib - 512} {
-		d := &filled{size: size}
+		d := &disktest.Filled{Size: size}
 		if got := Sample(t.Context(), d, size); got != Zeros {
 			t.Fatalf("Sample of %d zeros = %q", size, got)
 		}
 		at, covered, last := 0, int64(0), int64(0)
-		for _, e := range d.read {
-			if e.from < last {
-				t.Fatalf("size %d: %d is read after %d", size, e.from, last)
+		for _, e := range d.Read {
+			if e.From < last {
+				t.Fatalf("size %d: %d is read after %d", size, e.From, last)
 			}
-			last = e.to
-			covered += e.to - e.from
+			last = e.To
+			covered += e.To - e.From
 		}
 		for i := range int64(1024) {
 			from, to := i*(size/1024), (i+1)*(size/1024)
-			for at < len(d.read) && d.read[at].to <= from {
+			for at < len(d.Read) && d.Read[at].To <= from {
 				at++
 			}
-			if size/1024 > 0 && (at == len(d.read) || d.read[at].from >= to) {
+			if size/1024 > 0 && (at == len(d.Read) || d.Read[at].From >= to) {
 				t.Errorf("size %d: nothing is read of part %d", size, i)
 			}
 		}
-		if first := d.read[0]; first.from != 0 || last != size || size >= 1<<30 && covered < 32<<20+900*4096 {
-			t.Errorf("size %d: read %d bytes, from %d to %d", size, covered, first.from, last)
+		if first := d.Read[0]; first.From != 0 || last != size || size >= 1<<30 && covered < 32<<20+900*4096 {
+			t.Errorf("size %d: read %d bytes, from %d to %d", size, covered, first.From, last)
 		}
-		if size == 2*tib && len(d.read) < 32+1024 {
-			t.Errorf("%d reads of a large disk, want 1024 and its ends", len(d.read))
+		if size == 2*tib && len(d.Read) < 32+1024 {
+			t.Errorf("%d reads of a large disk, want 1024 and its ends", len(d.Read))
 		}
 	}
 	a, b := fmt.Sprint(samplePlaces(tib)), fmt.Sprint(samplePlaces(tib))
@@ -121,7 +91,8 @@ func TestSampleFindsWhatItReads(t *testing.T) {
 		size := 1<<30 + rand.Int64N(tib)
 		part := size / 1024
 		i := rand.Int64N(1024)
-		d := &filled{with: byte(rand.IntN(2)) * 0xff, size: size, odd: []extent{{i * part, (i + 1) * part}}}
+		odd := []disktest.Extent{{From: i * part, To: (i + 1) * part}}
+		d := &disktest.Filled{With: byte(rand.IntN(2)) * 0xff, Size: size, Odd: odd}
 		if got := Sample(t.Context(), d, size); !strings.HasPrefix(got, "data at byte ") {
 			t.Errorf("part %d of %d has data: Sample = %q", i, size, got)
 		}
@@ -129,7 +100,7 @@ func TestSampleFindsWhatItReads(t *testing.T) {
 	for range 50 {
 		size := rand.Int64N(36<<20) + 1
 		at := rand.Int64N(size)
-		d := &filled{size: size, odd: []extent{{at, at + 1}}}
+		d := &disktest.Filled{Size: size, Odd: []disktest.Extent{{From: at, To: at + 1}}}
 		if got := Sample(t.Context(), d, size); got != fmt.Sprintf("data at byte %d (0x41)", at) {
 			t.Errorf("byte %d of %d differs: Sample = %q", at, size, got)
 		}
@@ -141,7 +112,7 @@ func TestSampleInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), SampleTime)
 		defer cancel()
-		got := Sample(ctx, &filled{size: tib, wait: 20 * time.Millisecond}, tib)
+		got := Sample(ctx, &disktest.Filled{Size: tib, Wait: 20 * time.Millisecond}, tib)
 		if !strings.HasPrefix(got, "it was not read in time: ") {
 			t.Errorf("Sample of a slow disk = %q, want that it was not read in time", got)
 		}

@@ -1,0 +1,80 @@
+// Package content says what is on a disk. It only reads.
+//
+// Start with Inspect: it recognises the partition table, and the formats of the whole disk and of each partition.
+// Sample decides whether a disk on which nothing is recognised is blank. Blkid asks libblkid's program, which knows
+// more formats, and AddAnswers completes what Inspect found by what it says.
+//
+// A disk is blank only if that was proved (Content.Blank). Content that is not recognised is still content, and never
+// blank.
+//
+// Everything read from a disk is hostile. Parsers have limits: a table has at most 256 partitions, a chain of logical
+// partitions at most 128, and signatures are read only at fixed places.
+//
+// Sources: UEFI 2.10 chapter 5 (GPT); the kernel's block/partitions/msdos.c; and, for the signatures, each format's own
+// description as named in signature.go.
+package content
+
+// Content is the content of a disk. The zero value means that nothing is known, so it is not blank.
+type Content struct {
+	Table     string // "gpt", "mbr", "mac", "sun", "sgi", "bsd", "amiga", "atari", what blkid calls it, or ""
+	Damaged   string // what is wrong with the table, in words, "" for nothing
+	GUID      string // of a GPT, lower case
+	Begun     string // ID of the job with a mark in the last sector (see begun.go), or ""
+	Signature Signature
+	// what Sample returned, "" where it was not asked: something was recognised, or the disk is not to be read
+	Sampled    string
+	Partitions []Partition
+}
+
+// Partition is one entry of a partition table, with what was found in it.
+type Partition struct {
+	Number    int
+	Start     int64  // bytes
+	Size      int64  // bytes
+	Name      string // of a GPT entry
+	Type      string // "EFI system", "Linux filesystem"…, or the bare type code
+	Signature Signature
+}
+
+// Recognised says whether something on the disk is recognised: a table, a signature, or the mark of a job.
+func (c Content) Recognised() bool {
+	return c.Table != "" || c.Signature.Type != "" || c.Begun != "" || len(c.Partitions) > 0
+}
+
+// Blank says whether the disk is proved to be blank: nothing is recognised, and all bytes that Sample read are 0x00, or
+// all are 0xff.
+func (c Content) Blank() bool { return !c.Recognised() && (c.Sampled == Zeros || c.Sampled == Ones) }
+
+// The names of the pool's partition: during an install and after it.
+const (
+	NameUnfinished = "griddle-unfinished"
+	NameFinished   = "griddle-pool"
+)
+
+// Unfinished is the ID of the job that started to install on this disk and did not finish, or "".
+func (c Content) Unfinished() string {
+	if c.Begun != "" {
+		return c.Begun
+	}
+	return c.marked(NameUnfinished)
+}
+
+// Finished is the ID of the job that finished an install on this disk, or "".
+func (c Content) Finished() string {
+	if c.Begun != "" {
+		return ""
+	}
+	return c.marked(NameFinished)
+}
+
+func (c Content) marked(name string) string {
+	if c.Table != "gpt" {
+		return ""
+	}
+	for _, p := range c.Partitions {
+		if p.Name == name {
+			return c.GUID
+		}
+	}
+	return ""
+}
