@@ -5,7 +5,8 @@ import "context"
 // domain is what a machine has of a domain that it joined, by `griddle-agent maintain join` or by other programs.
 var domain = []string{
 	"etc/krb5.keytab", "etc/krb5.conf", "etc/krb5.conf.d",
-	"etc/sssd", "var/lib/sss/db", "var/lib/sss/secrets", "etc/systemd/system/multi-user.target.wants/sssd.service",
+	"etc/sssd", "var/lib/sss/db", "var/lib/sss/secrets", "var/lib/sss/keytabs",
+	"etc/systemd/system/multi-user.target.wants/sssd.service",
 	"etc/realmd.conf",
 	"etc/samba/smb.conf", "var/lib/samba/private", "var/lib/samba/winbindd_idmap.tdb",
 	"etc/systemd/system/multi-user.target.wants/winbind.service",

@@ -20,7 +20,8 @@ func TestTemplateIdentity(t *testing.T) {
 		"etc/samba/smb.conf", "var/lib/samba/winbindd_idmap.tdb"}
 	// What is in the folders of the list.
 	within := map[string]string{"var/lib/sss/db": "cache_lab.ldb", "var/lib/sss/secrets": "secrets.ldb",
-		"var/lib/samba/private": "secrets.tdb", "etc/ipa": "default.conf", "var/lib/ipa-client": "sysrestore/state"}
+		"var/lib/sss/keytabs": "ad.keytab", "var/lib/samba/private": "secrets.tdb", "etc/ipa": "default.conf",
+		"var/lib/ipa-client": "sysrestore/state"}
 
 	dir := t.TempDir()
 	var all []string
