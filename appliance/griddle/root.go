@@ -13,6 +13,7 @@ import (
 	clouds "griddle/appliance/griddle/cloud"
 	"griddle/appliance/griddle/image"
 	"griddle/appliance/griddle/key"
+	"griddle/appliance/griddle/layout"
 	"griddle/appliance/griddle/machine"
 	"griddle/appliance/griddle/multicast"
 	"griddle/appliance/griddle/publish"
@@ -43,6 +44,7 @@ func rootCommand(e *cli.Env) *cobra.Command {
 		serve.ConfigCommand(e),
 		machine.Command(e),
 		settings.Command(e),
+		layout.Command(e),
 		multicast.Command(e),
 		clouds.Command(e),
 		publish.Command(e),
