@@ -197,6 +197,9 @@ func (m Model) diskPage() []string {
 		}
 		out = append(out, cut("   "+h, Columns))
 	}
+	for _, w := range d.Warnings(disks) {
+		out = append(out, m.theme.Warn.Render(cut(" Warning: "+w, Columns)))
+	}
 	if why := m.unfit(d); why != "" {
 		out = append(out, m.theme.Warn.Render(cut(" You cannot install on it: "+why+".", Columns)))
 	}

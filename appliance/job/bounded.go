@@ -16,6 +16,8 @@ const (
 	maxSources    = 8 // and as many features
 	maxDisks      = 128
 	maxPartitions = 512 // of all disks
+	maxWord       = 32  // bytes of a string that is a word
+	maxPaths      = 128 // of all disks that have several, and as many areas of eMMCs
 )
 
 // Bounded returns h with every string and list cut to what the server keeps, and with the identity normalised. The
@@ -58,13 +60,15 @@ func (i Identity) Bounded() Identity {
 func (v Inventory) Bounded() Inventory {
 	v.CPU, v.Firmware = clip(v.CPU), clip(v.Firmware)
 	v.Disks = append([]Disk(nil), v.Disks[:min(len(v.Disks), maxDisks)]...)
-	left := maxPartitions
+	left, paths, areas := maxPartitions, maxPaths, maxPaths
 	for i := range v.Disks {
 		d := &v.Disks[i]
 		for _, s := range []*string{&d.Path, &d.Model, &d.Serial, &d.WWN, &d.Place, &d.Bus, &d.Table, &d.Damaged,
 			&d.Signature, &d.Label, &d.Sampled, &d.Unfinished, &d.Installed} {
 			*s = clip(*s)
 		}
+		d.Rotational, d.Firmware = clipAt(d.Rotational, maxWord), clipAt(d.Firmware, maxWord)
+		d.Paths, d.BootAreas = clipAll(d.Paths, &paths), clipAll(d.BootAreas, &areas)
 		d.Partitions = append([]Partition(nil), d.Partitions[:min(len(d.Partitions), left)]...)
 		left -= len(d.Partitions)
 		for j := range d.Partitions {
@@ -107,12 +111,24 @@ func NormalUUID(s string) string {
 	return s
 }
 
+// clipAll cuts each of list at maxWord bytes, and the list where nothing is left.
+func clipAll(list []string, left *int) []string {
+	list = append([]string(nil), list[:min(len(list), *left)]...)
+	*left -= len(list)
+	for i := range list {
+		list[i] = clipAt(list[i], maxWord)
+	}
+	return list
+}
+
 // clip cuts s at maxText bytes, between runes.
-func clip(s string) string {
-	if len(s) <= maxText {
+func clip(s string) string { return clipAt(s, maxText) }
+
+func clipAt(s string, most int) string {
+	if len(s) <= most {
 		return s
 	}
-	s = s[:maxText]
+	s = s[:most]
 	for len(s) > 0 {
 		if r, n := utf8.DecodeLastRuneInString(s); r != utf8.RuneError || n > 1 {
 			break

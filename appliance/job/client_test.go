@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -134,8 +135,15 @@ func TestBoundedFits(t *testing.T) {
 	long := strings.Repeat("<", 1000) // six bytes each in JSON
 	var h Hello
 	for range 1000 {
-		d := Disk{Path: long, Model: long, Serial: long, Bus: long, Table: long, Signature: long,
-			Unfinished: long, Installed: long}
+		var d Disk
+		for v := range reflect.ValueOf(&d).Elem().NumField() {
+			switch f := reflect.ValueOf(&d).Elem().Field(v); f.Interface().(type) {
+			case string:
+				f.SetString(long)
+			case []string:
+				f.Set(reflect.ValueOf([]string{long, long, long, long}))
+			}
+		}
 		for range 10 {
 			d.Partitions = append(d.Partitions, Partition{Name: long, Type: long, Filesystem: long, Label: long})
 		}

@@ -17,12 +17,20 @@ type Disk struct {
 	Bus        string `json:"bus,omitempty"` // "virtio", "sata", "nvme", "mmc", "usb", "firewire", "scsi"
 	Size       int64  `json:"size"`          // bytes
 	SectorSize int    `json:"sectorSize"`    // logical, bytes: 512 or 4096
-	Removable  bool   `json:"removable,omitempty"`
-	ReadOnly   bool   `json:"readOnly,omitempty"`
-	Table      string `json:"table,omitempty"`     // "gpt", "mbr", "mac", "sun"… or ""
-	Damaged    string `json:"damaged,omitempty"`   // what is wrong with Table, in words; "" if nothing
-	Signature  string `json:"signature,omitempty"` // of a disk without partitions: "btrfs", "ext4", "LVM2_member"…
-	Label      string `json:"label,omitempty"`     // of Signature
+	// PhysicalSector is the size of the sectors inside, in bytes; 0 if not known.
+	PhysicalSector int    `json:"physicalSector,omitempty"`
+	Rotational     string `json:"rotational,omitempty"` // Rotates, Solid, or "" if not known
+	Firmware       string `json:"firmware,omitempty"`   // revision of the disk's firmware: hostile
+	// Paths are the device files of a disk that has several, Path first.
+	Paths []string `json:"paths,omitempty"`
+	// BootAreas are the device files of the areas that an eMMC has beside its disk. No install changes them.
+	BootAreas []string `json:"bootAreas,omitempty"`
+	Removable bool     `json:"removable,omitempty"`
+	ReadOnly  bool     `json:"readOnly,omitempty"`
+	Table     string   `json:"table,omitempty"`     // "gpt", "mbr", "mac", "sun"… or ""
+	Damaged   string   `json:"damaged,omitempty"`   // what is wrong with Table, in words; "" if nothing
+	Signature string   `json:"signature,omitempty"` // of a disk without partitions: "btrfs", "ext4", "LVM2_member"…
+	Label     string   `json:"label,omitempty"`     // of Signature
 	// Sampled is Zeros, Ones, or in words why the disk is not blank; "" if it was not read.
 	Sampled string `json:"sampled,omitempty"`
 	// ID of the job that started to install on this disk and did not finish

@@ -34,8 +34,9 @@ func ParseDiskRule(s string) (DiskRule, error) {
 }
 
 // Pick applies the rule to disks. It never guesses: if no disk matches, or several do, it returns an error that lists
-// the disks and the rules that would work. It never picks a read-only disk. Removable disks and those on USB or
-// FireWire (most of which do not report that they are removable) need a rule with a serial, WWN or path.
+// the disks and the rules that would work. It never picks a read-only disk. Removable disks, those on USB or FireWire
+// (most of which do not report that they are removable) and those with several paths need a rule with a serial, WWN or
+// path.
 func (r DiskRule) Pick(disks []Disk) (Disk, error) {
 	var found []Disk
 	passed := 0
@@ -46,7 +47,7 @@ func (r DiskRule) Pick(disks []Disk) (Disk, error) {
 		switch s := string(r); {
 		case s == "largest" || s == "smallest":
 			switch {
-			case d.pluggable():
+			case d.mustBeNamed():
 				passed++
 			case len(found) == 0 || d.Size == found[0].Size:
 				found = append(found, d)
@@ -61,7 +62,7 @@ func (r DiskRule) Pick(disks []Disk) (Disk, error) {
 	case 0:
 		why := "no disk matches"
 		if passed > 0 {
-			why += "; removable disks and USB disks must be named by serial, WWN or path"
+			why += "; removable disks, USB disks and disks with several paths must be named by serial, WWN or path"
 		}
 		return Disk{}, fmt.Errorf("%w %q: %s; this machine has %s", ErrRule, Printable(string(r)), why, list(disks))
 	case 1:
@@ -80,13 +81,16 @@ func (r DiskRule) names(d Disk) bool {
 	case "wwn":
 		return name != "" && name == d.WWN
 	case "path":
-		return name == d.Path || d.Place != "" && name == byPath+d.Place
+		return d.hasPath(name) || d.Place != "" && name == byPath+d.Place
 	}
 	return false
 }
 
-// pluggable says whether people plug this disk in and take it away.
-func (d Disk) pluggable() bool { return d.Removable || d.Bus == "usb" || d.Bus == "firewire" }
+// mustBeNamed says whether no rule picks this disk by what it is like: people plug it in and take it away, or it has
+// several paths, as shared storage has.
+func (d Disk) mustBeNamed() bool {
+	return d.Removable || d.Bus == "usb" || d.Bus == "firewire" || len(d.Paths) > 1
+}
 
 // rules lists for each of found the rule that picks it among disks.
 func rules(found, disks []Disk) string {
@@ -144,5 +148,5 @@ func (d Disk) placePath() string {
 func (d Disk) Named(name string) bool {
 	name = strings.TrimSpace(name)
 	return name != "" &&
-		(name == d.Serial || name == d.WWN || name == d.Path || name == d.placePath() || "/dev/"+name == d.Path)
+		(name == d.Serial || name == d.WWN || name == d.placePath() || d.hasPath(name) || d.hasPath("/dev/"+name))
 }

@@ -23,7 +23,12 @@ type Disk struct {
 	Bus        string // "virtio", "sata", "nvme", "mmc", "usb", "firewire", "scsi" or ""
 	Size       int64  // bytes
 	SectorSize int    // logical, bytes
+	Physical   int    // size of the sectors inside, bytes: 4096 where SectorSize is 512 makes it "512e"
+	Rotational string // Rotates, Solid, or "" where the kernel does not know
+	Firmware   string // revision of the disk's own, or ""
 	Removable  bool   // also a card in a reader, and a disk behind an external port
 	ReadOnly   bool
+	Paths      []string // of a disk that several names are of, Path first; else nil
+	BootAreas  []string // device files of the areas that an eMMC has beside its disk
 	content.Content
 }

@@ -22,19 +22,19 @@ func Open(path string) (Device, error) {
 
 type file struct{ *os.File }
 
-// Identify asks an ATA disk for its model and serial (ACS-3 section 7.12.7: serial in words 10 to 19, model in words 27
-// to 46; the kernel has corrected the byte order), then any SCSI disk for its VPD page 80h. It returns empty strings if
-// the disk does not answer.
-func (f file) Identify() (model, serial string) {
+// Identify asks an ATA disk for its model, serial and firmware revision (ACS-3 section 7.12.7: serial in words 10 to
+// 19, firmware in words 23 to 26, model in words 27 to 46; the kernel has corrected the byte order), then any SCSI disk
+// for its VPD page 80h. It returns empty strings if the disk does not answer.
+func (f file) Identify() (model, serial, firmware string) {
 	var id [512]byte
 	if ioctl(f.Fd(), unix.HDIO_GET_IDENTITY, unsafe.Pointer(&id)) == nil {
-		return content.Text(id[54:94]), content.Text(id[20:40])
+		return content.Text(id[54:94]), content.Text(id[20:40]), content.Text(id[46:54])
 	}
 	var page [252]byte
 	if inquiry(f.Fd(), 0x80, page[:]) == nil {
 		serial = vpdSerial(page[:])
 	}
-	return "", serial
+	return "", serial, ""
 }
 
 // sgIO is struct sg_io_hdr of the kernel's include/scsi/sg.h on 64-bit machines.

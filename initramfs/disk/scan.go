@@ -9,8 +9,8 @@ import (
 	"griddle/initramfs/disk/content"
 )
 
-// Device is an opened disk. If it also has a method Identify() (model, serial string), as the result of Open has,
-// Scanner asks the hardware for what sysfs does not have.
+// Device is an opened disk. If it also has a method Identify() (model, serial, firmware string), as the result of Open
+// has, Scanner asks the hardware for what sysfs does not have.
 type Device interface {
 	io.ReaderAt
 	io.Closer
@@ -38,15 +38,20 @@ func Find(sys fs.FS, open func(path string) (Device, error), path string) (Disk,
 
 // identify asks the hardware of an opened disk what sysfs did not say.
 func (d *Disk) identify(dev Device) {
-	id, ok := dev.(interface{ Identify() (model, serial string) })
+	id, ok := dev.(interface {
+		Identify() (model, serial, firmware string)
+	})
 	if !ok || d.Serial != "" && d.Model != "" && d.Bus != "sata" {
 		return
 	}
-	model, serial := id.Identify()
+	model, serial, firmware := id.Identify()
 	if d.Serial == "" {
 		d.Serial = content.Clean(serial)
 	}
 	if m := content.Clean(model); len(m) > len(d.Model) { // sysfs cuts it at 16 characters for SATA
 		d.Model = m
+	}
+	if f := content.Clean(firmware); len(f) > len(d.Firmware) { // and this at 4
+		d.Firmware = f
 	}
 }

@@ -43,14 +43,14 @@ func fakeSys(t *testing.T, devices map[string]map[string]string) string {
 // blankDevice is a disk without a byte on it that tells who it is.
 type blankDevice struct {
 	*bytes.Reader
-	model, serial string
+	model, serial, firmware string
 }
 
-func (blankDevice) Close() error                 { return nil }
-func (b blankDevice) Identify() (string, string) { return b.model, b.serial }
+func (blankDevice) Close() error                         { return nil }
+func (b blankDevice) Identify() (string, string, string) { return b.model, b.serial, b.firmware }
 func openBlank(model, serial string) func(string) (Device, error) {
 	return func(string) (Device, error) {
-		return blankDevice{bytes.NewReader(make([]byte, 1<<20)), model, serial}, nil
+		return blankDevice{bytes.NewReader(make([]byte, 1<<20)), model, serial, ""}, nil
 	}
 }
 
@@ -141,9 +141,11 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dev.Close()
-	model, serial := dev.(interface{ Identify() (string, string) }).Identify()
-	if model != "" || serial != "" {
-		t.Errorf("Identify of a loop device = %q, %q; want nothing", model, serial)
+	model, serial, firmware := dev.(interface {
+		Identify() (string, string, string)
+	}).Identify()
+	if model != "" || serial != "" || firmware != "" {
+		t.Errorf("Identify of a loop device = %q, %q, %q; want nothing", model, serial, firmware)
 	}
 	if c, err := content.Inspect(dev, 1<<20, 512); err != nil || c.Recognised() {
 		t.Errorf("Inspect of zeros = %+v, %v; want nothing", c, err)

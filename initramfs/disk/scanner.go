@@ -49,7 +49,8 @@ var errSilent = errors.New("it does not answer")
 
 // Scan lists the disks, sorted by name, and reads all of them at the same time. It leaves out RAM disks, loop devices,
 // optical and floppy drives, device-mapper and md arrays, boot areas of eMMC, hidden paths of multipath NVMe, and
-// readers without a medium. It takes at most 25 seconds.
+// readers without a medium. A disk with several names is listed once, with all of them in Paths. It takes at most 25
+// seconds.
 //
 // A disk on which nothing is recognised is sampled, unless it is removable or read-only: largest and smallest do not
 // pick such a disk. A disk that cannot be opened or read, or does not answer, is still listed, without content and as
@@ -74,18 +75,19 @@ func (s *Scanner) Scan(ctx context.Context) ([]Disk, error) {
 		disks, looks = append(disks, d), append(looks, s.begin(ctx, d))
 	}
 	var bad error
+	failed := make([]bool, len(disks))
 	for i, l := range looks {
 		err := l.wait(ctx)
 		if err == nil {
 			disks[i], err = l.disk, l.err
 		}
 		if err != nil {
-			disks[i].ReadOnly = true
+			disks[i].ReadOnly, failed[i] = true, true
 			disks[i].Sampled = content.Brief(err.Error())
 			bad = errors.Join(bad, fmt.Errorf("looking at %s: %w", disks[i].Path, err))
 		}
 	}
-	return disks, bad
+	return joinPaths(disks, failed), bad
 }
 
 // wait waits for the end of a look, though not beyond scanTimeout after its beginning.

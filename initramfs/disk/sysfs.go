@@ -39,18 +39,23 @@ func fromSysfs(sys fs.FS, name string) (Disk, bool) {
 		return Disk{}, false
 	}
 	d := Disk{
-		Name:       name,
-		Size:       sectors * 512, // always in 512, whatever the disk's sectors are
-		SectorSize: 512,
-		ReadOnly:   attr("ro") == "1",
-		Model:      attr("device/model"),
+		Name:     name,
+		Size:     sectors * 512, // always in 512, whatever the disk's sectors are
+		ReadOnly: attr("ro") == "1",
+		Model:    attr("device/model"),
 	}
-	if n, err := strconv.Atoi(attr("queue/logical_block_size")); err == nil && n >= 512 && n <= 65536 {
-		d.SectorSize = n
-	}
+	d.SectorSize = sector(attr("queue/logical_block_size"), 512)
+	d.Physical = max(d.SectorSize, sector(attr("queue/physical_block_size"), 0))
 	link, _ := fs.ReadLink(sys, path.Join("block", name))
 	d.Bus = bus(name, link)
 	d.Removable = removable(sys, d, link)
+	d.Rotational = rotational(attr("queue/rotational"), d.Bus)
+	d.BootAreas = bootAreas(sys, name)
+	for _, p := range []string{"device/firmware_rev", "device/rev", "device/fwrev"} {
+		if d.Firmware == "" {
+			d.Firmware = attr(p)
+		}
+	}
 	if vendor := attr("device/vendor"); vendor != "" && vendor != "ATA" && !strings.HasPrefix(vendor, "0x") {
 		d.Model = strings.TrimSpace(vendor + " " + d.Model)
 	}

@@ -202,7 +202,8 @@ func Disks(found []disk.Disk) []job.Disk {
 	for _, d := range found {
 		j := job.Disk{
 			Path: d.Path, Model: d.Model, Serial: d.Serial, WWN: d.WWN, Place: d.Place, Bus: d.Bus, Size: d.Size,
-			SectorSize: d.SectorSize, Removable: d.Removable, ReadOnly: d.ReadOnly,
+			SectorSize: d.SectorSize, PhysicalSector: d.Physical, Rotational: d.Rotational, Firmware: d.Firmware,
+			Removable: d.Removable, ReadOnly: d.ReadOnly, Paths: d.Paths, BootAreas: d.BootAreas,
 		}
 		out = append(out, withContent(j, d.Content))
 	}

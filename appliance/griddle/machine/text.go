@@ -159,6 +159,12 @@ func inventoryLines(line func(name, value string), v *job.Inventory) {
 	line("firmware", job.Printable(v.Firmware))
 	for _, d := range v.Disks {
 		line("disk", d.String())
+		if is := d.Hardware(); is != "" {
+			line("", "  "+is)
+		}
+		for _, w := range d.Warnings(v.Disks) {
+			line("", "  warning: "+w)
+		}
 		for _, h := range d.Holds() {
 			line("", "  "+h)
 		}
