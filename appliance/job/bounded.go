@@ -67,13 +67,16 @@ func (v Inventory) Bounded() Inventory {
 			&d.Signature, &d.Label, &d.Sampled, &d.Unfinished, &d.Installed} {
 			*s = clip(*s)
 		}
-		d.Rotational, d.Firmware = clipAt(d.Rotational, maxWord), clipAt(d.Firmware, maxWord)
+		for _, s := range []*string{&d.Rotational, &d.Firmware, &d.Variant} {
+			*s = clipAt(*s, maxWord)
+		}
 		d.Paths, d.BootAreas = clipAll(d.Paths, &paths), clipAll(d.BootAreas, &areas)
 		d.Partitions = append([]Partition(nil), d.Partitions[:min(len(d.Partitions), left)]...)
 		left -= len(d.Partitions)
 		for j := range d.Partitions {
 			p := &d.Partitions[j]
 			p.Name, p.Type, p.Filesystem, p.Label = clip(p.Name), clip(p.Type), clip(p.Filesystem), clip(p.Label)
+			p.Variant = clipAt(p.Variant, maxWord)
 		}
 	}
 	v.NICs = append([]NIC(nil), v.NICs[:min(len(v.NICs), maxMACs)]...)

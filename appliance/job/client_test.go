@@ -145,7 +145,8 @@ func TestBoundedFits(t *testing.T) {
 			}
 		}
 		for range 10 {
-			d.Partitions = append(d.Partitions, Partition{Name: long, Type: long, Filesystem: long, Label: long})
+			d.Partitions = append(d.Partitions, Partition{Name: long, Type: long, Filesystem: long, Label: long,
+				Variant: long})
 		}
 		h.Inventory.Disks = append(h.Inventory.Disks, d)
 		h.Inventory.NICs = append(h.Inventory.NICs, NIC{Name: long, MAC: long, Driver: long, Address: long})

@@ -30,7 +30,8 @@ type Disk struct {
 	Table     string   `json:"table,omitempty"`     // "gpt", "mbr", "mac", "sun"… or ""
 	Damaged   string   `json:"damaged,omitempty"`   // what is wrong with Table, in words; "" if nothing
 	Signature string   `json:"signature,omitempty"` // of a disk without partitions: "btrfs", "ext4", "LVM2_member"…
-	Label     string   `json:"label,omitempty"`     // of Signature
+	Label     string   `json:"label,omitempty"`     // of Signature, or the name of what the disk is a member of
+	Variant   string   `json:"variant,omitempty"`   // of Signature: "RAID1", the version of LUKS…
 	// Sampled is Zeros, Ones, or in words why the disk is not blank; "" if it was not read.
 	Sampled string `json:"sampled,omitempty"`
 	// ID of the job that started to install on this disk and did not finish
@@ -47,7 +48,8 @@ type Partition struct {
 	Name       string `json:"name,omitempty"`
 	Type       string `json:"type,omitempty"`       // "EFI system", "Linux filesystem"…, or the type code
 	Filesystem string `json:"filesystem,omitempty"` // "ext4", "ntfs"…, "" if not recognised
-	Label      string `json:"label,omitempty"`
+	Label      string `json:"label,omitempty"`      // as Disk.Label
+	Variant    string `json:"variant,omitempty"`    // as Disk.Variant
 }
 
 // The values of Disk.Sampled for a blank disk: every sampled byte is 0x00, or every sampled byte is 0xff.
@@ -70,7 +72,7 @@ func (d Disk) recognised() bool { return d.Table != "" || d.Signature != "" || l
 func (d Disk) Holds() []string {
 	var out []string
 	if d.Signature != "" {
-		out = append(out, "whole disk: "+labelled(d.Signature, d.Label))
+		out = append(out, "whole disk: "+format(d.Signature, d.Label, d.Variant))
 	}
 	switch {
 	case d.Table == "":
@@ -80,14 +82,7 @@ func (d Disk) Holds() []string {
 		out = append(out, fmt.Sprintf("an empty %s partition table", Printable(d.Table)))
 	}
 	for _, p := range d.Partitions {
-		what := Printable(p.Filesystem)
-		if what == "" {
-			what = Printable(p.Type)
-		}
-		if what == "" {
-			what = "unknown content"
-		}
-		out = append(out, fmt.Sprintf("partition %d: %s, %s", p.Number, Bytes(p.Size), labelled(what, p.Label)))
+		out = append(out, fmt.Sprintf("partition %d: %s, %s", p.Number, Bytes(p.Size), p.holds()))
 	}
 	if len(out) == 0 && !d.Blank() {
 		out = append(out, d.unproved())
@@ -119,6 +114,17 @@ func (d Disk) Loss() string {
 		holds = append(holds[:4:4], fmt.Sprintf("and %d more", n-4))
 	}
 	return strings.Join(holds, "; ")
+}
+
+// holds says what the partition has, in words.
+func (p Partition) holds() string {
+	if Printable(p.Filesystem) != "" {
+		return format(p.Filesystem, p.Label, p.Variant)
+	}
+	if what := Printable(p.Type); what != "" {
+		return labelled(what, p.Label)
+	}
+	return labelled("unknown content", p.Label)
 }
 
 // labelled names a filesystem by its type and, where it has one, the label that people know it by.

@@ -211,13 +211,13 @@ func Disks(found []disk.Disk) []job.Disk {
 }
 
 func withContent(j job.Disk, c content.Content) job.Disk {
-	j.Table, j.Damaged, j.Signature, j.Label, j.Sampled = c.Table, c.Damaged, c.Signature.Type,
-		c.Signature.Label, c.Sampled
+	j.Table, j.Damaged, j.Sampled = c.Table, c.Damaged, c.Sampled
+	j.Signature, j.Label, j.Variant = c.Signature.Type, c.Signature.Label, c.Signature.Variant
 	j.Unfinished, j.Installed, j.Partitions = c.Unfinished(), c.Finished(), nil
 	for _, p := range c.Partitions {
 		j.Partitions = append(j.Partitions, job.Partition{
 			Number: p.Number, Start: p.Start, Size: p.Size, Name: p.Name, Type: p.Type,
-			Filesystem: p.Signature.Type, Label: p.Signature.Label,
+			Filesystem: p.Signature.Type, Label: p.Signature.Label, Variant: p.Signature.Variant,
 		})
 	}
 	return j

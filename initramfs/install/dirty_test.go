@@ -129,14 +129,14 @@ func filesystems(t *testing.T, dev string) []dirt {
 func members(dev string) []dirt {
 	return []dirt{
 		{"LVM", puts(dev, map[int64]string{512: "LABELONE" + strings.Repeat("\x01", 16) + "LVM2 001"}),
-			"whole disk: LVM2_member"},
+			"whole disk: LVM physical volume"},
 		{"LVM by pvcreate", runs(dev, "pvcreate -qq -y --config "+
-			"devices{filter=[\"a|DEV|\",\"r|.*|\"]use_devicesfile=0} DEV"), "whole disk: LVM2_member"},
-		{"LVM1", puts(dev, map[int64]string{0: "HM\x01\x00"}), "whole disk: LVM1_member"},
+			"devices{filter=[\"a|DEV|\",\"r|.*|\"]use_devicesfile=0} DEV"), "whole disk: LVM physical volume"},
+		{"LVM1", puts(dev, map[int64]string{0: "HM\x01\x00"}), "whole disk: LVM physical volume"},
 		{"Linux RAID 1.2", puts(dev, map[int64]string{4096: "\xfc\x4e\x2b\xa9\x01\x00\x00\x00"}),
-			"whole disk: linux_raid_member"},
+			"whole disk: member of an md array (RAID0)"},
 		{"Linux RAID 0.90", puts(dev, map[int64]string{gib - 1<<16: "\xfc\x4e\x2b\xa9\x00\x00\x00\x00"}),
-			"whole disk: linux_raid_member"},
+			"whole disk: member of an md array (RAID0)"},
 		{"LUKS", func(t *testing.T) {
 			key := t.TempDir() + "/key"
 			if err := os.WriteFile(key, []byte("secret"), 0o600); err != nil {
@@ -144,23 +144,26 @@ func members(dev string) []dirt {
 			}
 			tool(t, "cryptsetup", "luksFormat", "-q", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000",
 				"--label", "vault", dev, key)
-		}, `whole disk: crypto_LUKS "vault"`},
+		}, `whole disk: encrypted by LUKS2 "vault"`},
 		{"DRBD by drbdmeta", runs(dev, "drbdmeta --force 0 v09 DEV internal create-md 1"), "whole disk: drbd"},
 		{"DRBD 8", puts(dev, map[int64]string{gib - 4096 + 60: "\x83\x74\x02\x6b"}), "whole disk: drbd"},
 		{"Oracle ASM", puts(dev, map[int64]string{32: "ORCLDISKVOL1\x00"}), `whole disk: oracleasm "VOL1"`},
 		{"Intel RAID", puts(dev, map[int64]string{gib - 1024: "Intel Raid ISM Cfg Sig. 1.3.00"}),
-			"whole disk: isw_raid_member"},
+			"whole disk: member of an Intel RST array (fake RAID)"},
 		{"Intel RAID on sectors of 4096 bytes",
-			puts(dev, map[int64]string{gib - 8192: "Intel Raid ISM Cfg Sig. 1.3.00"}), "whole disk: isw_raid_member"},
-		{"DDF", puts(dev, map[int64]string{gib - 512: "\xde\x11\xde\x11"}), "whole disk: ddf_raid_member"},
+			puts(dev, map[int64]string{gib - 8192: "Intel Raid ISM Cfg Sig. 1.3.00"}),
+			"whole disk: member of an Intel RST array (fake RAID)"},
+		{"DDF", puts(dev, map[int64]string{gib - 512: "\xde\x11\xde\x11"}), "whole disk: member of a DDF array"},
 		{"DDF, little endian", puts(dev, map[int64]string{gib - 512: "\x11\xde\x11\xde"}),
-			"whole disk: ddf_raid_member"},
-		{"NVIDIA RAID", puts(dev, map[int64]string{gib - 1024: "NVIDIA  "}), "whole disk: nvidia_raid_member"},
+			"whole disk: member of a DDF array"},
+		{"NVIDIA RAID", puts(dev, map[int64]string{gib - 1024: "NVIDIA  "}),
+			"whole disk: member of an array of nvidia firmware (fake RAID)"},
 		{"Promise RAID", puts(dev, map[int64]string{gib - 63*512: "Promise Technology, Inc."}),
-			"whole disk: promise_fasttrack_raid_member"},
-		{"LSI RAID", puts(dev, map[int64]string{gib - 512: "$XIDE$"}), "whole disk: lsi_mega_raid_member"},
+			"whole disk: member of an array of promise_fasttrack firmware (fake RAID)"},
+		{"LSI RAID", puts(dev, map[int64]string{gib - 512: "$XIDE$"}),
+			"whole disk: member of an array of lsi_mega firmware (fake RAID)"},
 		{"VIA RAID", puts(dev, map[int64]string{gib - 512: "\x55\xaa\x01", gib - 512 + 50: "\x00"}),
-			"whole disk: via_raid_member"},
+			"whole disk: member of an array of via firmware (fake RAID)"},
 	}
 }
 

@@ -8,14 +8,15 @@ import (
 func TestParseBlkid(t *testing.T) {
 	for in, want := range map[string]Answer{
 		"":                                   {},
-		"DEVNAME=/dev/vda\nTYPE=ext4\n":      {"", Signature{"ext4", ""}},
-		"LABEL=a\\ b\\\"\\$x\\\\\nTYPE=x":    {"", Signature{"x", `a b"$x\`}},
-		"LABEL=\\x1b[2J\\xc3\\xa4\nTYPE=x\n": {"", Signature{"x", "[2Jä"}},
-		"LABEL=\xff\\\nTYPE=\x1bx\n":         {"", Signature{"x", `\`}},
+		"DEVNAME=/dev/vda\nTYPE=ext4\n":      {"", Signature{Type: "ext4"}},
+		"LABEL=a\\ b\\\"\\$x\\\\\nTYPE=x":    {"", Signature{Type: "x", Label: `a b"$x\`}},
+		"LABEL=\\x1b[2J\\xc3\\xa4\nTYPE=x\n": {"", Signature{Type: "x", Label: "[2Jä"}},
+		"LABEL=\xff\\\nTYPE=\x1bx\n":         {"", Signature{Type: "x", Label: `\`}},
 		"PTTYPE=dos\n":                       {"mbr", Signature{}},
 		"PTTYPE=gpt\nLABEL=of nothing\n":     {"gpt", Signature{}},
-		"TYPE=" + strings.Repeat("x", 999):   {"", Signature{strings.Repeat("x", 256), ""}},
-		"TYPE=iso9660\nPTTYPE=gpt\nUUID=TYPE=y\nLABEL=" + "Debian\\=1": {"gpt", Signature{"iso9660", "Debian=1"}},
+		"TYPE=" + strings.Repeat("x", 999):   {"", Signature{Type: strings.Repeat("x", 256)}},
+		"TYPE=iso9660\nPTTYPE=gpt\nUUID=TYPE=y\nLABEL=" + "Debian\\=1": {"gpt",
+			Signature{Type: "iso9660", Label: "Debian=1"}},
 	} {
 		if got := parseBlkid([]byte(in)); got != want {
 			t.Errorf("parseBlkid(%q) = %+v, want %+v", in, got, want)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -27,6 +28,9 @@ func Inspect(dev io.ReaderAt, size int64, sectorSize int) (Content, error) {
 	}
 	c.Begun = readBegun(r, size)
 	c.Signature = Identify(r, size)
+	if c.Signature.Type == "ldm" && c.Table == "mbr" && !slices.ContainsFunc(c.Partitions, isDynamic) {
+		c.Signature = Signature{} // left of a dynamic disk that another system partitioned since
+	}
 	for i := range c.Partitions {
 		p := &c.Partitions[i]
 		if p.Type == "extended" || p.Type == "GPT protective" || p.Size <= 0 || p.Start < 0 || p.Start+p.Size > size {
@@ -39,6 +43,8 @@ func Inspect(dev io.ReaderAt, size int64, sectorSize int) (Content, error) {
 	}
 	return c, nil
 }
+
+func isDynamic(p Partition) bool { return p.Type == dynamic }
 
 // Unreadable is the signature of a disk with bad sectors where a table or a signature may be.
 const Unreadable = "unreadable sectors"

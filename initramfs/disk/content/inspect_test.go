@@ -21,17 +21,17 @@ func TestIdentifyRealPeers(t *testing.T) {
 		cmd  string
 		want Signature
 	}{
-		{"mkfs.btrfs -q -L griddle", Signature{"btrfs", "griddle"}},
-		{"mkfs.ext2 -q -F -L one", Signature{"ext2", "one"}},
-		{"mkfs.ext3 -q -F -L two", Signature{"ext3", "two"}},
-		{"mkfs.ext4 -q -F -L three", Signature{"ext4", "three"}},
-		{"mkfs.ext4 -q -F -O journal_dev", Signature{"jbd", ""}},
-		{"mkfs.xfs -q -f -L four", Signature{"xfs", "four"}},
-		{"mkfs.vfat -F 32 -n FIVE", Signature{"vfat", "FIVE"}},
-		{"mkfs.vfat -F 16", Signature{"vfat", ""}},
-		{"mkfs.vfat -F 12 -S 4096", Signature{"vfat", ""}},
-		{"mkswap -q -L six", Signature{"swap", "six"}},
-		{"mkswap -q -p 65536", Signature{"swap", ""}},
+		{"mkfs.btrfs -q -L griddle", Signature{Type: "btrfs", Label: "griddle"}},
+		{"mkfs.ext2 -q -F -L one", Signature{Type: "ext2", Label: "one"}},
+		{"mkfs.ext3 -q -F -L two", Signature{Type: "ext3", Label: "two"}},
+		{"mkfs.ext4 -q -F -L three", Signature{Type: "ext4", Label: "three"}},
+		{"mkfs.ext4 -q -F -O journal_dev", Signature{Type: "jbd"}},
+		{"mkfs.xfs -q -f -L four", Signature{Type: "xfs", Label: "four"}},
+		{"mkfs.vfat -F 32 -n FIVE", Signature{Type: "vfat", Label: "FIVE"}},
+		{"mkfs.vfat -F 16", Signature{Type: "vfat"}},
+		{"mkfs.vfat -F 12 -S 4096", Signature{Type: "vfat"}},
+		{"mkswap -q -L six", Signature{Type: "swap", Label: "six"}},
+		{"mkswap -q -p 65536", Signature{Type: "swap"}},
 	} {
 		args := strings.Fields(c.cmd)
 		img := filepath.Join(t.TempDir(), "img")

@@ -110,29 +110,3 @@ func readMBR(r io.ReaderAt, size int64, sectorSize int) (Content, bool) {
 
 // clip cuts a partition at the end of the disk.
 func clip(start, n, size int64) int64 { return max(0, min(n, size-start)) }
-
-func mbrType(kind byte) string {
-	switch kind {
-	case 0x01, 0x04, 0x06, 0x0b, 0x0c, 0x0e:
-		return "FAT"
-	case 0x05, 0x0f, 0x85:
-		return "extended"
-	case 0x07:
-		return "NTFS or exFAT"
-	case 0x27:
-		return "Windows recovery"
-	case 0x82:
-		return "Linux swap"
-	case 0x83:
-		return "Linux filesystem"
-	case 0x8e:
-		return "Linux LVM"
-	case 0xee:
-		return "GPT protective"
-	case 0xef:
-		return "EFI system"
-	case 0xfd:
-		return "Linux RAID"
-	}
-	return fmt.Sprintf("0x%02x", kind)
-}

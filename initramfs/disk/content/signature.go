@@ -8,8 +8,11 @@ import (
 
 // Signature is the format that was recognised on a disk or a partition, in the words of blkid.
 type Signature struct {
-	Type  string // "btrfs", "ext4", "LVM2_member"…, "" if nothing is recognised
-	Label string // hostile; "" if the filesystem or the format has no label
+	Type string // "btrfs", "ext4", "LVM2_member"…, "" if nothing is recognised; "ldm" for Windows' dynamic disks
+	// Label is the label, or the name of the array, volume group or pool that it is a member of: hostile; "" if the
+	// format has none.
+	Label   string
+	Variant string // "RAID1" of a member of an array, "1" or "2" of LUKS, else ""
 }
 
 // magic is a format that is known by some bytes at one place.
@@ -24,6 +27,8 @@ type magic struct {
 // magics lists them with members of arrays and encrypted volumes first: what such a volume holds may show through.
 func magics() []magic {
 	const bcache = "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81"
+	// GUID 4967d63b-2e29-4ad8-8399-f6a339e3d001: of a stick, whose boot sector is otherwise that of FAT32
+	const bitLockerToGo = "\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01"
 	return []magic{
 		{"crypto_LUKS", 0, "LUKS\xba\xbe", 24, 48}, // LUKS2; the place is zeros in LUKS1's cipher name or text
 		{"crypto_LUKS", 0x4000, "SKUL\xba\xbe", 0, 0},
@@ -35,7 +40,8 @@ func magics() []magic {
 		{"vdo", 0, "dmvdo001", 0, 0},
 		{"stratis", 0x204, "!Stra0tis\x86\xff\x02^\x41rh", 0, 0},
 		{"VMFS_volume_member", 0x100000, "\x0d\xd0\x01\xc0", 0, 0},
-		{"BitLocker", 3, "-FVE-FS-", 0, 0},
+		{"BitLocker", 3, "-FVE-FS-", 0, 0}, // libblkid wants more than this
+		{"BitLocker", 0x1a8, bitLockerToGo, 0, 0},
 		{"ntfs", 3, "NTFS    ", 0, 0},
 		{"exfat", 3, "EXFAT   ", 0, 0},
 		{"ReFS", 3, "ReFS\x00\x00\x00\x00", 0, 0},
@@ -78,6 +84,9 @@ func magics() []magic {
 		{"DM_verity_hash", 0, "verity\x00\x00", 0, 0},
 		{"DM_integrity", 0, "integrt\x00", 0, 0},
 		{"tar archive", 257, "ustar", 0, 100}, // its first name
+		// the header of a dynamic disk, in sector 6, with the name of its group (kernel block/partitions/ldm.h)
+		{"ldm", 6 * 512, "PRIVHEAD", 6*512 + 0xf0, 31},
+		{"ldm", 6 * 4096, "PRIVHEAD", 6*4096 + 0xf0, 31},
 	}
 }
 
@@ -108,12 +117,16 @@ func Identify(r io.ReaderAt, size int64) Signature {
 		if m.size > 0 && label+int64(m.size) <= int64(len(head)) {
 			s.Label = Text(head[label : label+int64(m.size)])
 		}
-		if m.kind == "crypto_LUKS" && (len(head) < 8 || head[7] != 2) {
+		s.Variant = variant(m, head)
+		if m.kind == "crypto_LUKS" && s.Variant != "2" {
 			s.Label = ""
 		}
 		return s
 	}
-	for _, f := range []func([]byte) Signature{lvm, swap, ext, fat, minix, ufs, hfs} {
+	if s := lvm(r, head); s.Type != "" {
+		return s
+	}
+	for _, f := range []func([]byte) Signature{swap, ext, fat, minix, ufs, hfs} {
 		if s := f(head); s.Type != "" {
 			return s
 		}
@@ -132,11 +145,27 @@ func Text(b []byte) string {
 	return Clean(string(b))
 }
 
+// variant is the level of an array and the version of LUKS, from the beginning of a disk on which m was found.
+func variant(m magic, head []byte) string {
+	if m.at+76 > int64(len(head)) {
+		return ""
+	}
+	switch b := head[m.at:]; m.kind {
+	case "linux_raid_member":
+		return mdVariant(binary.LittleEndian.Uint32(b[72:]))
+	case "crypto_LUKS":
+		if b[6] == 0 && (b[7] == 1 || b[7] == 2) {
+			return string('0' + rune(b[7]))
+		}
+	}
+	return ""
+}
+
 // lvm finds a physical volume's label, which is in one of the first four sectors (LVM2 lib/label/label.h).
-func lvm(b []byte) Signature {
+func lvm(r io.ReaderAt, b []byte) Signature {
 	for at := 0; at+32 <= len(b) && at < 4*512; at += 512 {
 		if string(b[at:at+8]) == "LABELONE" && string(b[at+24:at+32]) == "LVM2 001" {
-			return Signature{Type: "LVM2_member"}
+			return Signature{Type: "LVM2_member", Label: lvmGroup(r, int64(at))}
 		}
 	}
 	// LVM1 has its version, 1 or 2, after "HM" (its lib/format1/disk-rep.h).
@@ -207,22 +236,4 @@ func fat(b []byte) Signature {
 		l = ""
 	}
 	return Signature{Type: "vfat", Label: l}
-}
-
-// zfs looks for uberblocks in the four labels, two at each end (OpenZFS include/sys/vdev_impl.h, uberblock_impl.h).
-func zfs(r io.ReaderAt, size int64) Signature {
-	const label, ring = 256 << 10, 128 << 10
-	end := size &^ (label - 1)
-	b := make([]byte, ring)
-	for _, at := range []int64{0, label, end - 2*label, end - label} {
-		if size < 4*label || !readFull(r, b, at+ring) {
-			continue
-		}
-		for i := 0; i < ring; i += 1024 {
-			if m := binary.LittleEndian.Uint64(b[i:]); m == 0x00bab10c || m == 0x0cb1ba0000000000 {
-				return Signature{Type: "zfs_member"}
-			}
-		}
-	}
-	return Signature{}
 }

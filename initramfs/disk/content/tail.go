@@ -1,6 +1,9 @@
 package content
 
-import "io"
+import (
+	"encoding/binary"
+	"io"
+)
 
 // tail finds the formats that keep their mark at the end of a member: Linux RAID 0.90 and 1.0 (kernel drivers/md/md.c),
 // DRBD, and the RAIDs of firmware, each where util-linux's libblkid/src/superblocks looks for it.
@@ -9,13 +12,18 @@ func tail(r io.ReaderAt, size int64) Signature {
 		return Signature{}
 	}
 	raid := Signature{Type: "linux_raid_member"}
-	b := make([]byte, 64)
+	le, b := binary.LittleEndian, make([]byte, 76)
 	if readFull(r, b, (size/512-16)&^7*512) && string(b[:8]) == "\xfc\x4e\x2b\xa9\x01\x00\x00\x00" {
-		raid.Label = Text(b[32:])
+		raid.Label, raid.Variant = Text(b[32:64]), mdVariant(le.Uint32(b[72:]))
 		return raid
 	}
 	if readFull(r, b, size&^0xffff-0x10000) {
-		if m := string(b[:4]); m == "\xfc\x4e\x2b\xa9" || m == "\xa9\x2b\x4e\xfc" {
+		switch string(b[:4]) {
+		case "\xfc\x4e\x2b\xa9":
+			raid.Variant = mdVariant(le.Uint32(b[28:]))
+			return raid
+		case "\xa9\x2b\x4e\xfc":
+			raid.Variant = mdVariant(binary.BigEndian.Uint32(b[28:]))
 			return raid
 		}
 	}
@@ -51,6 +59,8 @@ func tailMagics() []tailMagic {
 	list := []tailMagic{
 		{"isw_raid_member", 2 * 512, 0, intel},
 		{"isw_raid_member", 2 * 4096, 0, intel}, // its place counts in the disk's own sectors
+		{"ldm", 512, 0, "PRIVHEAD"},
+		{"ldm", 4096, 0, "PRIVHEAD"},
 		{"nvidia_raid_member", 2 * 512, 0, "NVIDIA  "},
 		{"lsi_mega_raid_member", 512, 0, "$XIDE$"},
 		{"adaptec_raid_member", 512, 0, "\x37\xfc\x4d\x1e"},
