@@ -109,7 +109,7 @@ func kernelPool(t *testing.T, suite string) (img, release string) {
 	}
 
 	files := filepath.Join(dir, "esp")
-	if err := errors.Join(os.Mkdir(files, 0o755), bootloader.InstallESP(files, images, bootloader.Config{Title: "bare",
+	if err := errors.Join(os.Mkdir(files, 0o755), bootloader.InstallESP(files, images, bootloader.Config{
 		ESP: "GR-1B4E28BA", PoolID: poolID, Root: "@roots/bare@amd64"})); err != nil {
 		t.Fatal(err)
 	}
