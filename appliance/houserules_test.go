@@ -74,6 +74,8 @@ var house = []rule{
 	{from: "griddle/initramfs/disk/table", only: []string{"griddle/initramfs/disk/content"},
 		why: "a table is written to whatever can be written to"},
 	{from: "griddle/initramfs/ntfs/volume", never: []string{"griddle/..."}, why: "a format knows no other package"},
+	{from: "griddle/initramfs/ntfs/trace", never: []string{"griddle/..."},
+		why: "a program is traced the same way, whatever it does"},
 	{from: "griddle/initramfs/kmod", never: []string{"griddle/..."},
 		why: "the kernel and the agent load modules in the same way"},
 	{from: "griddle/initramfs/debian", never: []string{"griddle/..."},
