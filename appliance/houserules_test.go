@@ -73,6 +73,8 @@ var house = []rule{
 		why: "what is on a disk is read the same way, for all that ask"},
 	{from: "griddle/initramfs/disk/table", only: []string{"griddle/initramfs/disk/content"},
 		why: "a table is written to whatever can be written to"},
+	{from: "griddle/initramfs/ntfs", only: []string{"griddle/initramfs/ntfs/..."},
+		why: "a volume is shrunk the same way, whoever wants its room; the journal is given to it"},
 	{from: "griddle/initramfs/ntfs/volume", never: []string{"griddle/..."}, why: "a format knows no other package"},
 	{from: "griddle/initramfs/ntfs/trace", never: []string{"griddle/..."},
 		why: "a program is traced the same way, whatever it does"},
