@@ -10,6 +10,7 @@ import (
 	"griddle/initramfs"
 	"griddle/initramfs/disk/content"
 	"griddle/initramfs/drivers"
+	"griddle/initramfs/ntfs"
 
 	"github.com/u-root/u-root/pkg/ldd"
 )
@@ -43,7 +44,7 @@ func (b *builder) base(k *kernel) ([]byte, error) {
 	// shell is bash, with job control, over u-root's commands.
 	// vfat is a link to fat
 	tools := []string{"/bin/bash", "/bin/btrfs", content.BlkidPath, "/usr/sbin/mkfs.btrfs", "/usr/sbin/mkfs.vfat",
-		"/usr/sbin/mkfs.fat"}
+		"/usr/sbin/mkfs.fat", ntfs.ProbePath, ntfs.ResizePath}
 	files, err := ldd.FList(tools...)
 	if err != nil {
 		return nil, fmt.Errorf("finding the libraries of %s: %w (run make deps)", strings.Join(tools, ", "), err)
