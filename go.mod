@@ -40,6 +40,7 @@ require (
 )
 
 require (
+	github.com/charmbracelet/bubbles v0.21.0
 	github.com/creack/pty v1.1.24
 	github.com/go-crypt/crypt v0.4.15
 	golang.org/x/time v0.16.0

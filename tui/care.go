@@ -22,7 +22,7 @@ func (m Model) openCare(recovery bool) (Model, tea.Cmd) {
 func (m Model) onCare(k tea.KeyMsg) (Model, tea.Cmd) {
 	var cmd tea.Cmd
 	if m.care, cmd = m.care.Key(k); m.care.Left() {
-		m.page, m.cursor = m.before, 0
+		m.page = m.before
 	}
 	return m, cmd
 }

@@ -37,7 +37,7 @@ func (m Model) hookChoices() []choice {
 	answer := func(a HookAnswer) func(Model) (Model, tea.Cmd) {
 		return func(m Model) (Model, tea.Cmd) {
 			if a != HookShell {
-				m.hook, m.cursor = nil, 0
+				m.hook = nil
 			}
 			tell := m.actions.Hook
 			if tell == nil {
@@ -52,40 +52,27 @@ func (m Model) hookChoices() []choice {
 		{"g", "Give up: the job fails", answer(HookGiveUp)}}
 }
 
-// hookPage fits into any size from 40 columns by 12 rows on. What there is no room for is left out: explanations first,
-// then the older lines of output.
-func (m Model) hookPage() []string {
-	h, menu := *m.hook, m.menu()
-	room := frame.Room(m.height) - len(menu)
+func (m Model) hookPage() []frame.Section {
+	h, width := *m.hook, m.inner()
 	out := frame.Wrap(fmt.Sprintf("Hook %s of the %s failed: %s.", printable(h.Name, 64), printable(h.Origin, 20),
-		clean(h.Reason)), 1, m.width)
-	out = out[:min(len(out), room-1)]
-	if room-len(out) >= 8 {
-		out = append(out, "", " The install waits for your answer.")
-	}
-	if left := room - len(out); left < 5 {
-		out = append(out, h.output(left, m.width)...)
-	} else {
-		out = append(append(append(out, ""), h.output(left-2, m.width)...), "")
-	}
-	return append(out, menu...)
+		clean(h.Reason)), 1, width)
+	out = append(append(out, h.output(width)...), "")
+	out = append(out, frame.Wrap("The install waits for your answer. If you give up, the disk does not boot; its old "+
+		"content is lost.", 1, width)...)
+	return []frame.Section{{Title: "Hook", Lines: out}, m.menu("Answer")}
 }
 
-// output is what the hook printed last, in at most room lines.
-func (h HookFailed) output(room, width int) []string {
+// output is what the hook printed last.
+func (h HookFailed) output(width int) []string {
 	switch {
 	case h.Secret:
 		return []string{" The hook is secret: no output."}
 	case len(h.Last) == 0:
 		return []string{" It printed nothing."}
 	}
-	var out []string
-	if room > 1 {
-		out = append(out, " Its last lines of output:")
-		room--
-	}
-	for _, l := range h.Last[max(0, len(h.Last)-room):] {
-		out = append(out, cut("   "+clean(l), width))
+	out := []string{" Its last lines of output:"}
+	for _, l := range h.Last {
+		out = append(out, frame.Wrap(clean(l), 3, width)...)
 	}
 	return out
 }

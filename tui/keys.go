@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -11,22 +12,27 @@ import (
 
 // key handles one key press. Ctrl-L repaints on every page: a terminal that is attached to a serial line late shows
 // only what changes.
-func (m Model) key(k tea.KeyMsg) (tea.Model, tea.Cmd) {
+func (m Model) key(k tea.KeyMsg) (Model, tea.Cmd) {
 	if k.Type == tea.KeyCtrlL {
 		return m, tea.ClearScreen
 	}
 	m.notice = ""
-	switch m.page {
-	case pageCare:
+	if m.page == pageCare {
 		return m.onCare(k)
+	}
+	if next, moved := m.place.Key(k, m.draw(), m.theme, m.columns, m.rows); moved {
+		m.place = next
+		return m, nil
+	}
+	switch m.page {
 	case pageStart:
 		return m.onStart(k)
 	case pageWelcome, pageResult:
 		return m.onMenu(k)
 	case pageImage:
-		return m.onList(k, len(m.found.Welcome.Images), pageWelcome, Model.pickImage)
+		return m.onList(k, len(m.images()), pageWelcome, Model.pickImage)
 	case pageDisk:
-		return m.onList(k, len(m.found.Inventory.Disks), pageImage, Model.pickDisk)
+		return m.onList(k, len(m.disks()), pageImage, Model.pickDisk)
 	case pageMethod:
 		return m.onList(k, 1, pageDisk, func(m Model) Model { m.page, m.typed = pageConfirm, ""; return m })
 	case pageConfirm:
@@ -47,7 +53,7 @@ func (m Model) isWaiting() bool { return m.page == pageProgress && m.waiting.Cod
 
 // onStart offers the rescue shell while no server answers, so that the user can look for the cause, and while a job
 // waits.
-func (m Model) onStart(k tea.KeyMsg) (tea.Model, tea.Cmd) {
+func (m Model) onStart(k tea.KeyMsg) (Model, tea.Cmd) {
 	switch k.String() {
 	case "s":
 		return m, m.power(Shell)
@@ -89,8 +95,10 @@ func (m Model) choices() []choice {
 				m.notice = "The server has no image yet. Publish one: griddle publish SOURCE IMAGE"
 			case len(m.found.Inventory.Disks) == 0:
 				m.notice = "This machine has no disk to install on."
+			case !slices.ContainsFunc(m.found.Welcome.Images, installable):
+				m.notice = "No image of the server can be installed: none has a kernel. Publish a version with one."
 			default:
-				m.page, m.cursor = pageImage, 0
+				m.page = pageImage
 			}
 			return m, nil
 		}}
@@ -145,40 +153,25 @@ func (m Model) choose(c job.Choice) tea.Cmd {
 	return func() tea.Msg { choose(c); return nil }
 }
 
-func (m Model) onMenu(k tea.KeyMsg) (tea.Model, tea.Cmd) {
+func (m Model) onMenu(k tea.KeyMsg) (Model, tea.Cmd) {
 	items := m.choices()
-	m.cursor = min(m.cursor, len(items)-1)
-	switch k.String() {
-	case "up":
-		m.cursor = max(0, m.cursor-1)
-	case "down":
-		m.cursor = min(len(items)-1, m.cursor+1)
-	case "enter":
-		return items[m.cursor].do(m)
-	default:
-		for _, c := range items {
-			if c.key == k.String() {
-				return c.do(m)
-			}
+	if k.Type == tea.KeyEnter {
+		return items[min(m.place.Row, len(items)-1)].do(m)
+	}
+	for _, c := range items {
+		if c.key == k.String() {
+			return c.do(m)
 		}
 	}
 	return m, nil
 }
 
-func (m Model) onList(k tea.KeyMsg, n int, back page, pick func(Model) Model) (tea.Model, tea.Cmd) {
-	switch k.String() {
-	case "up":
-		m.cursor = max(0, m.cursor-1)
-	case "down":
-		m.cursor = min(n-1, m.cursor+1)
-	case "home":
-		m.cursor = 0
-	case "end":
-		m.cursor = n - 1
-	case "esc":
-		m.page, m.cursor = back, 0
-	case "enter":
-		if m.cursor < n {
+func (m Model) onList(k tea.KeyMsg, n int, back page, pick func(Model) Model) (Model, tea.Cmd) {
+	switch k.Type {
+	case tea.KeyEsc:
+		m.page = back
+	case tea.KeyEnter:
+		if m.place.Row < n {
 			return pick(m), nil
 		}
 	}
@@ -186,19 +179,44 @@ func (m Model) onList(k tea.KeyMsg, n int, back page, pick func(Model) Model) (t
 }
 
 func (m Model) pickImage() Model {
-	m.image = m.cursor
-	m.page, m.cursor = pageDisk, 0
+	m.image, m.disk = m.images()[m.place.Row], -1
+	m.page = pageDisk
 	return m
 }
 
 func (m Model) pickDisk() Model {
-	if why := m.unfit(m.found.Inventory.Disks[m.cursor]); why != "" {
+	at := m.disks()[m.place.Row]
+	if why := m.unfit(m.found.Inventory.Disks[at]); why != "" {
 		m.notice = "You cannot install on this disk: " + why + "."
 		return m
 	}
-	m.disk = m.cursor
-	m.page, m.cursor = pageMethod, 0
+	m.disk = at
+	m.page = pageMethod
 	return m
+}
+
+// installable reports whether an image can be installed.
+func installable(g job.ImageChoice) bool { return !g.NoKernel }
+
+// images are the places, among those of the server, of the images that are offered: they can be installed, and the
+// filter leaves them.
+func (m Model) images() (out []int) {
+	for i, g := range m.found.Welcome.Images {
+		if installable(g) && m.place.Takes(job.Sentence(g.Ref), job.Printable(g.Description)) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// disks are the places, among those of the machine, of the disks that the filter leaves.
+func (m Model) disks() (out []int) {
+	for i, d := range m.found.Inventory.Disks {
+		if m.place.Takes(job.Printable(d.Path), job.Printable(d.Model), job.Sentence(d.Serial), job.Printable(d.Bus)) {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 // unfit says why the chosen image cannot be installed on d; "" if it can.
@@ -215,10 +233,10 @@ func (m Model) unfit(d job.Disk) string {
 // maxTyped bounds the confirmation, in bytes: the longest serial that a disk has is far shorter.
 const maxTyped = 128
 
-func (m Model) onConfirm(k tea.KeyMsg) (tea.Model, tea.Cmd) {
+func (m Model) onConfirm(k tea.KeyMsg) (Model, tea.Cmd) {
 	switch k.Type {
 	case tea.KeyEsc:
-		m.page, m.cursor = pageMethod, 0
+		m.page = pageMethod
 	case tea.KeyBackspace, tea.KeyDelete:
 		if r := []rune(m.typed); len(r) > 0 {
 			m.typed = string(r[:len(r)-1])
@@ -269,7 +287,7 @@ func (m Model) choice(d job.Disk, image string) job.Choice {
 	return job.Choice{Image: image, Disk: rule, Erase: name}
 }
 
-func (m Model) confirm() (tea.Model, tea.Cmd) {
+func (m Model) confirm() (Model, tea.Cmd) {
 	d := m.found.Inventory.Disks[m.disk]
 	typed := strings.TrimSpace(m.typed)
 	for _, n := range m.names(d) {

@@ -11,29 +11,47 @@ import (
 // printable is job.Printable cut to width cells.
 func printable(s string, width int) string { return cut(job.Printable(s), width) }
 
-func (m Model) startPage() []string {
-	out := []string{" This machine booted from the network. It is looking for the Griddle server.", ""}
-	mark := map[StepState]string{StepRunning: " .. ", StepDone: " ok ", StepFailed: "FAIL"}
+// fact is a name and its value, below each other where the value needs more than a line of width cells.
+func fact(name, value string, width int) []string {
+	if value == "" {
+		value = "unknown"
+	}
+	const names = 12
+	if width < 3*names {
+		return append([]string{" " + name}, frame.Wrap(value, 3, width)...)
+	}
+	out := frame.Wrap(value, names, width)
+	out[0] = fmt.Sprintf(" %-10s %s", name, out[0][names:])
+	return out
+}
+
+func (m Model) startPage() []frame.Section {
+	width := m.inner()
+	out := frame.Wrap("This machine booted from the network. It is looking for the Griddle server.", 1, width)
+	out = append(out, "")
 	for _, s := range m.steps {
-		out = append(out,
-			cut(fmt.Sprintf(" [%s] %-20s %s", mark[s.State], printable(s.Name, 20), clean(s.Detail)), Columns))
+		mark, style := " .. ", m.theme.Head
+		switch s.State {
+		case StepDone:
+			mark, style = " ok ", m.theme.Good
+		case StepFailed:
+			mark, style = "FAIL", m.theme.Warn
+		}
+		lines := frame.Wrap(fmt.Sprintf("%-20s %s", printable(s.Name, 20), clean(s.Detail)), 8, width)
+		lines[0] = " " + style.Render("["+mark+"]") + " " + strings.TrimLeft(lines[0], " ")
+		out = append(out, lines...)
 		if s.State == StepFailed && s.Hint != "" {
-			for _, l := range wrap(clean(s.Hint), 7) {
+			for _, l := range frame.Wrap(clean(s.Hint), 8, width) {
 				out = append(out, m.theme.Warn.Render(l))
 			}
 		}
 	}
-	return out
+	return []frame.Section{{Title: "Start", Lines: out}}
 }
 
-func (m Model) facts() []string {
+// facts are what the machine is, in lines of width cells.
+func (m Model) facts(width int) []string {
 	id, inv := m.found.Identity, m.found.Inventory
-	fact := func(name, value string) string {
-		if value == "" {
-			value = "unknown"
-		}
-		return fmt.Sprintf(" %-10s %s", name, printable(value, Columns-13))
-	}
 	cpu := job.Printable(inv.CPU)
 	if inv.CPUs > 0 {
 		cpu = strings.TrimSpace(fmt.Sprintf("%d x %s", inv.CPUs, cpu))
@@ -45,18 +63,20 @@ func (m Model) facts() []string {
 	if inv.Memory > 0 && inv.Memory < job.MemoryNeeds {
 		memory += ", too little: an install needs 512 MiB"
 	}
-	out := []string{
-		fact("Machine", strings.TrimSpace(id.Vendor+" "+id.Product)),
-		fact("Serial", id.Serial),
-		fact("Processor", cpu),
-		fact("Memory", memory),
-		fact("Firmware", strings.ToUpper(inv.Firmware)),
+	disks := fmt.Sprintf("%d", len(inv.Disks))
+	if len(inv.Disks) == 0 {
+		disks = "none found"
 	}
-	for i, n := range inv.NICs {
-		if i == 3 {
-			out = append(out, fmt.Sprintf(" %-10s and %d more", "", len(inv.NICs)-i))
-			break
-		}
+	var out []string
+	for _, f := range [][2]string{
+		{"Machine", job.Printable(strings.TrimSpace(id.Vendor + " " + id.Product))},
+		{"Serial", job.Printable(id.Serial)}, {"Processor", cpu}, {"Memory", memory},
+		{"Firmware", strings.ToUpper(job.Printable(inv.Firmware))}, {"Disks", disks},
+		{"Images", fmt.Sprintf("%d on the server", len(m.found.Welcome.Images))},
+	} {
+		out = append(out, fact(f[0], f[1], width)...)
+	}
+	for _, n := range inv.NICs {
 		state := "no link"
 		switch {
 		case n.Address != "" && n.Carrier:
@@ -66,176 +86,54 @@ func (m Model) facts() []string {
 		case n.Carrier:
 			state = "link, no address"
 		}
-		out = append(out, fact("Network", n.Name+"  "+n.MAC+"  "+state))
+		out = append(out, fact("Network", clean(n.Name+"  "+n.MAC+"  "+state), width)...)
 	}
-	disks := fmt.Sprintf("%d", len(inv.Disks))
-	if len(inv.Disks) == 0 {
-		disks = "none found"
-	}
-	return append(out, fact("Disks", disks),
-		fact("Images", fmt.Sprintf("%d on the server", len(m.found.Welcome.Images))))
+	return out
 }
 
-func (m Model) menu() []string {
-	var out []string
+// menu are the choices of a page.
+func (m Model) menu(title string) frame.Section {
+	width := m.inner()
+	s := frame.Section{Title: title, List: true, Keep: true}
 	for i, c := range m.choices() {
-		line := fmt.Sprintf("   %s  %s", c.key, c.label)
-		if i == m.cursor {
-			line = m.theme.Chosen.Render(" > " + line[3:])
-		}
-		out = append(out, line)
+		s.Lines = append(s.Lines, m.theme.Row(i == m.place.Row, c.key+"  "+c.label, width))
 	}
-	return out
+	return s
 }
 
-func (m Model) welcomePage() []string {
+func (m Model) welcomePage() []frame.Section {
+	menu := m.menu("What to do")
 	if m.found.unapproved() {
-		return append(append(m.approval(), ""), m.menu()...)
+		return []frame.Section{{Title: "Approval", Lines: m.approval()}, menu}
 	}
-	facts, menu := m.facts(), m.menu()
-	if room := frame.Room(Rows) - len(menu) - 1; len(facts) > room {
-		facts = facts[:room] // all of the menu is on the page
-	}
-	return append(append(facts, ""), menu...)
+	return []frame.Section{{Title: "This machine", Lines: m.facts(m.inner())}, menu}
 }
 
-// unapproved says whether an operator has to approve this boot.
-func (f Found) unapproved() bool { return f.Welcome.Approval != nil && f.Welcome.Job == nil }
-
-// approval shows the code of this boot, and what to do with it.
-func (m Model) approval() []string {
-	code := m.found.Welcome.Approval.Code
-	if code == "" {
-		return wrap("The server gives this machine a job only after an operator has approved it, but this boot has no "+
-			"code. Reboot; if that does not help, make a new boot image with `make boot`.", 1)
+func (m Model) methodPage() []frame.Section {
+	width := m.inner()
+	row := "Whole disk: create a new partition table; everything on the disk is lost"
+	if width < 76 {
+		row = "Whole disk: everything is lost"
 	}
-	return append([]string{" The server gives this machine a job only after an operator has approved it.", ""},
-		m.approve(code)...)
+	return []frame.Section{
+		{Title: "How to use the disk", List: true, Lines: []string{m.theme.Row(m.place.Row == 0, row, width)}},
+		{Title: "Whole disk", Lines: frame.Wrap("The disk gets a new partition table: a boot partition for "+
+			"BIOS, one for UEFI, and a btrfs pool for images, roots, /home and /persistent on the rest. This also "+
+			"deletes /home and /persistent of an earlier install.", 1, min(width, 100))}}
 }
 
-// approve shows a code, and what an operator does with it.
-func (m Model) approve(code string) []string {
-	out := []string{" Code       " + m.theme.Chosen.Render(printable(code, 20)), "",
-		" Read the code from this screen and type it on the server:", ""}
-	return append(append(out, wrap(fmt.Sprintf("griddle machine approve %s %s",
-		printable(m.found.Welcome.Machine, 40), printable(code, 20)), 4)...), "",
-		fmt.Sprintf(" %-10s %s", "Serial", printable(m.found.Identity.Serial, Columns-13)))
-}
-
-// waitingPage shows that the job waits for an operator.
-func (m Model) waitingPage() []string {
-	out := wrap("The settings of this machine have secrets. An operator must approve this machine before it gets "+
-		"them. The install waits; nothing was written to disk.", 1)
-	return append(append(out, "", " Image      "+cutMiddle(job.Sentence(m.progress.ref), Columns-13)),
-		m.approve(m.waiting.Code)...)
-}
-
-func (m Model) line(i int, text string) string {
-	if i == m.cursor {
-		return m.theme.Chosen.Render(cut(" > "+text, Columns))
-	}
-	return cut("   "+text, Columns)
-}
-
-func (m Model) imagePage() []string {
-	images := m.found.Welcome.Images
-	out := []string{" Select the image to install on this machine.", "",
-		fmt.Sprintf("   %-40s %10s %10s  %s", "IMAGE", "SIZE", "TRANSFER", "PUBLISHED")}
-	from, to := window(len(images), m.cursor, 11)
-	refs := namesOf(images, func(g job.ImageChoice) string { return g.Ref }, 40)
-	for i := from; i < to; i++ {
-		g := images[i]
-		out = append(out, m.line(i, fmt.Sprintf("%s %10s %10s  %s", pad(refs[i], 40),
-			job.Bytes(g.Size), job.Bytes(g.Wire), g.Published.UTC().Format("2006-01-02"))))
-	}
-	out = append(out, scrolled(from, to, len(images)))
-	if full := job.Sentence(images[m.cursor].Ref); full != refs[m.cursor] {
-		out = append(append(out, ""), wrap(full, 1)...)
-	}
-	if d := job.Printable(images[m.cursor].Description); d != "" {
-		out = append(append(out, ""), wrap(d, 1)...)
-	}
-	if images[m.cursor].NoKernel {
-		out = append(append(out, ""), wrap("This image has no kernel, so it cannot be installed on a machine. "+
-			"Publish a version that has a kernel.", 1)...)
-	}
-	return out
-}
-
-// scrolled says that a list goes on where it does.
-func scrolled(from, to, n int) string {
-	if from == 0 && to == n {
-		return ""
-	}
-	return fmt.Sprintf("   %d to %d of %d", from+1, to, n)
-}
-
-func (m Model) diskPage() []string {
-	disks := m.found.Inventory.Disks
-	out := []string{" Select the disk. Nothing is written before you confirm the last page.", "",
-		fmt.Sprintf("   %-14s %9s  %-6s %-22s %s", "DISK", "SIZE", "BUS", "MODEL", "SERIAL")}
-	from, to := window(len(disks), m.cursor, 7)
-	paths := namesOf(disks, func(d job.Disk) string { return d.Path }, 14)
-	models := namesOf(disks, func(d job.Disk) string { return d.Model }, 22)
-	serials := namesOf(disks, func(d job.Disk) string { return d.Serial }, 20)
-	for i := from; i < to; i++ {
-		d := disks[i]
-		out = append(out, m.line(i, fmt.Sprintf("%s %9s  %s %s %s", pad(paths[i], 14), job.Bytes(d.Size),
-			pad(job.Printable(d.Bus), 6), pad(models[i], 22), serials[i])))
-	}
-	d := disks[m.cursor]
-	out = append(out, scrolled(from, to, len(disks)),
-		" "+cutMiddle("On "+job.Printable(d.Path)+full(d.Serial, serials[m.cursor])+":", Columns-2))
+func (m Model) confirmPage() []frame.Section {
+	d, img, width := m.found.Inventory.Disks[m.disk], m.found.Welcome.Images[m.image], m.inner()
+	what := append(fact("Install", job.Sentence(img.Ref), width), fact("onto", diskName(d, 2*width), width)...)
+	var lost []string
 	holds := d.Holds()
 	if len(holds) == 0 {
-		holds = []string{blank(d)}
-	}
-	for i, h := range holds {
-		if i == 4 && len(holds) > 5 {
-			out = append(out, fmt.Sprintf("   and %d more", len(holds)-i))
-			break
-		}
-		out = append(out, cut("   "+h, Columns))
-	}
-	for _, w := range d.Warnings(disks) {
-		out = append(out, m.theme.Warn.Render(cut(" Warning: "+w, Columns)))
-	}
-	if why := m.unfit(d); why != "" {
-		out = append(out, m.theme.Warn.Render(cut(" You cannot install on it: "+why+".", Columns)))
-	}
-	return out
-}
-
-// full says a serial once more where the list has only a part of it.
-func full(serial, shown string) string {
-	if s := visible(serial); s != shown {
-		return ", serial " + s
-	}
-	return ""
-}
-
-func (m Model) methodPage() []string {
-	return []string{" Select how to use the disk.", "",
-		m.line(0, "Whole disk: create a new partition table; everything on the disk is lost"), "",
-		"   A boot partition for BIOS, one for UEFI, and a btrfs pool for images,",
-		"   roots, /home and /persistent on the rest. This also deletes /home and",
-		"   /persistent of an earlier install."}
-}
-
-func (m Model) confirmPage() []string {
-	d, img := m.found.Inventory.Disks[m.disk], m.found.Welcome.Images[m.image]
-	out := []string{" Install  " + cutMiddle(job.Sentence(img.Ref), 68), " onto     " + diskName(d, 68), ""}
-	holds := d.Holds()
-	if len(holds) == 0 {
-		out = append(out, wrap("This disk is "+blank(d)+". Data that was not sampled will be lost.", 1)...)
+		lost = append(lost, frame.Wrap("This disk is "+blank(d)+". Data that was not sampled will be lost.", 1,
+			width)...)
 	} else {
-		out = append(out, m.theme.Warn.Render(" EVERYTHING ON THIS DISK WILL BE LOST:"))
-		for i, h := range holds {
-			if i == 8 && len(holds) > 9 {
-				out = append(out, fmt.Sprintf("   and %d more", len(holds)-i))
-				break
-			}
-			out = append(out, cut("   "+h, Columns))
+		lost = append(lost, m.theme.Warn.Render(" EVERYTHING ON THIS DISK WILL BE LOST:"))
+		for _, h := range holds {
+			lost = append(lost, frame.Wrap(h, 3, width)...)
 		}
 	}
 	names := m.names(d)
@@ -243,57 +141,47 @@ func (m Model) confirmPage() []string {
 	if len(names) > 2 {
 		ask += " or its serial (" + names[2] + ")"
 	}
-	out = append(append(out, ""), wrap(ask+", then press Enter:", 1)...)
-	return append(out, "", " > "+cut(job.Printable(m.typed), Columns-6)+"_")
-}
-
-func (m Model) progressPage() []string {
-	p := m.progress
-	out := []string{" Image  " + cutMiddle(job.Sentence(p.ref), 70),
-		" Disk   " + cutMiddle(job.Sentence(m.target), 70), ""}
-	out = append(append(out, m.phaseList()...), "")
-	meter := p.meter()
-	out = append(append(out, meter...), "")
-	const room = 7 // lines of the page for the meter and the log
-	for _, l := range p.log[max(0, len(p.log)-(room-len(meter))):] {
-		text := cut(" "+l.at.UTC().Format("15:04:05")+"  "+l.text, Columns)
-		if l.level == job.Warning || l.level == job.Error {
-			text = m.theme.Warn.Render(
-				cut(" "+l.at.UTC().Format("15:04:05")+"  "+strings.ToUpper(string(l.level))+" "+l.text, Columns))
-		}
-		out = append(out, text)
+	if m.columns < 60 {
+		ask = "Type " + strings.Join(append(names[:1:1], names[2:]...), " or ")
 	}
-	return out
+	typed := []rune(job.Sentence(m.typed))
+	if room := max(1, width-6); len(typed) > room { // what is typed last is what is seen
+		typed = append([]rune(".."), typed[len(typed)-room+2:]...)
+	}
+	input := frame.Wrap(ask+", then press Enter:", 1, width)
+	if m.rows >= Rows {
+		lost, input = append(append(what, ""), lost...), append(input, "")
+	} else { // what matters most is seen first
+		lost = append(lost, what...)
+	}
+	input = append(input, m.theme.Head.Render(" > "+string(typed)+"_"))
+	return []frame.Section{{Title: "What will be lost", Lines: lost},
+		{Title: "Confirm", Lines: input, Keep: true, First: len(input)}}
 }
 
-func (m Model) resultPage() []string {
-	p := m.progress
+func (m Model) resultPage() []frame.Section {
+	p, width := m.progress, m.inner()
 	var out []string
 	if m.err == nil {
-		out = append(out, p.words().done+cutMiddle(job.Sentence(p.ref), 66),
-			" on         "+cutMiddle(job.Sentence(m.target), 66))
+		out = append(fact(p.words().done, job.Sentence(p.ref), width), fact("on", job.Sentence(m.target), width)...)
 		if !p.began.IsZero() {
-			out = append(out, " in         "+duration(p.now.Sub(p.began)))
+			out = append(out, fact("in", duration(p.now.Sub(p.began)), width)...)
 		}
 	} else {
-		out = append(out, m.theme.Warn.Render(p.words().notDone))
-		phase := phaseNames[p.phase]
-		if phase != "" {
+		for _, l := range frame.Wrap(p.words().notDone, 1, width) {
+			out = append(out, m.theme.Warn.Render(l))
+		}
+		if phase := phaseNames[p.phase]; phase != "" {
 			out = append(out, " It failed at: "+phase)
 		}
 		out = append(out, "")
-		lines := strings.Split(m.err.Error(), "\n")
-		for i, l := range lines {
-			if i == 8 {
-				out = append(out, fmt.Sprintf("   and %d more lines", len(lines)-i))
-				break
-			}
-			out = append(out, wrap(clean(l), 1)...)
+		for l := range strings.Lines(m.err.Error()) {
+			out = append(out, frame.Wrap(clean(l), 1, width)...)
 		}
 	}
-	out = append(append(out, ""), m.menu()...)
 	if m.countdown >= 0 && m.err == nil {
-		out = append(out, "", fmt.Sprintf(" Rebooting in %d s. Press s for a shell instead.", m.countdown))
+		out = append(append(out, ""), frame.Wrap(fmt.Sprintf("Rebooting in %d s. Press s for a shell instead.",
+			m.countdown), 1, width)...)
 	}
-	return out
+	return []frame.Section{{Title: "Result", Lines: out}, m.menu("What to do")}
 }

@@ -2,14 +2,15 @@ package tui
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"griddle/appliance/job"
+	"griddle/tui/frame"
 )
 
 // logLines is how many events the progress and result pages keep.
-const logLines = 8
+const logLines = 200
 
 // progress is what the events of a job add up to.
 type progress struct {
@@ -74,64 +75,80 @@ type words struct {
 
 func (p progress) words() words {
 	if p.kind == job.Update {
-		return words{job.UpdatePhases, "updating", " Updated:   ", " NOT UPDATED: the system is as it was"}
+		return words{job.UpdatePhases, "updating", "Updated:", "NOT UPDATED: the system is as it was"}
 	}
-	return words{job.Phases, "installing", " Installed: ", " NOT INSTALLED"}
+	return words{job.Phases, "installing", "Installed:", "NOT INSTALLED"}
 }
+
+// at is the place of the phase among those of its kind of job; -1 if it has none yet.
+func (p progress) at() int { return slices.Index(p.words().phases, p.phase) }
 
 // phaseList draws every phase with its mark: done, running, failed, to come.
 func (m Model) phaseList() []string {
-	at, phases := -1, m.progress.words().phases
-	for i, ph := range phases {
-		if ph == m.progress.phase {
-			at = i
-		}
-	}
+	at := m.progress.at()
 	var out []string
-	for i, ph := range phases {
-		mark := "    "
+	for i, ph := range m.progress.words().phases {
+		mark, style := "    ", m.theme.Faint
 		switch {
 		case i < at || m.progress.ended && m.err == nil:
-			mark = " ok "
+			mark, style = " ok ", m.theme.Good
 		case i == at && m.progress.ended:
-			mark = "FAIL"
+			mark, style = "FAIL", m.theme.Warn
 		case i == at:
-			mark = " >> "
+			mark, style = " >> ", m.theme.Head
 		}
-		out = append(out, fmt.Sprintf(" [%s] %s", mark, phaseNames[ph]))
+		out = append(out, " "+style.Render("["+mark+"]")+" "+phaseNames[ph])
 	}
 	return out
 }
 
-// bar draws done of width cells.
-func bar(percent, width int) string {
-	n := min(max(percent, 0), 100) * width / 100
-	return strings.Repeat("█", n) + strings.Repeat("░", width-n)
-}
-
-// meter shows the progress of the phase in three or four lines.
-func (p progress) meter() []string {
+// meter shows the progress of the phase in three or four lines of width cells.
+func (m Model) meter(width int) []string {
+	p := m.progress
 	if p.last == nil {
 		return []string{"", "", ""}
 	}
 	l := *p.last
-	first := fmt.Sprintf(" %s %3d %%", bar(l.Percent(), 68), l.Percent())
-	second := fmt.Sprintf(" %s of %s", job.Bytes(l.Done), job.Bytes(l.Total))
+	second := fmt.Sprintf("%s of %s", job.Bytes(l.Done), job.Bytes(l.Total))
 	if l.Wire > 0 {
 		second += fmt.Sprintf(", %s over the network", job.Bytes(l.Wire))
 	}
 	if l.Left >= 0 && l.Done > 0 {
 		second += ", " + duration(l.Left) + " left"
 	}
-	third := fmt.Sprintf(" network %s/s, disk %s/s", job.Bytes(int64(l.WireBps)), job.Bytes(int64(l.DiskBps)))
+	out := append([]string{fmt.Sprintf(" %s %3d %%", m.theme.Bar(l.Percent(), width-12), l.Percent())},
+		frame.Wrap(second, 1, width)...)
 	if l.Stalled {
-		third = " STALLED: no data for 10 seconds; still trying"
+		for _, line := range frame.Wrap("STALLED: no data for 10 seconds; still trying", 1, width) {
+			out = append(out, m.theme.Warn.Render(line))
+		}
+	} else {
+		out = append(out, frame.Wrap(fmt.Sprintf("network %s/s, disk %s/s", job.Bytes(int64(l.WireBps)),
+			job.Bytes(int64(l.DiskBps))), 1, width)...)
 	}
-	out := []string{first, second, third}
 	if l.Ways != nil {
-		out = append(out, cut(" "+clean(l.Ways.String()), Columns))
+		out = append(out, frame.Wrap(clean(l.Ways.String()), 1, width)...)
 	}
 	return out
+}
+
+// left says what the job leaves if it ends now, by a power cut or because someone gives up.
+func (m Model) left() string {
+	const lost = "Do not switch this machine off: the disk %s not boot. Its old content is lost."
+	p := m.progress
+	switch p.phase {
+	case "", job.PhaseNetwork, job.PhaseCheck:
+		return "Nothing is written yet. A stop now leaves the disk as it was."
+	case job.PhasePartition, job.PhaseReceive, job.PhaseVerify:
+		if p.kind != job.Update {
+			return fmt.Sprintf(lost, "would")
+		}
+	default:
+		if p.kind != job.Update {
+			return fmt.Sprintf(lost, "may")
+		}
+	}
+	return "Do not switch this machine off. A stop now leaves the system as it was."
 }
 
 // duration writes d to the second, as m:ss or h:mm:ss.

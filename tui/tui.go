@@ -5,22 +5,25 @@
 // the server, Found when the server has answered, Happened for every event of a job, Ended when the job is over. The
 // user's decisions come back through Actions, called from a tea.Cmd and never from Update.
 //
-// The Model is a pure bubbletea model. It uses no file, socket or clock, so the same Model draws the machine's console,
-// an operator's terminal and the frames of the tests. Every frame is at most 80 columns by 24 rows, and smaller if the
-// terminal reports a smaller size. Its glyphs are in the VGA text font with 256 glyphs: light lines, full and light
-// blocks, ASCII. Colour is never the only sign; the selected line starts with ">". Strings of hardware and programs
+// The Model is a pure bubbletea model. It uses no file, socket or clock, so the same Model draws the machine's
+// consoles, an operator's terminal and the frames of the tests. On gives the same Model for another terminal: frames
+// have its size, and use what it can draw (package frame). What does not fit is scrolled to, and the page says that
+// there is more. Colour is never the only sign; the chosen line starts with ">". Strings of hardware and programs
 // pass through job.Printable before they are drawn.
 package tui
 
 import (
+	"slices"
+
 	tea "github.com/charmbracelet/bubbletea"
 
 	"griddle/appliance/job"
 	"griddle/tui/care"
 	"griddle/tui/frame"
+	"griddle/tui/place"
 )
 
-// Columns and Rows are the size of the largest frame, in character cells.
+// Columns and Rows are the size of a frame before a tea.WindowSizeMsg or On, in character cells.
 const (
 	Columns = 80
 	Rows    = 24
@@ -126,14 +129,14 @@ type Model struct {
 	theme   frame.Theme
 	version string
 
-	width     int // of the terminal, at most Columns
-	height    int // at most Rows
+	columns   int // of the terminal
+	rows      int
 	page      page
 	steps     []Step
 	found     Found
-	cursor    int // of the list on the present page
-	image     int // chosen, index into found.Welcome.Images
-	disk      int // chosen, index into found.Inventory.Disks
+	place     place.Place // on the present page
+	image     int         // chosen, index into found.Welcome.Images
+	disk      int         // chosen, index into found.Inventory.Disks
 	typed     string
 	notice    string // why the last key had no effect
 	lost      string // what is wrong with the connection to the server
@@ -153,16 +156,49 @@ type Model struct {
 // New makes the model of a machine that has just started. The title shows version. If color is false, the frames
 // contain no escape sequences. Forms are what the page for maintenance changes.
 func New(version string, color bool, a Actions, forms ...care.Form) Model {
-	theme := frame.NewTheme(color)
+	look := frame.Look{Lines: true}
+	if color {
+		look.Ink = frame.Colors
+	}
+	theme := frame.NewTheme(look)
 	return Model{actions: a, theme: theme, version: version, countdown: -1, image: -1, disk: -1,
-		width: Columns, height: Rows, care: care.New("Griddle "+version, theme, forms, a.Care)}
+		columns: Columns, rows: Rows, care: care.New("Griddle "+version, theme, forms, a.Care)}
+}
+
+// On is the Model on a terminal of columns by rows cells, drawn with theme.
+func (m Model) On(theme frame.Theme, columns, rows int) Model {
+	m.theme, m.columns, m.rows = theme, max(1, columns), max(1, rows)
+	m.care = m.care.On(theme, m.columns, m.rows)
+	return m
 }
 
 // Init implements tea.Model.
 func (m Model) Init() tea.Cmd { return nil }
 
-// Update implements tea.Model.
+// Update implements tea.Model. Another page begins at its beginning, or at what was chosen on it before.
 func (m Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	next, cmd := m.update(msg)
+	if next.shows() != m.shows() {
+		next.place = place.Place{Row: next.chosen()}
+	}
+	return next, cmd
+}
+
+// shows is which page is drawn, and what in its place.
+func (m Model) shows() [3]any { return [3]any{m.page, m.asksForHook(), m.isWaiting()} }
+
+// chosen is the row of the page that was chosen before.
+func (m Model) chosen() int {
+	switch m.page {
+	case pageImage:
+		return max(0, slices.Index(m.images(), m.image))
+	case pageDisk:
+		return max(0, slices.Index(m.disks(), m.disk))
+	}
+	return 0
+}
+
+func (m Model) update(msg tea.Msg) (Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case Step:
 		m.steps = setStep(m.steps, msg)
@@ -185,13 +221,13 @@ func (m Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case Waiting:
 		m.waiting = msg
 	case Ended:
-		m.page, m.err, m.cursor, m.notice, m.waiting = pageResult, msg.Err, 0, "", Waiting{}
+		m.page, m.err, m.notice, m.waiting = pageResult, msg.Err, "", Waiting{}
 		m.progress.ended = true
 		m.hook = nil
 	case HookFailed:
-		m.hook, m.cursor = &msg, 0
+		m.hook, m.place = &msg, place.Place{}
 	case tea.WindowSizeMsg:
-		m = m.resize(msg.Width, msg.Height)
+		m = m.On(m.theme, msg.Width, msg.Height)
 	case Countdown:
 		m.countdown = msg.Seconds
 	case tea.KeyMsg:
@@ -218,7 +254,7 @@ func (m Model) welcome(f Found) Model {
 		return m
 	}
 	caring := m.page == pageCare && f.Welcome.Job == nil
-	m.found, m.cursor, m.notice, m.err = f, 0, "", nil
+	m.found, m.notice, m.err = f, "", nil
 	m.image, m.disk, m.typed, m.countdown = -1, -1, "", -1
 	m.page, m.lost, m.down = pageWelcome, "", false
 	if j := f.Welcome.Job; j != nil {
@@ -228,6 +264,7 @@ func (m Model) welcome(f Found) Model {
 			m.progress.kind, m.target = j.Kind, "that of the installed system; its data stay"
 		}
 	}
+	m.place = place.Place{}
 	if caring {
 		m.page, m.before = pageCare, pageWelcome
 	}

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +11,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"griddle/appliance/job"
+	"griddle/tui/frame"
 	"griddle/tui/frame/frametest"
 )
 
@@ -55,7 +54,8 @@ func press(t *testing.T, m Model, keys ...string) Model {
 	for _, k := range keys {
 		msg := tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(k)}
 		for _, known := range []tea.KeyType{tea.KeyEnter, tea.KeyEsc, tea.KeyUp, tea.KeyDown, tea.KeyBackspace,
-			tea.KeyCtrlU, tea.KeyCtrlC, tea.KeyHome, tea.KeyEnd} {
+			tea.KeyCtrlU, tea.KeyCtrlC, tea.KeyHome, tea.KeyEnd, tea.KeyTab, tea.KeyShiftTab, tea.KeyPgUp,
+			tea.KeyPgDown, tea.KeyF1} {
 			if (tea.KeyMsg{Type: known}).String() == k {
 				msg = tea.KeyMsg{Type: known}
 			}
@@ -167,29 +167,17 @@ func TestFrames(t *testing.T) {
 	}
 	for _, f := range frames {
 		t.Run(f.name, func(t *testing.T) {
-			got := f.m.View()
-			checkFrame(t, got)
-			golden(t, f.name, got)
+			golden(t, f.name, f.m)
 		})
 	}
 }
 
-// golden compares a frame with the file of its name.
-func golden(t *testing.T, name, got string) {
+// golden compares a page with its frames.
+func golden(t *testing.T, name string, m Model) {
 	t.Helper()
-	file := filepath.Join("testdata", name+".txt")
-	if *update {
-		if err := os.WriteFile(file, []byte(got+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v (go test ./tui -update writes it)", err)
-	}
-	if got+"\n" != string(want) {
-		t.Errorf("View() =\n%s\nwant\n%s", got, want)
-	}
+	frametest.Goldens(t, name, *update, func(theme frame.Theme, columns, rows int) string {
+		return m.On(theme, columns, rows).View()
+	})
 }
 
 func noLink() Link {
@@ -251,52 +239,4 @@ func TestAskingAgain(t *testing.T) {
 func checkFrame(t *testing.T, frame string) {
 	t.Helper()
 	frametest.Check(t, frame, Columns, Rows)
-}
-
-// FuzzScreen draws every page with whatever hardware and network may say: each string of theirs is one of the five.
-func FuzzScreen(f *testing.F) {
-	f.Add("web:1@amd64", "Model", "S1", "ext4", "message", int64(20e9), uint8(3))
-	f.Add("\x1b[2J", "\u202e", "\xff\xfe", "\n\n", strings.Repeat("x ", 500), int64(-1), uint8(250))
-	f.Add("a", "\xff", "\xff", "\xff", "\xff", int64(1), uint8(1))
-	f.Add("\xff", strings.Repeat("漢", 100), strings.Repeat("é", 100)+"\xff", "\x00", "\u0301", int64(1e15), uint8(9))
-	f.Fuzz(func(t *testing.T, ref, model, serial, fs, message string, size int64, n uint8) {
-		l := lab()
-		l.Welcome.Machine, l.Welcome.Images[0].Ref, l.Welcome.Images[0].Description = ref, ref, message
-		l.Welcome.Images[1].Ref = ref + serial
-		l.Identity = job.Identity{Product: model, Vendor: message, Serial: serial}
-		l.Inventory.CPU, l.Inventory.Firmware = model, fs
-		l.Inventory.NICs[0] = job.NIC{Name: model, MAC: serial, Address: message}
-		l.Welcome.Unfinished = []job.Unfinished{{Job: serial, Image: ref}}
-		for i := range n {
-			l.Inventory.Disks = append(l.Inventory.Disks,
-				job.Disk{Path: "/dev/" + model, Model: model, Serial: serial, WWN: message, Place: fs, Bus: fs,
-					Size: size, Signature: fs, Label: message, Table: model, Damaged: message, Unfinished: serial,
-					Partitions: []job.Partition{
-						{Number: int(i), Size: size, Label: serial, Name: model, Type: message}}})
-		}
-		l.Inventory.Disks = append(l.Inventory.Disks,
-			job.Disk{Path: model, Serial: model, Size: 1e15, Sampled: message})
-		fresh := send(New("1.0", false, Actions{}), Step{model, StepFailed, message, message})
-		checkFrame(t, fresh.View())
-		m := send(fresh, l)
-		checkFrame(t, send(m,
-			Link{NICs: []job.NIC{{Name: model, MAC: serial, Address: fs}}, Lost: message, Down: size%2 == 0}).View())
-		for _, k := range []string{"x", "i", "down", "up", "enter", "end", "up", "down", "enter", "enter", serial,
-			"enter", model, "enter"} {
-			checkFrame(t, m.View())
-			m = press(t, m, k)
-		}
-		checkFrame(t, m.View())
-		m = send(m, Happened{job.Event{Job: ref, State: job.Started, Disk: serial, Level: job.Level(fs)}},
-			Happened{job.Event{Job: ref, Phase: job.Phase(fs), Message: message,
-				Progress: &job.Progress{Done: size, Total: size / 2, Left: time.Duration(size)}}})
-		checkFrame(t, m.View())
-		failed := send(m, HookFailed{Name: model, Origin: fs, Reason: message, Last: []string{serial, message, ref}})
-		checkFrame(t, failed.View())
-		frametest.Check(t, send(failed, tea.WindowSizeMsg{Width: 40, Height: 12}).View(), 40, 12)
-		checkFrame(t, send(m, Ended{errors.New(message + "\n" + message)}).View())
-		asked := l
-		asked.Welcome.Job = &job.Spec{Disk: job.DiskRule(serial), Image: job.Image{Ref: ref}}
-		checkFrame(t, send(fresh, asked).View())
-	})
 }

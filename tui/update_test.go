@@ -23,8 +23,7 @@ func TestUpdateFrames(t *testing.T) {
 		"update-failed": send(m, Ended{errors.New("the battery is too low: it has 9 percent")}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			checkFrame(t, shown.View())
-			golden(t, name, shown.View())
+			golden(t, name, shown)
 		})
 	}
 }

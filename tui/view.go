@@ -1,21 +1,34 @@
 package tui
 
-import "griddle/tui/frame"
+import (
+	"github.com/charmbracelet/bubbles/key"
 
-// resize takes the size of a terminal. Pages are made for Columns and Rows: more is not used, and in less their ends
-// are cut, but for the hook page, which fits.
-func (m Model) resize(width, height int) Model {
-	m.width, m.height = min(max(width, 20), Columns), min(max(height, 10), Rows)
-	return m
-}
+	"griddle/tui/frame"
+)
 
-// View implements tea.Model: as many lines as the terminal has, at most Rows, none wider than it or than Columns.
+// View implements tea.Model: as many lines as the terminal has, none wider than it.
 func (m Model) View() string {
 	if m.page == pageCare {
-		return m.care.Size(m.width, m.height).View()
+		return m.care.View()
 	}
-	title, body, keys := m.draw()
-	return m.theme.Page(m.width, m.height, " Griddle "+m.version+"  "+title, body, m.warning(), keys)
+	p := m.draw()
+	if m.place.Helping {
+		p = m.place.Help(p, m.theme, m.columns, m.rows)
+	}
+	return m.theme.Draw(p, m.columns, m.rows)
+}
+
+// inner is how many cells a line of a section has.
+func (m Model) inner() int { return frame.Inner(m.columns, m.rows) }
+
+// halves divides a frame with boxes, of least columns or more, into a section of percent of it and one at its side. It
+// gives the columns of the first, and the cells of a line of each; zero columns if they are one below the other.
+func (m Model) halves(percent, least int) (columns, first, second int) {
+	if !frame.Boxed(m.columns, m.rows) || m.columns < least {
+		return 0, m.inner(), m.inner()
+	}
+	columns = m.columns * percent / 100
+	return columns, columns - 2, m.columns - columns - 2
 }
 
 // warning is the line above the keys: why the last key had no effect, else what is wrong with the connection to the
@@ -32,36 +45,67 @@ func (m Model) warning() string {
 	return m.notice
 }
 
-func (m Model) draw() (title string, body []string, keys string) {
-	const list, powerKeys = "Up/Down move   Enter select   Esc back", "s rescue shell   r reboot   p power off"
-	const menuKeys = "Up/Down move   Enter select   or press the letter"
+// The keys of pages. Each page has those that move and help too.
+var (
+	listKeys  = []key.Binding{frame.Key("Enter", "select"), frame.Key("Esc", "back")}
+	menuKeys  = []key.Binding{frame.Key("Enter", "select"), frame.Key("or press", "the letter")}
+	typeKeys  = []key.Binding{frame.Key("Enter", "install"), frame.Key("Esc", "back"), frame.Key("Ctrl-U", "clear")}
+	powerKeys = []key.Binding{frame.Key("s", "rescue shell"), frame.Key("r", "reboot"), frame.Key("p", "power off")}
+	careKeys  = []key.Binding{frame.Key("m", "maintenance"), frame.Key("v", "recovery")}
+)
+
+// draw is the present page, with the user's place marked.
+func (m Model) draw() frame.Page {
+	p := m.present()
+	p.Title = " Griddle " + m.version + "  " + p.Title
+	p.Notice = m.warning()
+	p.Sections = m.place.Mark(p.Sections)
+	return p
+}
+
+func (m Model) present() frame.Page {
+	title := m.found.title
 	switch m.page {
 	case pageWelcome:
-		return m.found.title("this machine"), m.welcomePage(), menuKeys
+		return frame.Page{Title: title("this machine"), Sections: m.welcomePage(), Keys: menuKeys, About: aboutWelcome}
 	case pageImage:
-		return m.found.title("1 of 4: image"), m.imagePage(), list
+		return frame.Page{Title: title("1 of 4: image"), Sections: m.imagePage(), Keys: listKeys, Filters: true,
+			About: aboutImage}
 	case pageDisk:
-		return m.found.title("2 of 4: disk"), m.diskPage(), list
+		return frame.Page{Title: title("2 of 4: disk"), Sections: m.diskPage(), Keys: listKeys, Filters: true,
+			About: aboutDisk}
 	case pageMethod:
-		return m.found.title("3 of 4: method"), m.methodPage(), list
+		return frame.Page{Title: title("3 of 4: method"), Sections: m.methodPage(), Keys: listKeys, About: aboutMethod}
 	case pageConfirm:
-		return m.found.title("4 of 4: what will be lost"), m.confirmPage(), "Enter install   Esc back   Ctrl-U clear"
+		return frame.Page{Title: title("4 of 4: what will be lost"), Sections: m.confirmPage(), Keys: typeKeys,
+			Types: true, About: aboutConfirm}
 	case pageProgress:
-		if m.isWaiting() {
-			return m.found.title("waiting for approval"), m.waitingPage(), powerKeys
-		}
-		if m.asksForHook() {
-			return m.found.title("hook failed"), m.hookPage(), "Up/Down and Enter, or press the letter"
-		}
-		return m.found.title(m.progress.words().title), m.progressPage(),
-			"Do not switch this machine off. No key is needed."
+		return m.presentJob()
 	case pageResult:
-		return m.found.title("result"), m.resultPage(), menuKeys
+		return frame.Page{Title: title("result"), Sections: m.resultPage(), Keys: menuKeys, About: aboutResult}
 	}
+	keys := powerKeys
 	if m.installed {
-		return "starting", m.startPage(), powerKeys + "   m maintenance   v recovery"
+		keys = append(keys[:len(keys):len(keys)], careKeys...)
 	}
-	return "starting", m.startPage(), powerKeys
+	return frame.Page{Title: "starting", Sections: m.startPage(), Keys: keys, About: aboutStart}
+}
+
+func (m Model) presentJob() frame.Page {
+	title := m.found.title
+	switch {
+	case m.isWaiting():
+		return frame.Page{Title: title("waiting for approval"), Sections: m.waitingPage(), Keys: powerKeys,
+			About: aboutWaiting}
+	case m.asksForHook():
+		return frame.Page{Title: title("hook failed"), Sections: m.hookPage(), Keys: menuKeys, About: aboutHook}
+	}
+	p := frame.Page{Title: title(m.progress.words().title), Sections: m.progressPage(), About: aboutProgress,
+		Keys: []key.Binding{frame.Key("No key", "is needed")}}
+	if !m.progress.ended {
+		p.Hint = m.left()
+	}
+	return p
 }
 
 func (f Found) title(s string) string {
@@ -72,7 +116,4 @@ func (f Found) title(s string) string {
 }
 
 // What pages are drawn with.
-var cut, pad, clean, window = frame.Cut, frame.Pad, frame.Clean, frame.Window
-
-// wrap breaks s at words into lines of a frame.
-func wrap(s string, indent int) []string { return frame.Wrap(s, indent, Columns) }
+var cut, pad, clean = frame.Cut, frame.Pad, frame.Clean

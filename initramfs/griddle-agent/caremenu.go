@@ -67,7 +67,8 @@ func menu(ctx context.Context, c *care.Command, recovery bool) error {
 			return nil
 		})
 	}
-	m := pages.NewAlone(pages.New("Griddle", frame.NewTheme(true), forms(), k.actions()), recovery)
+	look := frame.LookOf(os.Getenv("TERM"), os.Getenv("NO_COLOR") != "")
+	m := pages.NewAlone(pages.New("Griddle", frame.NewTheme(look), forms(), k.actions()), recovery)
 	program = tea.NewProgram(m, tea.WithContext(ctx), tea.WithAltScreen())
 	_, err = program.Run()
 	return err

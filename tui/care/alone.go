@@ -22,7 +22,7 @@ func (a Alone) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	var cmd tea.Cmd
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
-		a.Model = a.Size(msg.Width, msg.Height)
+		a.Model = a.On(a.theme, msg.Width, msg.Height)
 	case Pools:
 		a.Model = a.Looked(msg)
 	case Ended:

@@ -4,14 +4,15 @@
 // Call New, then Open, and pass key presses to Key. Pools answers Actions.Look, and Ended the other actions. While Left
 // is true the pages are closed. Alone is the same as a program of its own, for a terminal of the installed system.
 //
-// The Model is pure, as that of package tui. It draws frames of any size from 40 columns by 12 rows on. What deletes is
-// confirmed on a page that says what is lost, by the name.
+// The Model is pure, as that of package tui. It draws frames of any size. What deletes is confirmed on a page that says
+// what is lost, by the name.
 package care
 
 import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"griddle/tui/frame"
+	"griddle/tui/place"
 )
 
 // Pool is the pool of one installed system.
@@ -113,8 +114,8 @@ type Model struct {
 	page     page
 	pools    []Pool
 	pool     int
-	cursor   int
-	entry    int // in the list of roots and then images
+	place    place.Place // on the page
+	entry    int         // in the list of roots and then images
 	form     int
 	line     int      // of the form
 	typed    []string // a line each; on the page that confirms, the first
@@ -129,15 +130,16 @@ func New(head string, theme frame.Theme, forms []Form, a Actions) Model {
 	return Model{actions: a, theme: theme, forms: forms, head: head, columns: 80, rows: 24, left: true}
 }
 
-// Size is Model with frames of another size.
-func (m Model) Size(columns, rows int) Model {
-	m.columns, m.rows = max(40, columns), max(12, rows)
+// On is the Model on a terminal of columns by rows cells, drawn with theme.
+func (m Model) On(theme frame.Theme, columns, rows int) Model {
+	m.theme, m.columns, m.rows = theme, max(1, columns), max(1, rows)
 	return m
 }
 
 // Open opens the pages of recovery, or of maintenance.
 func (m Model) Open(recovery bool) (Model, tea.Cmd) {
-	m.recovery, m.left, m.page, m.notice, m.pools = recovery, false, pageLooking, "", nil
+	m.recovery, m.left, m.notice, m.pools = recovery, false, "", nil
+	m = m.to(pageLooking, 0)
 	return m, m.call(m.actions.Look)
 }
 
@@ -146,6 +148,12 @@ func (m Model) Left() bool { return m.left }
 
 // Busy reports whether a request is being carried out.
 func (m Model) Busy() bool { return m.page == pageWorking }
+
+// to goes to the beginning of a page, or to a row of it.
+func (m Model) to(p page, row int) Model {
+	m.page, m.place = p, place.Place{Row: row}
+	return m
+}
 
 func (m Model) call(f func()) tea.Cmd {
 	if f == nil {
@@ -159,25 +167,26 @@ func (m Model) Looked(p Pools) Model {
 	if m.page != pageLooking {
 		return m
 	}
-	m.pools, m.pool, m.cursor = p.Pools, 0, 0
+	m.pools, m.pool = p.Pools, 0
 	switch len(p.Pools) {
 	case 0:
-		m.page, m.said, m.err = pageResult, []string{"No disk of this machine has a pool of Griddle."}, nil
+		m.said, m.err = []string{"No disk of this machine has a pool of Griddle."}, nil
+		m = m.to(pageResult, 0)
 	case 1:
 		m = m.choose(0)
 	default:
-		m.page = pagePools
+		m = m.to(pagePools, 0)
 	}
 	return m
 }
 
 // choose goes to the first page of a pool.
 func (m Model) choose(i int) Model {
-	m.pool, m.cursor, m.page = i, 0, pageForms
+	m.pool = i
 	if m.recovery {
-		m.page = pageList
+		return m.to(pageList, 0)
 	}
-	return m
+	return m.to(pageForms, 0)
 }
 
 // Over takes the end of a request.
@@ -185,7 +194,8 @@ func (m Model) Over(e Ended) Model {
 	if m.page != pageWorking {
 		return m
 	}
-	m.page, m.said, m.err, m.notice = pageResult, e.Said, e.Err, ""
+	m.said, m.err, m.notice = e.Said, e.Err, ""
+	m = m.to(pageResult, 0)
 	disk := m.now().Disk
 	m.pools, m.pool = e.Pools, -1
 	for i, p := range e.Pools {

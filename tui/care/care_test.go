@@ -4,8 +4,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -15,6 +13,8 @@ import (
 	"griddle/tui/frame"
 	"griddle/tui/frame/frametest"
 )
+
+var plain = frame.NewTheme(frame.Look{Lines: true})
 
 var update = flag.Bool("update", false, "write the golden frames again")
 
@@ -55,7 +55,7 @@ type bed struct {
 
 func open(recovery bool, pools []Pool) *bed {
 	b := &bed{}
-	b.m = New("Griddle 1.0", frame.NewTheme(false), forms(), Actions{Look: func() { b.look++ },
+	b.m = New("Griddle 1.0", plain, forms(), Actions{Look: func() { b.look++ },
 		Do: func(r Request) { b.did = append(b.did, r) }})
 	m, cmd := b.m.Open(recovery)
 	cmd()
@@ -128,26 +128,11 @@ func TestFrames(t *testing.T) {
 		{"hostile", open(true, hostile)},
 		{"hostile-confirm", open(true, hostile).press("enter", "end", "enter", "\x1b", "w")},
 	} {
-		for _, size := range [][2]int{{80, 24}, {40, 12}} {
-			name := fmt.Sprintf("%s-%dx%d", f.name, size[0], size[1])
-			t.Run(name, func(t *testing.T) {
-				got := f.b.m.Size(size[0], size[1]).View()
-				frametest.Check(t, got, size[0], size[1])
-				file := filepath.Join("testdata", name+".txt")
-				if *update {
-					if err := os.WriteFile(file, []byte(got+"\n"), 0o644); err != nil {
-						t.Fatal(err)
-					}
-				}
-				want, err := os.ReadFile(file)
-				if err != nil {
-					t.Fatalf("%v (go test ./tui/care -update writes it)", err)
-				}
-				if got+"\n" != string(want) {
-					t.Errorf("View() =\n%s\nwant\n%s", got, want)
-				}
+		t.Run(f.name, func(t *testing.T) {
+			frametest.Goldens(t, f.name, *update, func(theme frame.Theme, columns, rows int) string {
+				return f.b.m.On(theme, columns, rows).View()
 			})
-		}
+		})
 	}
 }
 
@@ -215,7 +200,7 @@ func TestMaintenance(t *testing.T) {
 
 func TestAlone(t *testing.T) {
 	b := &bed{}
-	a := NewAlone(New("Griddle", frame.NewTheme(false), forms(), Actions{Look: func() { b.look++ }}), true)
+	a := NewAlone(New("Griddle", plain, forms(), Actions{Look: func() { b.look++ }}), true)
 	a.Init()()
 	var m tea.Model = a
 	var cmd tea.Cmd

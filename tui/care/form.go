@@ -28,16 +28,22 @@ func (m Model) openForm() (Model, tea.Cmd) {
 		m.notice = "Not possible: no system of this pool can be changed."
 		return m, nil
 	}
-	m.form, m.page, m.line = m.cursor, pageForm, 0
+	m.form, m.line = m.place.Row, 0
+	m = m.to(pageForm, 0)
 	m.typed = make([]string, len(m.inputs()))
 	return m, nil
+}
+
+// leads reports whether a key goes from one value of a form to another.
+func leads(k tea.KeyMsg) bool {
+	return k.Type == tea.KeyUp || k.Type == tea.KeyDown || k.Type == tea.KeyTab || k.Type == tea.KeyShiftTab
 }
 
 func (m Model) onForm(k tea.KeyMsg) (Model, tea.Cmd) {
 	n := len(m.typed)
 	switch k.Type {
 	case tea.KeyEsc:
-		m.page, m.cursor = pageForms, m.form
+		return m.to(pageForms, m.form), nil
 	case tea.KeyUp, tea.KeyShiftTab:
 		m.line = max(0, m.line-1)
 	case tea.KeyDown, tea.KeyTab:

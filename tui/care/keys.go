@@ -12,6 +12,12 @@ import (
 // Key handles one key press.
 func (m Model) Key(k tea.KeyMsg) (Model, tea.Cmd) {
 	m.notice = ""
+	if m.place.Helping || m.page != pageForm || !leads(k) {
+		if next, moved := m.place.Key(k, m.draw(), m.theme, m.columns, m.rows); moved {
+			m.place = next
+			return m, nil
+		}
+	}
 	switch m.page {
 	case pageLooking:
 		if k.Type == tea.KeyEsc {
@@ -19,17 +25,17 @@ func (m Model) Key(k tea.KeyMsg) (Model, tea.Cmd) {
 		}
 	case pagePools:
 		return m.list(k, len(m.pools), func(m Model) Model { m.left = true; return m },
-			func(m Model) (Model, tea.Cmd) { return m.choose(m.cursor), nil })
+			func(m Model) (Model, tea.Cmd) { return m.choose(m.place.Row), nil })
 	case pageForms:
 		return m.list(k, len(m.forms), Model.close, Model.openForm)
 	case pageList:
-		return m.list(k, len(m.entries()), Model.close, func(m Model) (Model, tea.Cmd) {
-			m.page, m.entry, m.cursor = pageEntry, m.cursor, 0
-			return m, nil
+		return m.list(k, len(m.listed()), Model.close, func(m Model) (Model, tea.Cmd) {
+			m.entry = m.listed()[m.place.Row]
+			return m.to(pageEntry, 0), nil
 		})
 	case pageEntry:
 		return m.list(k, len(m.verbs()), Model.backToList, func(m Model) (Model, tea.Cmd) {
-			return m.verbs()[m.cursor].do(m)
+			return m.verbs()[m.place.Row].do(m)
 		})
 	case pageForm:
 		return m.onForm(k)
@@ -43,45 +49,30 @@ func (m Model) Key(k tea.KeyMsg) (Model, tea.Cmd) {
 	return m, nil // nothing interrupts what is being done
 }
 
-// list moves the cursor in a list of n.
+// list goes back, or on with what is chosen in a list of n.
 func (m Model) list(k tea.KeyMsg, n int, back func(Model) Model, pick func(Model) (Model, tea.Cmd)) (Model, tea.Cmd) {
-	switch k.String() {
-	case "up":
-		m.cursor--
-	case "down":
-		m.cursor++
-	case "pgup":
-		m.cursor -= 10
-	case "pgdown":
-		m.cursor += 10
-	case "home":
-		m.cursor = 0
-	case "end":
-		m.cursor = n - 1
-	case "esc":
+	switch k.Type {
+	case tea.KeyEsc:
 		return back(m), nil
-	case "enter":
-		if m.cursor < n {
+	case tea.KeyEnter:
+		if m.place.Row < n {
 			return pick(m)
 		}
 	}
-	m.cursor = max(0, min(m.cursor, n-1))
 	return m, nil
 }
 
 // close leaves the first page of a pool.
 func (m Model) close() Model {
 	if len(m.pools) > 1 {
-		m.page, m.cursor = pagePools, m.pool
-		return m
+		return m.to(pagePools, m.pool)
 	}
 	m.left = true
 	return m
 }
 
 func (m Model) backToList() Model {
-	m.page, m.cursor = pageList, m.entry
-	return m
+	return m.to(pageList, m.entry)
 }
 
 // afterResult is the page after that of a result.
@@ -93,7 +84,7 @@ func (m Model) afterResult() Model {
 	form := m.form
 	m = m.choose(m.pool)
 	if !m.recovery {
-		m.cursor = form
+		m.place.Row = form
 	}
 	return m
 }
@@ -119,9 +110,9 @@ func (m Model) verbs() []verb {
 	}
 	remove := func(v Verb) verb {
 		return verb{"Delete it", e.Keep, refuse(e.Keep, func(m Model) (Model, tea.Cmd) {
-			m.page, m.typed = pageConfirm, []string{""}
+			m.typed = []string{""}
 			m.asked = Request{Verb: v, Disk: m.now().Disk, Name: e.Name}
-			return m, nil
+			return m.to(pageConfirm, 0), nil
 		})}
 	}
 	if !m.isRoot() {
@@ -140,7 +131,8 @@ func (m Model) verbs() []verb {
 
 // do carries a request out.
 func (m Model) do(r Request) (Model, tea.Cmd) {
-	m.page, m.asked = pageWorking, r
+	m.asked = r
+	m = m.to(pageWorking, 0)
 	if m.actions.Do == nil {
 		return m, nil
 	}
@@ -172,8 +164,7 @@ func edit(line string, k tea.KeyMsg) string {
 func (m Model) onConfirm(k tea.KeyMsg) (Model, tea.Cmd) {
 	switch k.Type {
 	case tea.KeyEsc:
-		m.page, m.cursor = pageEntry, 0
-		return m, nil
+		return m.to(pageEntry, 0), nil
 	case tea.KeyEnter:
 		switch typed := strings.TrimSpace(m.typed[0]); typed {
 		case m.asked.Name:

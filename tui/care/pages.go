@@ -4,144 +4,145 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/charmbracelet/bubbles/key"
+
 	"griddle/tui/frame"
 )
 
 // View draws the page.
 func (m Model) View() string {
-	title, body, keys := m.draw()
-	return m.theme.Page(m.columns, m.rows, " "+m.head+"  "+title, body, m.notice, keys)
-}
-
-func (m Model) draw() (title string, body []string, keys string) {
-	const list = "Up/Down move   Enter select   Esc back"
-	switch m.page {
-	case pagePools:
-		return m.title("which disk"), m.poolsPage(), list
-	case pageForms:
-		return m.title(""), m.formsPage(), list
-	case pageForm:
-		enter := "Enter next"
-		if m.line >= len(m.typed)-1 {
-			enter = "Enter do it"
-		}
-		return m.title(m.forms[m.form].Title), m.formPage(), enter + "   Esc back   Ctrl-U clear"
-	case pageList:
-		return m.title(""), m.listPage(), list
-	case pageEntry:
-		return m.title(""), m.entryPage(), list
-	case pageConfirm:
-		return m.title("what will be lost"), m.confirmPage(), "Enter delete   Esc back   Ctrl-U clear"
-	case pageWorking:
-		return m.title("working"), []string{" This is being done. Do not switch the machine off."}, "No key is needed."
-	case pageResult:
-		return m.title("result"), m.resultPage(), "Enter back"
+	p := m.draw()
+	if m.place.Helping {
+		p = m.place.Help(p, m.theme, m.columns, m.rows)
 	}
-	return m.title("looking"), []string{" Reading the pools of this machine."}, "Esc back"
+	return m.theme.Draw(p, m.columns, m.rows)
 }
 
-func (m Model) title(s string) string {
+// inner is how many cells a line has.
+func (m Model) inner() int { return frame.Inner(m.columns, m.rows) }
+
+// draw is the present page, with the user's place marked.
+func (m Model) draw() frame.Page {
+	p := m.present()
 	name := "Maintenance"
 	if m.recovery {
 		name = "Recovery"
 	}
-	if s == "" {
-		return name
+	if p.Title != "" {
+		name += ": " + p.Title
 	}
-	return name + ": " + s
+	p.Title = " " + m.head + "  " + name
+	p.Notice = m.notice
+	p.Sections = m.place.Mark(p.Sections)
+	return p
 }
 
-// row is one line of a list.
-func (m Model) row(i int, text string) string {
-	if i == m.cursor {
-		return m.theme.Chosen.Render(frame.Cut(" > "+text, m.columns))
+func (m Model) present() frame.Page {
+	back := frame.Key("Esc", "back")
+	list := []key.Binding{frame.Key("Enter", "select"), back}
+	text := func(does string) []key.Binding {
+		return []key.Binding{frame.Key("Enter", does), back, frame.Key("Ctrl-U", "clear")}
 	}
-	return frame.Cut("   "+text, m.columns)
+	switch m.page {
+	case pagePools:
+		return frame.Page{Title: "which disk", Sections: m.poolsPage(), Keys: list, About: aboutPools}
+	case pageForms:
+		return frame.Page{Sections: m.formsPage(), Keys: list, About: aboutForms}
+	case pageForm:
+		enter := "next"
+		if m.line >= len(m.typed)-1 {
+			enter = "do it"
+		}
+		return frame.Page{Title: m.forms[m.form].Title, Sections: m.formPage(), Keys: text(enter), Types: true,
+			About: aboutForm}
+	case pageList:
+		return frame.Page{Sections: m.listPage(), Keys: list, Filters: true, About: aboutList}
+	case pageEntry:
+		return frame.Page{Sections: m.entryPage(), Keys: list, About: aboutEntry}
+	case pageConfirm:
+		return frame.Page{Title: "what will be lost", Sections: m.confirmPage(), Keys: text("delete"), Types: true,
+			About: aboutConfirm}
+	case pageWorking:
+		return frame.Page{Title: "working", Sections: m.says("Working",
+			"This is being done. Do not switch the machine off."),
+			Keys: []key.Binding{frame.Key("No key", "is needed.")}, About: aboutWorking}
+	case pageResult:
+		return frame.Page{Title: "result", Sections: m.resultPage(), Keys: []key.Binding{frame.Key("Enter", "back")},
+			About: aboutResult}
+	}
+	return frame.Page{Title: "looking", Sections: m.says("Looking", "Reading the pools of this machine."),
+		Keys: []key.Binding{back}, About: aboutLooking}
 }
 
-func (m Model) wrap(s string) []string { return frame.Wrap(frame.Clean(s), 1, m.columns) }
+func (m Model) wrap(s string) []string { return frame.Wrap(frame.Clean(s), 1, m.inner()) }
 
 // warn is a text that stands out.
 func (m Model) warn(s string) []string {
-	var out []string
-	for _, l := range m.wrap(s) {
-		out = append(out, m.theme.Warn.Render(l))
+	out := m.wrap(s)
+	for i := range out {
+		out[i] = m.theme.Warn.Render(out[i])
 	}
 	return out
 }
 
-// under adds a part of the rows of a list, as many as fit below what is there, with left lines free at the end.
-func (m Model) under(out []string, rows []string, left int) []string {
-	room := max(1, frame.Room(m.rows)-len(out)-left)
-	if len(rows) > room && room > 1 {
-		room-- // for the line that counts
-	}
-	at := m.cursor
-	from, to := frame.Window(len(rows), at, room)
-	out = append(out, rows[from:to]...)
-	if from > 0 || to < len(rows) {
-		out = append(out, fmt.Sprintf("   %d to %d of %d", from+1, to, len(rows)))
-	}
-	return out
+// says is a page of one text.
+func (m Model) says(title, text string) []frame.Section {
+	return []frame.Section{{Title: title, Lines: m.wrap(text)}}
 }
 
-func (m Model) poolsPage() []string {
-	var rows []string
-	for i, p := range m.pools {
-		rows = append(rows, m.row(i, frame.Clean(p.Name)))
+// choices is a section of rows, of which the user chooses one.
+func (m Model) choices(title string, rows []string) frame.Section {
+	s := frame.Section{Title: title, List: true}
+	for i, r := range rows {
+		s.Lines = append(s.Lines, m.theme.Row(i == m.place.Row, r, m.inner()))
 	}
-	return m.under([]string{" Several disks have a pool.", ""}, rows, 0)
+	return s
 }
 
-func (m Model) formsPage() []string {
+func (m Model) poolsPage() []frame.Section {
+	names := frame.Names(m.pools, func(p Pool) string { return p.Name }, max(10, m.inner()-4))
+	return []frame.Section{m.choices("Several disks have a pool", names)}
+}
+
+func (m Model) formsPage() []frame.Section {
 	p := m.now()
-	system := " System  " + frame.Clean(p.System)
+	system := "System  " + frame.Clean(p.System)
 	if !p.Here {
 		system += " on " + frame.Clean(p.Name)
 	}
-	out := []string{frame.Cut(system, m.columns)}
+	about := m.wrap(system)
 	if p.Problem != "" {
-		out = append(out, m.warn(p.Problem)...)
+		about = append(about, m.warn(p.Problem)...)
 	}
 	var rows []string
-	for i, f := range m.forms {
-		rows = append(rows, m.row(i, f.Title))
+	for _, f := range m.forms {
+		rows = append(rows, f.Title)
 	}
-	return m.under(append(out, ""), rows, 0)
+	return []frame.Section{{Title: "Installed system", Lines: about}, m.choices("What to change", rows)}
 }
 
-// formPage is the lines of the form. Where the page is low, what the form is for is left out.
-func (m Model) formPage() []string {
-	f, all := m.forms[m.form], m.inputs()
-	var out, lines []string
+// formPage is the lines of the form.
+func (m Model) formPage() []frame.Section {
+	f, all, width := m.forms[m.form], m.inputs(), m.inner()
+	var lines []string
 	for i, in := range all {
 		label := in.Label
 		if in.again {
 			label = "once more"
 		}
-		typed := m.typed[i]
+		typed := printable(m.typed[i])
 		if in.Secret {
-			typed = strings.Repeat("*", len([]rune(typed)))
+			typed = strings.Repeat("*", len([]rune(m.typed[i])))
 		}
-		const width = 14
-		mark, end := "   ", ""
+		end := ""
 		if i == m.line {
-			mark, end = " > ", "_"
+			end = "_"
 		}
-		room := m.columns - len(mark) - width - 2
-		// What is typed last is what is seen.
-		if r := []rune(printable(typed)); len(r) > room-1 {
-			typed = ".." + string(r[len(r)-room+3:])
-		} else {
-			typed = string(r)
-		}
-		line := mark + frame.Pad(label, width) + " " + typed + end
-		if i == m.line {
-			line = m.theme.Chosen.Render(line)
-		}
-		lines = append(lines, line)
+		names := min(14, width/3)
+		line := frame.Pad(label, names) + " " + ending(typed, width-names-6) + end
+		lines = append(lines, m.theme.Row(i == m.line, line, width))
 	}
-	help := []string{" Press Enter to do it."}
+	help := m.wrap("Press Enter to do it.")
 	if len(all) > 0 {
 		in := all[m.line]
 		text := in.Label + ": " + in.Help
@@ -150,10 +151,23 @@ func (m Model) formPage() []string {
 		}
 		help = m.wrap(text)
 	}
-	if about := m.wrap(f.About); len(about)+len(lines)+len(help)+2 <= frame.Room(m.rows) {
-		out = append(about, "")
+	out := []frame.Section{{Title: f.Title, Lines: append(help, m.wrap(f.About)...)}}
+	if len(all) > 0 {
+		out = append(out, frame.Section{Title: "Values", Lines: lines, First: max(0, m.line-1), Keep: true})
 	}
-	return append(append(append(out, lines...), ""), help...)
+	return out
+}
+
+// ending is the end of what is typed: what is typed last is what is seen.
+func ending(s string, width int) string {
+	r := []rune(s)
+	for len(r) > 0 && frame.Cells(string(r)) > max(0, width) {
+		r = r[1:]
+	}
+	if len(r) < len([]rune(s)) && len(r) > 2 {
+		return ".." + string(r[2:])
+	}
+	return string(r)
 }
 
 // printable is what a line may show of what was typed, blanks too.
@@ -169,101 +183,110 @@ func printable(s string) string {
 	}, s)
 }
 
-func (m Model) listPage() []string {
-	p := m.now()
-	out := []string{frame.Cut(" "+frame.Clean(p.Name)+": "+p.Free, m.columns)}
-	if p.Problem != "" {
-		out = append(out, m.warn(p.Problem)...)
-	}
-	var rows []string
-	width := max(12, m.columns-3-7-17-22)
-	wide := m.columns >= 70
+// listed are the places, among the entries, of those that the filter leaves.
+func (m Model) listed() (out []int) {
 	for i, e := range m.entries() {
-		kind, state := "root ", e.State
-		if i >= len(p.Roots) {
-			kind = "image"
+		if m.place.Takes(e.Name, e.State, e.Made) {
+			out = append(out, i)
 		}
-		line := kind + "  "
-		if wide {
-			line += frame.Pad(frame.Clean(e.Name), width) + " " + frame.Pad(e.Made, 16) + " " + state
-		} else {
-			if state != "" {
-				state = " (" + state + ")"
-			}
-			line += frame.Cut(frame.Clean(e.Name), max(8, m.columns-10-len(state))) + state
-		}
-		rows = append(rows, m.row(i, line))
-	}
-	if len(rows) == 0 {
-		return append(out, "", " There are no roots and no images.")
-	}
-	return m.under(append(out, ""), rows, 0)
-}
-
-func (m Model) entryPage() []string {
-	all := m.entries()
-	if m.entry >= len(all) {
-		return nil
-	}
-	e := all[m.entry]
-	kind := "Image"
-	if m.isRoot() {
-		kind = "Root"
-	}
-	out := []string{" " + frame.Pad(kind, 6)}
-	if lines := frame.Wrap(printable(e.Name), 8, m.columns); len(lines) > 0 {
-		out = append([]string{out[0] + lines[0][7:]}, lines[1:]...)
-	}
-	low := frame.Room(m.rows) < 10
-	if e.Made != "" && !low {
-		out = append(out, " Made   "+e.Made)
-	}
-	if e.State != "" {
-		out = append(out, frame.Cut(" State  "+e.State, m.columns))
-	}
-	if !low {
-		out = append(out, "")
-	}
-	for i, v := range m.verbs() {
-		label := v.label
-		if v.why != "" {
-			label += " (not possible)"
-		}
-		out = append(out, m.row(i, label))
-	}
-	if why := m.verbs()[m.cursor].why; why != "" {
-		if !low {
-			out = append(out, "")
-		}
-		out = append(out, m.wrap("Not possible: "+why+".")...)
 	}
 	return out
 }
 
-func (m Model) confirmPage() []string {
-	e := m.entries()[m.entry]
-	ask := append(m.wrap("To delete it, type its name:"), frame.Wrap(printable(e.Name), 1, m.columns)...)
-	typed := []rune(printable(m.typed[0]))
-	if room := m.columns - 5; len(typed) > room {
-		typed = typed[len(typed)-room:]
+func (m Model) listPage() []frame.Section {
+	p, width, all := m.now(), m.inner(), m.entries()
+	var shown []Entry
+	for _, i := range m.listed() {
+		shown = append(shown, all[i])
 	}
-	ask = append(ask, " > "+string(typed)+"_")
-	out := m.warn("THIS WILL BE LOST:")
-	var lost []string
-	for _, l := range e.Lost {
-		lost = append(lost, frame.Wrap(frame.Clean(l), 3, m.columns)...)
+	const made, state = 17, 16
+	wide := width >= 70
+	room := width - 3 - 7 - 1
+	if wide {
+		room = min(60, room-made-state)
 	}
-	if room := max(1, frame.Room(m.rows)-len(out)-len(ask)); len(lost) > room {
-		lost = append(lost[:room-1:room-1], fmt.Sprintf("   and %d more lines", len(lost)-room+1))
+	names := frame.Names(shown, func(e Entry) string { return e.Name }, max(10, room))
+	var rows []string
+	for at, i := range m.listed() {
+		kind := "root "
+		if i >= len(p.Roots) {
+			kind = "image"
+		}
+		line := kind + "  " + names[at]
+		if wide {
+			line = kind + "  " + frame.Pad(names[at], room) + " " + frame.Pad(all[i].Made, made-1) + " " + all[i].State
+		} else if all[i].State != "" {
+			state := " (" + all[i].State + ")"
+			line = kind + "  " + frame.CutMiddle(names[at], max(8, width-10-frame.Cells(state))) + state
+		}
+		rows = append(rows, line)
 	}
-	out = append(out, lost...)
-	if len(out)+len(ask) < frame.Room(m.rows) {
-		out = append(out, "")
+	about := m.wrap(p.Name + ": " + p.Free)
+	if p.Problem != "" {
+		about = append(about, m.warn(p.Problem)...)
 	}
-	return append(out, ask...)
+	switch {
+	case len(all) == 0:
+		about = append(about, m.wrap("There are no roots and no images.")...)
+	case len(rows) == 0:
+		about = append(about, m.wrap("Nothing matches the filter.")...)
+	default:
+		e := shown[min(m.place.Row, len(shown)-1)]
+		if full := frame.Visible(e.Name); full != names[min(m.place.Row, len(shown)-1)] {
+			about = append(about, m.wrap("Chosen: "+full)...)
+		}
+	}
+	return []frame.Section{{Title: "Pool", Lines: about}, m.choices("Roots and images", rows)}
 }
 
-func (m Model) resultPage() []string {
+func (m Model) entryPage() []frame.Section {
+	all := m.entries()
+	if m.entry >= len(all) {
+		return nil
+	}
+	e, width := all[m.entry], m.inner()
+	kind := "Image"
+	if m.isRoot() {
+		kind = "Root"
+	}
+	about := frame.Wrap(printable(e.Name), 8, width)
+	about[0] = fmt.Sprintf(" %-6s %s", kind, strings.TrimLeft(about[0], " "))
+	if e.Made != "" {
+		about = append(about, frame.Cut(" Made   "+e.Made, width))
+	}
+	if e.State != "" {
+		about = append(about, frame.Cut(" State  "+e.State, width))
+	}
+	verbs := m.verbs()
+	var rows []string
+	for _, v := range verbs {
+		label := v.label
+		if v.why != "" {
+			label += " (not possible)"
+		}
+		rows = append(rows, label)
+	}
+	if why := verbs[min(m.place.Row, len(verbs)-1)].why; why != "" {
+		about = append(about, m.warn("Not possible: "+why+".")...)
+	}
+	list := m.choices("What to do", rows)
+	list.Keep = true
+	return []frame.Section{{Title: kind, Lines: about}, list}
+}
+
+func (m Model) confirmPage() []frame.Section {
+	e, width := m.entries()[m.entry], m.inner()
+	ask := append(m.wrap("To delete it, type its name:"), frame.Wrap(printable(e.Name), 1, width)...)
+	ask = append(ask, m.theme.Head.Render(" > "+ending(printable(m.typed[0]), width-5)+"_"))
+	lost := m.warn("THIS WILL BE LOST:")
+	for _, l := range e.Lost {
+		lost = append(lost, frame.Wrap(frame.Clean(l), 3, width)...)
+	}
+	return []frame.Section{{Title: "What will be lost", Lines: lost},
+		{Title: "Confirm", Lines: ask, Keep: true, First: len(ask)}}
+}
+
+func (m Model) resultPage() []frame.Section {
 	var out []string
 	if m.err != nil {
 		out = append(out, m.warn("NOT DONE")...)
@@ -277,5 +300,5 @@ func (m Model) resultPage() []string {
 	if len(out) == 0 {
 		out = []string{" Done."}
 	}
-	return out
+	return []frame.Section{{Title: "Result", Lines: out}}
 }

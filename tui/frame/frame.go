@@ -1,61 +1,52 @@
-// Package frame draws text for consoles: lines that are cut, filled or wrapped to a width, and a page of a title, a
-// body and the keys.
+// Package frame draws text for consoles: lines that are cut, filled or wrapped to a width, and pages of sections.
 //
-// Call Page for a whole screen. All frames use the glyphs of the VGA text font with 256 glyphs, and colour is never the
-// only sign. The package is pure.
+// Call LookOf for what a terminal can draw, NewTheme for the styles and glyphs that it gets, and Theme.Draw for a Page.
+// A large frame has its sections in boxes:
+//
+//	 Griddle 1.0  lab-07  1 of 4: image            the title
+//	+- Images -----------------------------+
+//	|   IMAGE                  SIZE        |       a section: headings, rows,
+//	| > web:20261121.2@amd64   301 MB      |       the chosen one with ">"
+//	+--------------------- 1 to 20 of 60 --+       a sign that there is more
+//	 why a key had no effect                       the notice, or a hint
+//	 Enter select   Esc back   ? help              the keys
+//
+// A smaller one has lines with their titles between them, and a line above the keys. Every size from 1x1 on has a frame
+// of exactly its rows. What a section, a text or a frame has no room for is replaced by a sign. The glyphs are ASCII or
+// those of the VGA text font with 256 glyphs, and colour is never the only sign. The package is pure.
 package frame
 
 import (
-	"io"
+	"fmt"
 	"strings"
 
-	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/x/ansi"
-	"github.com/muesli/termenv"
 
 	"griddle/appliance/job"
 )
 
-// Theme is the few styles that screens use. Bold and reverse exist on every console; colours only add.
-type Theme struct{ Title, Chosen, Warn, Faint lipgloss.Style }
+// Cells is how many character cells s is wide.
+func Cells(s string) int { return ansi.StringWidth(s) }
 
-// NewTheme makes the styles. Without color, frames have no escape sequences.
-func NewTheme(color bool) Theme {
-	r := lipgloss.NewRenderer(io.Discard)
-	r.SetColorProfile(termenv.Ascii)
-	if color {
-		r.SetColorProfile(termenv.ANSI)
+// Binary writes a number of bytes as most systems count them: in powers of 1024, "931 GiB". job.Bytes is as the makers
+// of disks count.
+func Binary(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	f, i := float64(n), 0
+	for f >= 1023.5 && i < len(units)-1 {
+		f /= 1024
+		i++
 	}
-	s := r.NewStyle()
-	return Theme{
-		Title:  s.Reverse(true),
-		Chosen: s.Bold(true),
-		Warn:   s.Bold(true).Foreground(lipgloss.Color("1")),
-		Faint:  s.Foreground(lipgloss.Color("6")),
+	switch {
+	case i == 0:
+		return fmt.Sprintf("%d B", n)
+	case f < 9.995:
+		return fmt.Sprintf("%.2f %s", f, units[i])
+	case f < 99.95:
+		return fmt.Sprintf("%.1f %s", f, units[i])
 	}
+	return fmt.Sprintf("%.0f %s", f, units[i])
 }
-
-// Page is a screen of exactly rows lines, none wider than columns. What does not fit in the body is left out; notice is
-// the line above the keys.
-func (t Theme) Page(columns, rows int, title string, body []string, notice, keys string) string {
-	lines := []string{t.Title.Render(Pad(title, columns)), ""}
-	if room := Room(rows); len(body) > room {
-		body = body[:room]
-	}
-	lines = append(lines, body...)
-	for len(lines) < rows-3 {
-		lines = append(lines, "")
-	}
-	lines = append(lines, t.Warn.Render(Cut(" "+notice, columns)), strings.Repeat("─", columns),
-		t.Faint.Render(Cut(" "+keys, columns)))
-	for i := range lines {
-		lines[i] = strings.TrimRight(Cut(lines[i], columns), " ")
-	}
-	return strings.Join(lines, "\n")
-}
-
-// Room is how many lines the body of a page of rows lines has.
-func Room(rows int) int { return max(0, rows-5) }
 
 // Cut ends a text that is too long with two dots: the VGA font has no ellipsis.
 func Cut(s string, width int) string { return ansi.Truncate(s, width, "..") }
@@ -70,7 +61,7 @@ func Pad(s string, width int) string {
 // their end.
 func Wrap(s string, indent, columns int) []string {
 	var out []string
-	for _, l := range strings.Split(ansi.Wrap(s, max(1, columns-indent-1), " /"), "\n") {
+	for _, l := range strings.Split(ansi.Wrap(s, max(1, columns-indent-1), ""), "\n") {
 		out = append(out, strings.Repeat(" ", indent)+strings.TrimSpace(l))
 	}
 	return out
