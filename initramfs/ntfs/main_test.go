@@ -17,6 +17,9 @@ import (
 
 // TestMain keeps the disks of tests in memory, where a copy of one is fast.
 func TestMain(m *testing.M) {
+	if device := os.Getenv(shrinkIt); device != "" {
+		shrinks(device)
+	}
 	mounttest.Own()
 	dir, err := os.MkdirTemp("", "ntfs-*")
 	if err == nil {

@@ -22,8 +22,9 @@
 //
 // It guarantees: Look, Relocations, Recognise and Prove change nothing. Nothing is written before all checks have
 // passed. A resize that has begun is not killed, whatever happens to the caller. A power cut leaves no more than a kill
-// does: data is on the disk before the record that names it (see barrier). While Shrink runs, no one can mount the
-// volume.
+// does: data is on the disk before the record that names it (see barrier). While ntfsresize runs, no one can mount the
+// volume, also not after its caller was killed. Two things are not protected: a disk that writes half of a record when
+// its power fails, and power that fails after the caller was killed, while ntfsresize runs alone.
 //
 // The programs are ntfs-3g.probe and ntfsresize of Debian's ntfs-3g 2022.10.3. They run without a shell, with limits of
 // time and output while they look. What they print is parsed strictly, and so are the bytes of a volume (package

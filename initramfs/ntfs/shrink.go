@@ -33,8 +33,9 @@ type Progress struct {
 // Shrink shrinks a volume. On success the volume is whole in its new size and on the disk, and the caller changes the
 // size of the partition to To and calls Prove. The partition table must not be changed before, and not after an error.
 //
-// A volume that cannot be shrunk is a Refusal, and nothing has changed. If a resize has begun, it runs to its end even
-// if ctx ends: a kill would leave it half done.
+// A volume that cannot be shrunk is a Refusal, and nothing has changed. It is InUse while the ntfsresize of a caller
+// that was killed still runs. If a resize has begun, it runs to its end even if ctx ends: a kill would leave it half
+// done.
 func Shrink(ctx context.Context, o Options) (Begun, error) {
 	begun, err := shrink(ctx, o)
 	if err != nil {
