@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 
@@ -184,19 +183,6 @@ func probed(answer int) (r Refusal, ok bool) {
 		return refuse(InUse), false
 	}
 	return damaged(fmt.Sprintf("ntfs-3g.probe ends with %d", answer)), false
-}
-
-// geometry is the size of a partition and of its disk's sectors, in bytes.
-func geometry(f *os.File) (int64, int, error) {
-	n, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return 0, 0, err
-	}
-	sector, err := unix.IoctlGetInt(int(f.Fd()), unix.BLKSSZGET)
-	if err != nil {
-		return 0, 0, fmt.Errorf("asking for the sectors of %s: %w", f.Name(), err)
-	}
-	return n, sector, nil
 }
 
 // Move is what a resize would move.

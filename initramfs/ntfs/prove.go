@@ -8,8 +8,6 @@ import (
 	"os"
 
 	"griddle/initramfs/ntfs/volume"
-
-	"golang.org/x/sys/unix"
 )
 
 // Prove checks that a volume that Shrink has shrunk is whole and fits its partition exactly, after the partition table
@@ -103,6 +101,3 @@ func copyBoot(dev *os.File, begun Begun) error {
 	}
 	return dev.Sync()
 }
-
-// uncache drops what the kernel remembers of a partition.
-func uncache(dev *os.File) { _ = unix.Fadvise(int(dev.Fd()), 0, 0, unix.FADV_DONTNEED) }

@@ -9,8 +9,6 @@ import (
 	"os"
 
 	"griddle/initramfs/ntfs/volume"
-
-	"golang.org/x/sys/unix"
 )
 
 // Options say how a volume is shrunk.
@@ -183,14 +181,4 @@ func (f *Facts) allows(to int64) error {
 			Do: "choose a larger size, or delete files in Windows and try again"}
 	}
 	return nil
-}
-
-// claim opens a partition so that no one else can mount it, or claim it, before the file and its copies in programs are
-// closed: if this process ends while ntfsresize runs, the next one cannot start a second one.
-func claim(device string) (*os.File, error) {
-	dev, err := os.OpenFile(device, os.O_RDWR|unix.O_EXCL|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.EBUSY) {
-		return nil, refuse(InUse)
-	}
-	return dev, err
 }
