@@ -1,7 +1,8 @@
 // Package console opens the terminals that people may sit at, and prepares them for a screen or for a shell.
 //
-// Call Paths first and Open for each. LoadKeymap sets the keyboard of the virtual terminals. The controls are those of
-// termios(3), ioctl_tty(2) and the kernel's keyboard tables (include/uapi/linux/kd.h).
+// Call Paths first and Open for each. Configured, Size and Question say what a terminal can show. LoadKeymap sets the
+// keyboard of the virtual terminals. The controls are those of termios(3), ioctl_tty(2) and the kernel's keyboard
+// tables (include/uapi/linux/kd.h).
 package console
 
 import (
@@ -51,7 +52,7 @@ func Open(path string, flags int) (*os.File, error) {
 	// A serial line knows no size, and programs that ask draw nothing.
 	control(f, func(fd int) {
 		if size, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ); err == nil && size.Row == 0 {
-			_ = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
+			_ = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: Rows, Col: Columns})
 		}
 	})
 	return f, nil
@@ -83,12 +84,14 @@ func Reset(f *os.File) {
 // Raw puts a terminal into the state that a screen needs: every key at once, no echo, no signals (cfmakeraw(3)).
 func Raw(f *os.File) { control(f, func(fd int) { _, _ = term.MakeRaw(fd) }) }
 
-// Term is the value of TERM for the terminal at path: the kernel's own on a virtual one (/dev/tty1), which has only
-// digits after tty, and otherwise what emulators at the other end of a line understand.
+// Term is the value of TERM for the terminal at path: the kernel's own on a virtual one, and otherwise what the
+// kernel's command line says, or what emulators at the other end of a line understand.
 func Term(path string) string {
-	number, ok := strings.CutPrefix(path, "/dev/tty")
-	if ok && number != "" && strings.Trim(number, "0123456789") == "" {
+	if Virtual(path) {
 		return "linux"
+	}
+	if term, _ := Configured(); term != "" {
+		return term
 	}
 	return "vt220"
 }

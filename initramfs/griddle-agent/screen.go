@@ -7,23 +7,23 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
 	"griddle/appliance/job"
 	"griddle/initramfs/console"
-	"griddle/initramfs/supervise"
 	"griddle/tui"
+	"griddle/tui/frame"
 
 	tea "github.com/charmbracelet/bubbletea"
 	"golang.org/x/sys/unix"
 )
 
-// screen draws one and the same picture on every console and takes keys from all of them. A console that takes no
-// output (a serial line with flow control and nobody behind it) holds up no other.
+// screen shows one and the same model on every console, on each at its own size and with what it can draw, and takes
+// keys from all of them. A console that takes no output (a serial line with flow control and nobody behind it) holds up
+// no other.
 type screen struct {
-	program  *tea.Program
+	program  *tea.Program // of the model; each console has one that draws
 	consoles []*terminal
 	keys     *io.PipeWriter
 
@@ -31,22 +31,12 @@ type screen struct {
 	last *terminal // where the last key came from
 }
 
-// terminal is one console.
-type terminal struct {
-	path string
-	out  chan []byte
-
-	mu    sync.Mutex
-	file  *os.File      // non-blocking, so that a read can be broken off
-	away  bool          // a shell has it
-	back  chan struct{} // closed when the shell is left
-	stale bool          // output was dropped: the whole picture is to be drawn again
-}
-
-// newScreen opens the consoles and prepares the program; run runs it.
+// newScreen opens the consoles and prepares the programs; run runs them.
 func newScreen(log *slog.Logger, version string, actions tui.Actions) *screen {
 	r, w := io.Pipe()
 	s := &screen{keys: w}
+	model := tui.New(version, false, actions, forms()...)
+	term, noColor := console.Configured()
 	for _, path := range console.Paths() {
 		f, err := console.Open(path, unix.O_NONBLOCK)
 		if err != nil {
@@ -54,20 +44,29 @@ func newScreen(log *slog.Logger, version string, actions tui.Actions) *screen {
 			continue
 		}
 		console.Raw(f)
-		s.consoles = append(s.consoles, &terminal{path: path, file: f, out: make(chan []byte, 64)})
+		kind := term
+		if console.Virtual(path) {
+			kind = "linux"
+		}
+		s.consoles = append(s.consoles, newTerminal(path, f, model, frame.LookOf(kind, noColor)))
 	}
-	s.program = tea.NewProgram(tui.New(version, true, actions, forms()...),
-		tea.WithInput(r), tea.WithOutput(s), tea.WithAltScreen(), tea.WithoutSignalHandler(), tea.WithoutCatchPanics())
+	s.prepare(model, r)
 	return s
+}
+
+// prepare makes the program of the model, which gets its keys from r.
+func (s *screen) prepare(m tui.Model, r io.Reader) {
+	s.program = tea.NewProgram(shared{Model: m, show: s.show, at: s.at, redraw: s.redraw}, tea.WithInput(r),
+		tea.WithOutput(io.Discard), tea.WithoutRenderer(), tea.WithoutSignalHandler(), tea.WithoutCatchPanics())
 }
 
 // run draws until ctx ends or the program fails.
 func (s *screen) run(ctx context.Context) error {
 	for _, t := range s.consoles {
-		go t.write(ctx, func() { s.send(tea.ClearScreen()) })
+		go t.write(ctx)
 		go s.read(ctx, t)
+		go t.draw(ctx)
 	}
-	go s.send(tea.WindowSizeMsg{Width: tui.Columns, Height: tui.Rows})
 	stop := context.AfterFunc(ctx, s.program.Kill)
 	defer stop()
 	_, err := s.program.Run()
@@ -79,40 +78,32 @@ func (s *screen) run(ctx context.Context) error {
 
 func (s *screen) send(msg tea.Msg) { s.program.Send(msg) }
 
-// Write gives what the program draws to every console that is not a shell's. It never waits.
-func (s *screen) Write(b []byte) (int, error) {
+// show gives the consoles the model that they draw.
+func (s *screen) show(m tui.Model) {
 	for _, t := range s.consoles {
-		t.mu.Lock()
-		if !t.away {
-			select {
-			case t.out <- bytes.Clone(b):
-			default:
-				t.stale = true
-			}
-		}
-		t.mu.Unlock()
+		t.program.Send(m)
 	}
-	return len(b), nil
 }
 
-func (t *terminal) write(ctx context.Context, repaint func()) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case b := <-t.out:
-			_, _ = t.tty().Write(b)
-		}
-		t.mu.Lock()
-		again := t.stale && len(t.out) == 0 && !t.away
-		if again {
-			t.stale = false
-		}
-		t.mu.Unlock()
-		if again {
-			repaint()
-		}
+// redraw draws everything again, for terminals that were attached late.
+func (s *screen) redraw() {
+	for _, t := range s.consoles {
+		t.ask()
+		t.program.Send(tea.ClearScreen())
 	}
+}
+
+// at is the console that the last key came from: pages are as long as its.
+func (s *screen) at() (frame.Theme, int, int) {
+	s.mu.Lock()
+	t := s.last
+	s.mu.Unlock()
+	if t == nil {
+		return frame.NewTheme(frame.Look{}), tui.Columns, tui.Rows
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return frame.NewTheme(t.look), t.columns, t.rows
 }
 
 // read passes keys on. A key that is several bytes long may arrive in pieces over a serial line; cut in two, its
@@ -132,10 +123,14 @@ func (s *screen) read(ctx context.Context, t *terminal) {
 		n, err := file.Read(buf)
 		pending = append(pending, buf[:n]...)
 		if len(pending) > 0 && (n == 0 || !unfinished(pending)) {
-			s.mu.Lock()
-			s.last = t
-			s.mu.Unlock()
-			_, _ = s.keys.Write(pending)
+			keys, answers := console.Answers(pending)
+			t.learn(answers)
+			if len(keys) > 0 {
+				s.mu.Lock()
+				s.last = t
+				s.mu.Unlock()
+				_, _ = s.keys.Write(keys)
+			}
 			pending = nil
 		}
 		if len(pending) == 0 && t.gone() == nil {
@@ -148,21 +143,6 @@ func (s *screen) read(ctx context.Context, t *terminal) {
 			}
 		}
 	}
-}
-
-func (t *terminal) tty() *os.File {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.file
-}
-
-func (t *terminal) gone() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.away {
-		return nil
-	}
-	return t.back
 }
 
 // unfinished says whether b ends in the beginning of an escape sequence (ECMA-48 section 5.4: ESC [, parameters,
@@ -187,68 +167,6 @@ func unfinished(b []byte) bool {
 		return true
 	}
 	return false
-}
-
-// greeting is what a person needs to know to repair an installed system.
-const greeting = "This is a shell. \"exit\" returns to the screen. The log is " + supervise.LogFile + ".\n" +
-	"\"ls /bbin\" lists the commands, \"blkid\" lists the disks. To repair an installed system:\n" +
-	"  mount -t btrfs /dev/DISK3 /mnt; ls /mnt/@roots; cd /mnt/@roots/NAME\n" +
-	"  mount -t devtmpfs dev dev; mount -t proc proc proc; mount -t sysfs sys sys\n" +
-	"  chroot . /bin/bash\n" +
-	"  exit; umount dev proc sys, one by one; cd /; umount /mnt; shutdown -r now"
-
-// shell runs the rescue shell.
-func (s *screen) shell() error {
-	return s.lend(greeting, func(tty *os.File, path string) error { return console.Shell(tty, path).Run() })
-}
-
-// lend gives the console that the last key came from to use, with a greeting on it, and takes it back afterwards. The
-// other consoles stay as they are. If a shell has the console, use is not called.
-func (s *screen) lend(greeting string, use func(tty *os.File, path string) error) error {
-	s.mu.Lock()
-	t := s.last
-	s.mu.Unlock()
-	if t == nil {
-		return errors.New("there is no console for a shell")
-	}
-	t.mu.Lock()
-	if t.away {
-		t.mu.Unlock()
-		return nil
-	}
-	t.away, t.back = true, make(chan struct{})
-	t.mu.Unlock()
-	_ = t.tty().SetReadDeadline(time.Unix(1, 0))
-	tty, err := console.Open(t.path, 0)
-	if err == nil {
-		console.Reset(tty)
-		lines := strings.ReplaceAll("\n"+strings.TrimSpace(greeting)+"\n\n", "\n", "\r\n")
-		_, _ = tty.WriteString("\x1bc" + lines)
-		err = use(tty, t.path)
-		_ = tty.Close()
-	}
-	return errors.Join(err, s.takeBack(t))
-}
-
-// takeBack takes a console from a shell that has ended. The kernel hangs a terminal up when the session on it ends
-// (disassociate_ctty in drivers/tty/tty_jobctrl.c), which makes every open file of it useless, ours too.
-func (s *screen) takeBack(t *terminal) error {
-	file, err := console.Open(t.path, unix.O_NONBLOCK)
-	if err == nil {
-		console.Raw(file)
-		// The alternate screen and the hidden cursor were this console's state before the shell.
-		_, _ = file.WriteString("\x1bc\x1b[?1049h\x1b[?25l\x1b[2J")
-	}
-	t.mu.Lock()
-	if err == nil {
-		_ = t.file.Close()
-		t.file = file
-	}
-	t.away = false
-	close(t.back)
-	t.mu.Unlock()
-	s.send(tea.ClearScreen())
-	return err
 }
 
 // leave gives the consoles back before the machine goes down.
