@@ -81,6 +81,8 @@ func lacking(s job.Spec, features []string) string {
 	switch {
 	case s.Kind == job.Update && !can(job.FeatureUpdate):
 		return updates
+	case s.Kind == job.Install && s.Disk.IsMatch() && !can(job.FeatureMatch):
+		return "a disk rule that begins with match:"
 	case s.Reset != "" && !can(job.FeatureReset):
 		return "systems that are fresh at each start"
 	case s.Kernel.Ref != "" && !can(job.FeatureKernel):

@@ -73,5 +73,13 @@ func printables(list []string) string {
 	return strings.Join(out, ", ")
 }
 
+// allPaths lists the names of d's device file.
+func (d Disk) allPaths() []string {
+	if len(d.Paths) == 0 {
+		return []string{d.Path}
+	}
+	return d.Paths
+}
+
 // hasPath says whether one of the names of d's device file is path.
 func (d Disk) hasPath(path string) bool { return path == d.Path || slices.Contains(d.Paths, path) }

@@ -9,17 +9,17 @@ import (
 // byPath is the directory where udev keeps the names of Disk.Place.
 const byPath = "/dev/disk/by-path/"
 
-// DiskRule selects a disk: "largest", "smallest", "serial:S", "wwn:W" or "path:/dev/P", where P may be "disk/by-path/"
-// and a Disk.Place.
+// DiskRule selects a disk: "largest", "smallest", "serial:S", "wwn:W", "path:/dev/P", where P may be "disk/by-path/"
+// and a Disk.Place, or "match:" and a Match.
 type DiskRule string
 
 // ErrRule is wrapped by every error of ParseDiskRule and Pick.
 var ErrRule = errors.New("disk rule")
 
-// ParseDiskRule reads a rule as an operator types it. A bare "/dev/…" is a path.
+// ParseDiskRule reads a rule as an operator types it. A bare "/dev/…" is a path. The keys of a match come in one order.
 func ParseDiskRule(s string) (DiskRule, error) {
 	switch {
-	case s == "largest", s == "smallest":
+	case s == Largest, s == Smallest:
 		return DiskRule(s), nil
 	case strings.HasPrefix(s, "/dev/") && len(s) > len("/dev/"):
 		return DiskRule("path:" + s), nil
@@ -29,8 +29,15 @@ func ParseDiskRule(s string) (DiskRule, error) {
 		return DiskRule(s), nil
 	case strings.HasPrefix(s, "wwn:") && len(s) > len("wwn:"):
 		return DiskRule(s), nil
+	case strings.HasPrefix(s, matchPrefix):
+		m, err := ParseMatch(strings.TrimPrefix(s, matchPrefix))
+		if err != nil {
+			return "", fmt.Errorf("%w %q: %w", ErrRule, Sentence(s), err)
+		}
+		return DiskRule(matchPrefix + m.String()), nil
 	}
-	return "", fmt.Errorf("%w %q: want largest, smallest, serial:SERIAL, wwn:NAME or path:/dev/NAME", ErrRule, s)
+	return "", fmt.Errorf("%w %q: want largest, smallest, serial:SERIAL, wwn:NAME, path:/dev/NAME or match:KEY=VALUE,…",
+		ErrRule, s)
 }
 
 // Pick applies the rule to disks. It never guesses: if no disk matches, or several do, it returns an error that lists
@@ -38,39 +45,48 @@ func ParseDiskRule(s string) (DiskRule, error) {
 // (most of which do not report that they are removable) and those with several paths need a rule with a serial, WWN or
 // path.
 func (r DiskRule) Pick(disks []Disk) (Disk, error) {
-	var found []Disk
-	passed := 0
-	for _, d := range disks {
-		if d.ReadOnly || d.Size <= 0 {
-			continue
-		}
-		switch s := string(r); {
-		case s == "largest" || s == "smallest":
-			switch {
-			case d.mustBeNamed():
-				passed++
-			case len(found) == 0 || d.Size == found[0].Size:
-				found = append(found, d)
-			case (d.Size > found[0].Size) == (s == "largest"):
-				found = []Disk{d}
-			}
-		case r.names(d):
-			found = append(found, d)
-		}
+	found, passed, err := r.choose(disks)
+	if err != nil {
+		return Disk{}, err
 	}
 	switch len(found) {
 	case 0:
 		why := "no disk matches"
 		if passed > 0 {
-			why += "; removable disks, USB disks and disks with several paths must be named by serial, WWN or path"
+			why += "; " + nameThem
 		}
-		return Disk{}, fmt.Errorf("%w %q: %s; this machine has %s", ErrRule, Printable(string(r)), why, list(disks))
+		return Disk{}, fmt.Errorf("%w %q: %s; this machine has %s", ErrRule, Sentence(string(r)), why, list(disks))
 	case 1:
 		return found[0], nil
 	}
 	return Disk{}, fmt.Errorf("%w %q: %d disks match; name one: %s; this machine has %s",
-		ErrRule, Printable(string(r)), len(found), rules(found, disks), list(disks))
+		ErrRule, Sentence(string(r)), len(found), rules(found, disks), list(disks))
 }
+
+// choose returns the disks that the rule picks from, and how many were passed over because they must be named.
+func (r DiskRule) choose(disks []Disk) (found []Disk, passed int, err error) {
+	if text, ok := strings.CutPrefix(string(r), matchPrefix); ok {
+		m, err := ParseMatch(text)
+		if err != nil {
+			return nil, 0, fmt.Errorf("%w %q: %w", ErrRule, Sentence(string(r)), err)
+		}
+		found, passed = m.choose(disks)
+		return found, passed, nil
+	}
+	if r == Largest || r == Smallest {
+		found, passed = Match{Size: string(r)}.choose(disks)
+		return found, passed, nil
+	}
+	for _, d := range disks {
+		if !d.ReadOnly && d.Size > 0 && r.names(d) {
+			found = append(found, d)
+		}
+	}
+	return found, 0, nil
+}
+
+// IsMatch reports whether the rule is a Match, which only agents with FeatureMatch know.
+func (r DiskRule) IsMatch() bool { return strings.HasPrefix(string(r), matchPrefix) }
 
 // names says whether the rule names d.
 func (r DiskRule) names(d Disk) bool {

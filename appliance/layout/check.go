@@ -3,7 +3,6 @@ package layout
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 )
 
@@ -133,22 +132,10 @@ func (c *checker) match(at string, m Match) {
 	if m == (Match{}) {
 		c.wrong(at, "write match: {size: largest} for the largest disk", "it does not say which disk is meant")
 	}
-	for _, p := range []struct{ key, text string }{{"model", m.Model}, {"serial", m.Serial}, {"wwn", m.WWN},
-		{"path", m.Path}} {
-		c.pattern(at+"."+p.key, p.text)
-	}
-	if m.Path != "" && !strings.HasPrefix(m.Path, "/dev/") {
-		c.wrong(at+".path", "", "%q does not begin with /dev/", short(m.Path))
-	}
-	if _, _, err := m.sizes(); err != nil {
-		c.wrong(at+".size", "", "%q is not largest, smallest or a range such as 100G..2T", short(m.Size))
-	}
-	if m.Transport != "" && !slices.Contains(Transports, m.Transport) {
-		c.wrong(at+".transport", "", "%q is not one of %s", short(m.Transport), strings.Join(Transports, ", "))
-	}
+	m.Check(func(key, hint, what string) { c.wrong(at+"."+key, hint, "%s", what) })
 }
 
-// pattern checks a pattern, which must name something: a * alone would fit the disk of someone else as well.
+// pattern checks a pattern, which must name something, as those of a Match.
 func (c *checker) pattern(at, text string) {
 	if text != "" && strings.Trim(text, "*?") == "" {
 		c.wrong(at, "leave it out, or write a part of the name", "%q fits everything", short(text))

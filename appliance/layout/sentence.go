@@ -17,7 +17,7 @@ func (d Document) String() string {
 		if table == "" {
 			table = "the table that it has"
 		}
-		fmt.Fprintf(&b, "disk %s: %s; %s; %s\n", disk.ID, disk.Match, table, what)
+		fmt.Fprintf(&b, "disk %s: %s; %s; %s\n", disk.ID, meant(disk.Match), table, what)
 		for _, p := range disk.Partitions {
 			fmt.Fprintf(&b, "  %s\n", p)
 		}
@@ -25,10 +25,10 @@ func (d Document) String() string {
 	return b.String()
 }
 
-// String says which disk is meant, as the keys with their values.
-func (m Match) String() string {
+// meant says which disk is meant, as the keys with their values.
+func meant(m Match) string {
 	return pairs("size", m.Size, "model", m.Model, "serial", m.Serial, "wwn", m.WWN, "path", m.Path, "transport",
-		m.Transport)
+		m.Transport, "rotational", m.Rotational)
 }
 
 // String says which partition is meant, as the keys with their values.

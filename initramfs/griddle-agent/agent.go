@@ -217,8 +217,9 @@ func (s *station) hello(ctx context.Context, l *uplink.Lease) (tui.Found, error)
 // introduction is what this boot says of itself.
 func (s *station) introduction(found tui.Found) job.Hello {
 	return job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity, Inventory: found.Inventory,
-		Sources:  []string{job.SourceHTTPS},
-		Features: []string{job.FeatureSettings, job.FeatureUpdate, job.FeatureKernel, job.FeatureReset}}
+		Sources: []string{job.SourceHTTPS},
+		Features: []string{job.FeatureSettings, job.FeatureUpdate, job.FeatureKernel, job.FeatureReset,
+			job.FeatureMatch}}
 }
 
 // serve acts on one welcome: the job, or what is chosen on the screen. It returns when the server is to be asked

@@ -73,16 +73,21 @@ func (m *machines) installCommand() *cobra.Command {
 		Long: "Install an image on a machine at its next boot from the network. No one has to press a key.\n\n" +
 			"A MAC address or UUID that was never seen is fine: the job waits for that machine. The job goes to\n" +
 			"the machine that reports the address, UUID or name that you give, whatever else it reports.\n\n" +
-			"RULE chooses the disk: largest, smallest, serial:SERIAL, wwn:NAME or path:/dev/NAME (also by-path).\n" +
-			"largest and smallest never choose removable disks: SD cards, USB sticks, disks in a USB enclosure. A\n" +
-			"disk that is not blank is overwritten only if --erase names it; without that the job fails and lists\n" +
+			"RULE chooses the disk: largest, smallest, serial:SERIAL, wwn:NAME, path:/dev/NAME (also by-path), or\n" +
+			"match:KEY=VALUE,... with the keys model, serial, wwn and path (* is any text, ? any character), size\n" +
+			"(largest, smallest or a range: 100G..2T), transport (nvme, sata, scsi, virtio, mmc, usb or\n" +
+			"firewire) and rotational (yes, no). One disk must fit all of them.\n" +
+			"largest, smallest and match without serial, wwn or path never choose removable disks: SD cards, USB\n" +
+			"sticks, disks in a USB enclosure.\n\n" +
+			"A disk that is not blank is overwritten only if --erase names it; without that the job fails and lists\n" +
 			"what would be lost. Blank means that all that is read of the disk is 0x00, or all is 0xff; content\n" +
 			"that is not recognized is not blank. On a disk with a pool of this machine, /home and /persistent stay\n" +
 			"without --erase.\n\n" +
 			"With --reset, each start of the machine has a fresh system: what people change is gone at the next\n" +
 			"start, except for /home and /persistent, and with --reset=home for /persistent alone.",
 		Example: "  griddle machine install 52:54:00:12:34:56 --image web:latest --disk largest\n" +
-			"  griddle machine install node7 --image web:20261120.1 --disk serial:S4X1 --erase S4X1",
+			"  griddle machine install node7 --image web:20261120.1 --disk serial:S4X1 --erase S4X1\n" +
+			"  griddle machine install node8 --image web --disk match:transport=nvme,size=400G..2T",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: m.one(),
 	}
 	run := m.with(func(ctx context.Context, client *api.Client, args []string) error {
@@ -124,6 +129,7 @@ func (m *machines) installCommand() *cobra.Command {
 	c.Flags().BoolVar(&in.Replace, "replace", false, "cancel the job that waits or runs on the machine, in the "+
 		"same step")
 	cli.CompleteFlag(c, "image", cli.ServerImages(m.remote))
-	cli.CompleteFlag(c, "disk", cli.Words("largest", "smallest", "serial:", "wwn:", "path:/dev/"))
+	cli.CompleteFlag(c, "disk", cli.Words("largest", "smallest", "serial:", "wwn:", "path:/dev/",
+		"match:"))
 	return c
 }

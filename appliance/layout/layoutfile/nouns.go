@@ -28,6 +28,7 @@ func (f file) match(n *yamltree.Node, path string, m *layout.Match) {
 		yamltree.Key("path", f.text(&m.Path)),
 		yamltree.Key("size", f.text(&m.Size)),
 		yamltree.Key("transport", f.text(&m.Transport)),
+		yamltree.Key("rotational", f.text(&m.Rotational)),
 	})
 }
 
