@@ -116,4 +116,4 @@ func (f Found) title(s string) string {
 }
 
 // What pages are drawn with.
-var cut, pad, clean = frame.Cut, frame.Pad, frame.Clean
+var cut, clean = frame.Cut, frame.Clean
