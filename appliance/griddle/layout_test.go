@@ -30,8 +30,13 @@ func inProcess(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	return out.String(), errs.String(), code
 }
 
-// TestLayoutDocument checks every example of docs/LAYOUT.md with `griddle layout check`. A block of text after an
-// example is what that prints.
+// exampleDisks are the machines that the examples of docs/LAYOUT.md are for, in testdata/layout/disks; the others are
+// for one with Windows.
+var exampleDisks = map[string]string{"mbr.yaml": "blank.json", "free-space.yaml": "free-space.json",
+	"partition.yaml": "partition.json", "keep-pool.yaml": "keep-pool.json", "two-disks.yaml": "two-disks.json"}
+
+// TestLayoutDocument runs every example of docs/LAYOUT.md through `griddle layout check` and `griddle layout plan`. A
+// block of text after an example is what check prints, and a block "text plan" what plan prints.
 func TestLayoutDocument(t *testing.T) {
 	const document = "../../docs/LAYOUT.md"
 	b, err := os.ReadFile(document)
@@ -41,7 +46,7 @@ func TestLayoutDocument(t *testing.T) {
 	dir := t.TempDir()
 	lines := strings.Split(string(b), "\n")
 	var written []string
-	last, examples := "", 0
+	last, examples := map[string]string{}, 0
 	for i := 0; i < len(lines); i++ {
 		written = append(written, lines[i])
 		kind, fence := strings.CutPrefix(lines[i], "```")
@@ -66,13 +71,21 @@ func TestLayoutDocument(t *testing.T) {
 			if code != cli.ExitDone {
 				t.Errorf("%s:%d: %s", document, at+2, stderr)
 			}
-			last = strings.TrimSpace(stdout)
-			examples++
-		case "text":
-			if got := strings.Join(block, "\n"); got != last && !*updateLayout {
-				t.Errorf("%s:%d: the example gives\n%s", document, at+2, last)
+			disks := exampleDisks[name]
+			if disks == "" {
+				disks = "windows.json"
 			}
-			block = strings.Split(last, "\n")
+			plan, stderr, code := inProcess(t, "layout", "plan", file, "--disks", "testdata/layout/disks/"+disks)
+			if code != cli.ExitDone {
+				t.Errorf("%s:%d: %s", document, at+2, stderr)
+			}
+			last = map[string]string{"text": strings.TrimSpace(stdout), "text plan": strings.TrimSpace(plan)}
+			examples++
+		case "text", "text plan":
+			if got := strings.Join(block, "\n"); got != last[kind] && !*updateLayout {
+				t.Errorf("%s:%d: the example gives\n%s", document, at+2, last[kind])
+			}
+			block = strings.Split(last[kind], "\n")
 		}
 		written = append(append(written, block...), "```")
 	}

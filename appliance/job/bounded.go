@@ -17,6 +17,7 @@ const (
 	maxDisks      = 128
 	maxPartitions = 512 // of all disks
 	maxWord       = 32  // bytes of a string that is a word
+	maxID         = 36  // bytes of a UUID
 	maxPaths      = 128 // of all disks that have several, and as many areas of eMMCs
 )
 
@@ -70,6 +71,7 @@ func (v Inventory) Bounded() Inventory {
 		for _, s := range []*string{&d.Rotational, &d.Firmware, &d.Variant} {
 			*s = clipAt(*s, maxWord)
 		}
+		d.TableID = clipAt(d.TableID, maxID)
 		d.Paths, d.BootAreas = clipAll(d.Paths, &paths), clipAll(d.BootAreas, &areas)
 		d.Partitions = append([]Partition(nil), d.Partitions[:min(len(d.Partitions), left)]...)
 		left -= len(d.Partitions)
@@ -77,6 +79,7 @@ func (v Inventory) Bounded() Inventory {
 			p := &d.Partitions[j]
 			p.Name, p.Type, p.Filesystem, p.Label = clip(p.Name), clip(p.Type), clip(p.Filesystem), clip(p.Label)
 			p.Variant = clipAt(p.Variant, maxWord)
+			p.UUID, p.Unfit = clipAt(p.UUID, maxID), clip(p.Unfit)
 		}
 	}
 	v.NICs = append([]NIC(nil), v.NICs[:min(len(v.NICs), maxMACs)]...)

@@ -146,7 +146,7 @@ func TestBoundedFits(t *testing.T) {
 		}
 		for range 10 {
 			d.Partitions = append(d.Partitions, Partition{Name: long, Type: long, Filesystem: long, Label: long,
-				Variant: long})
+				Variant: long, UUID: long, Unfit: long, Used: 1 << 62, Minimum: 1 << 62})
 		}
 		h.Inventory.Disks = append(h.Inventory.Disks, d)
 		h.Inventory.NICs = append(h.Inventory.NICs, NIC{Name: long, MAC: long, Driver: long, Address: long})

@@ -27,11 +27,17 @@ type Disk struct {
 	BootAreas []string `json:"bootAreas,omitempty"`
 	Removable bool     `json:"removable,omitempty"`
 	ReadOnly  bool     `json:"readOnly,omitempty"`
-	Table     string   `json:"table,omitempty"`     // "gpt", "mbr", "mac", "sun"… or ""
-	Damaged   string   `json:"damaged,omitempty"`   // what is wrong with Table, in words; "" if nothing
-	Signature string   `json:"signature,omitempty"` // of a disk without partitions: "btrfs", "ext4", "LVM2_member"…
-	Label     string   `json:"label,omitempty"`     // of Signature, or the name of what the disk is a member of
-	Variant   string   `json:"variant,omitempty"`   // of Signature: "RAID1", the version of LUKS…
+	Table     string   `json:"table,omitempty"`   // "gpt", "mbr", "mac", "sun"… or ""
+	Damaged   string   `json:"damaged,omitempty"` // what is wrong with Table, in words; "" if nothing
+	// TableID is the GUID of a GPT, in lower case, or the disk signature of an MBR as 8 hex digits; "" if not known.
+	TableID string `json:"tableId,omitempty"`
+	// UsableFrom and UsableTo are where a GPT lets the first partition begin and the last one end, in bytes; 0 if not
+	// known.
+	UsableFrom int64  `json:"usableFrom,omitempty"`
+	UsableTo   int64  `json:"usableTo,omitempty"`
+	Signature  string `json:"signature,omitempty"` // of a disk without partitions: "btrfs", "ext4", "LVM2_member"…
+	Label      string `json:"label,omitempty"`     // of Signature, or the name of what the disk is a member of
+	Variant    string `json:"variant,omitempty"`   // of Signature: "RAID1", the version of LUKS…
 	// Sampled is Zeros, Ones, or in words why the disk is not blank; "" if it was not read.
 	Sampled string `json:"sampled,omitempty"`
 	// ID of the job that started to install on this disk and did not finish
@@ -50,7 +56,21 @@ type Partition struct {
 	Filesystem string `json:"filesystem,omitempty"` // "ext4", "ntfs"…, "" if not recognised
 	Label      string `json:"label,omitempty"`      // as Disk.Label
 	Variant    string `json:"variant,omitempty"`    // as Disk.Variant
+	UUID       string `json:"uuid,omitempty"`       // of Filesystem, as blkid writes it; "" if not known
+	// Used is how many bytes of Filesystem are in use. Minimum is the smallest size that it may be shrunk to, in bytes,
+	// with the space that its system needs to work. 0 if not known.
+	Used    int64 `json:"used,omitempty"`
+	Minimum int64 `json:"minimum,omitempty"`
+	// Unfit is why Filesystem must not be changed: Hibernated, Unclean, Dirty, or in words; "" if no reason is known.
+	Unfit string `json:"unfit,omitempty"`
 }
+
+// The values of Partition.Unfit that have a remedy of their own.
+const (
+	Hibernated = "hibernated" // Windows keeps its memory in it, or was shut down with fast startup
+	Unclean    = "unclean"    // it has changes that were begun and not finished
+	Dirty      = "dirty"      // it is marked for a check
+)
 
 // The values of Disk.Sampled for a blank disk: every sampled byte is 0x00, or every sampled byte is 0xff.
 const (

@@ -68,6 +68,9 @@ func (c *checker) disk(at string, d Disk) {
 	if d.Table != "" && d.Table != GPT && d.Table != MBR {
 		c.wrong(at+".table", "", "%q is not gpt or mbr", short(d.Table))
 	}
+	if d.Wipe && d.Blank {
+		c.wrong(at+".blank", "leave out one of them", "a disk that is blank has nothing to wipe")
+	}
 	if n := len(d.Partitions); n == 0 || n > MaxPartitions {
 		c.wrong(at+".partitions", "", "%d partitions are not between 1 and %d", n, MaxPartitions)
 		return
@@ -76,8 +79,8 @@ func (c *checker) disk(at string, d Disk) {
 	for i, p := range d.Partitions {
 		at := fmt.Sprintf("%s.partitions[%d]", at, i)
 		c.partition(at, p)
-		if d.Wipe {
-			c.onWiped(at, p)
+		if d.Wipe || d.Blank {
+			c.onNew(at, p)
 		}
 		if p.Use == BIOS && d.Table == MBR {
 			c.wrong(at+".use", "leave the partition out", "a disk with an MBR has no BIOS boot partition")
@@ -99,15 +102,15 @@ func (c *checker) disk(at string, d Disk) {
 	}
 }
 
-// onWiped finds what a partition of a new table cannot have.
-func (c *checker) onWiped(at string, p Partition) {
+// onNew finds what a partition of a new table cannot have.
+func (c *checker) onNew(at string, p Partition) {
 	for _, k := range []struct {
 		key   string
 		given bool
 	}{{"match", p.Match != nil}, {"keep", p.Keep}, {"wipe", p.Wipe}, {"shrink", p.Shrink != nil}} {
 		if k.given {
-			c.wrong(at+"."+k.key, "leave it out, or leave out wipe: true of the disk",
-				"the disk is wiped, and no partition of it stays")
+			c.wrong(at+"."+k.key, "leave it out, or leave out wipe or blank of the disk",
+				"the disk is wiped or blank, and no partition is on it")
 		}
 	}
 }

@@ -23,6 +23,8 @@ func TestCheck(t *testing.T) {
 		t.Fatalf("Check of a good document = %v", all)
 	}
 	gib := Size{Bytes: 1 << 30}
+	const gone = "the disk is wiped or blank, and no partition is on it; leave it out, or leave out wipe or blank of " +
+		"the disk"
 	for _, c := range []struct {
 		name   string
 		change func(d *Disk, parts []Partition)
@@ -62,11 +64,11 @@ func TestCheck(t *testing.T) {
 				"one " +
 				"by another layout first"},
 		{"wiped disk", func(d *Disk, p []Partition) { d.Wipe = true; p[1].Keep = true; p[0].Shrink = nil },
-			"disks[0].partitions[0].match: the disk is wiped, and no partition of it stays; leave it out, or leave " +
-				"out " +
-				"wipe: true of the disk\ndisks[0].partitions[1].keep: the disk is wiped, and no partition of it " +
-				"stays; " +
-				"leave it out, or leave out wipe: true of the disk"},
+			"disks[0].partitions[0].match: " + gone + "\ndisks[0].partitions[1].keep: " + gone},
+		{"wiped and blank", func(d *Disk, p []Partition) { d.Wipe, d.Blank, d.Partitions = true, true, p[1:] },
+			"disks[0].blank: a disk that is blank has nothing to wipe; leave out one of them"},
+		{"blank disk", func(d *Disk, p []Partition) { d.Blank, d.Partitions = true, p[1:]; p[1].Wipe = true },
+			"disks[0].partitions[0].wipe: " + gone},
 		{"bios on mbr", func(d *Disk, p []Partition) { d.Table = MBR; p[3] = Partition{ID: "bios", Use: BIOS} },
 			"disks[0].partitions[3].use: a disk with an MBR has no BIOS boot partition; leave the partition out"},
 		{"for nothing", func(_ *Disk, p []Partition) { p[3] = Partition{ID: "x"} },
@@ -159,7 +161,7 @@ func TestForms(t *testing.T) {
 		{Form{Layout: WholeDisk, Wipe: true}, "disk main: size largest; gpt; everything on it is lost\n" +
 			"  bios, 1M, made where it does not exist\n  esp, 260M, vfat, made where it does not exist\n" +
 			"  pool, rest, btrfs griddle, made where it does not exist\n"},
-		{Form{Layout: WholeDisk, Table: MBR}, "disk main: size largest; mbr; what the layout does not name stays\n" +
+		{Form{Layout: WholeDisk, Table: MBR}, "disk main: size largest; mbr; nothing must be on it\n" +
 			"  esp, 260M, vfat, made where it does not exist\n" +
 			"  pool, rest, btrfs griddle, made where it does not exist\n"},
 		{Form{Layout: FreeSpace}, "disk main: size largest; the table that it has; what the layout does not name " +

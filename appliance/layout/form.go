@@ -13,7 +13,7 @@ type Form struct {
 
 // The values of Form.Layout.
 const (
-	WholeDisk    = "whole-disk" // nothing else is on the disk
+	WholeDisk    = "whole-disk" // nothing else is on the disk: it is blank, or wipe is true
 	FreeSpace    = "free-space" // the pool goes where no partition is
 	OnePartition = "partition"  // the pool goes where a partition is, and that one is lost
 	KeepPool     = "keep-pool"  // the pool is there, and stays
@@ -56,7 +56,7 @@ func (f Form) Document() Document {
 	pool := Partition{ID: "pool", Use: Pool, Size: Size{Rest: true}}
 	switch f.Layout {
 	case WholeDisk:
-		d.Wipe = f.Wipe
+		d.Wipe, d.Blank = f.Wipe, !f.Wipe
 		if d.Partitions = []Partition{bios, esp, pool}; f.Table == MBR {
 			d.Partitions = []Partition{esp, pool}
 		} else {

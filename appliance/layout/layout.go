@@ -8,14 +8,14 @@
 //
 // A disk that the document mentions:
 //
-//	on the disk                                             wipe: false       wipe: true
-//	nothing, and that is proved (job.Disk.Blank)            table is made     table is made
-//	an intact GPT or MBR, and table says the same, or ""    table is kept     table is made, all is lost
-//	an intact GPT or MBR, and table says the other one      refused           table is made, all is lost
-//	a damaged table, or one of another kind                 refused           table is made, all is lost
-//	a signature of the whole disk: filesystem, RAID, LVM    refused           table is made, all is lost
-//	the mark of an install that did not finish              refused           table is made, all is lost
-//	content without a name, or it was not read              refused           table is made, all is lost
+//	on the disk                                             neither            blank            wipe
+//	nothing, and that is proved (job.Disk.Blank)            table is made      table is made    table is made
+//	an intact GPT or MBR, and table says the same, or ""    table is kept      refused          made, all is lost
+//	an intact GPT or MBR, and table says the other one      refused            refused          made, all is lost
+//	a damaged table, or one of another kind                 refused            refused          made, all is lost
+//	a signature of the whole disk: filesystem, RAID, LVM    refused            refused          made, all is lost
+//	the mark of an install that did not finish              refused            refused          made, all is lost
+//	content without a name, or it was not read              refused            refused          made, all is lost
 //
 // A partition that the document mentions names one on the disk: by match, and otherwise by what it is (Partition.Use).
 // Every partition of a table that is made is missing at first.
@@ -54,6 +54,7 @@ type Disk struct {
 	// Table is GPT or MBR; "" is the one that the disk has, and GPT if it has none.
 	Table      string      `json:"table,omitempty"`
 	Wipe       bool        `json:"wipe,omitempty"`
+	Blank      bool        `json:"blank,omitempty"` // nothing must be on the disk
 	Partitions []Partition `json:"partitions"`
 }
 

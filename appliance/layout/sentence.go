@@ -10,8 +10,11 @@ func (d Document) String() string {
 	var b strings.Builder
 	for _, disk := range d.Disks {
 		what := "what the layout does not name stays"
-		if disk.Wipe {
+		switch {
+		case disk.Wipe:
 			what = "everything on it is lost"
+		case disk.Blank:
+			what = "nothing must be on it"
 		}
 		table := disk.Table
 		if table == "" {

@@ -1,4 +1,4 @@
-// Package layout is `griddle layout`: it checks layouts of disks.
+// Package layout is `griddle layout`: it checks layouts of disks, and shows what they would do to a machine.
 package layout
 
 import (
@@ -15,10 +15,10 @@ import (
 
 // Command is `griddle layout`.
 func Command(e *cli.Env) *cobra.Command {
-	return cli.Group("layout", "Check layouts: how disks are to be divided",
-		"Check files with layouts: how the disks of a machine are to be divided, and what of them stays.\n"+
-			"docs/LAYOUT.md describes the language.",
-		checkCommand(e))
+	return cli.Group("layout", "Check layouts of disks, and show what they would do",
+		"Check files with layouts: how the disks of a machine are to be divided, and what of them stays. Show what\n"+
+			"they would do to the disks of a machine, and change nothing. docs/LAYOUT.md describes the language.",
+		checkCommand(e), planCommand(e))
 }
 
 func checkCommand(e *cli.Env) *cobra.Command {

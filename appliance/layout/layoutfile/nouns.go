@@ -11,6 +11,7 @@ func (f file) disk(n *yamltree.Node, path string, d *layout.Disk) {
 		yamltree.Key("match", func(n *yamltree.Node, path string) { f.match(n, path, &d.Match) }),
 		yamltree.Key("table", f.text(&d.Table)),
 		yamltree.Key("wipe", f.truth(&d.Wipe)),
+		yamltree.Key("blank", f.truth(&d.Blank)),
 		yamltree.Key("partitions", func(n *yamltree.Node, path string) {
 			f.List(n, path, layout.MaxPartitions, func(n *yamltree.Node, path string) {
 				d.Partitions = append(d.Partitions, layout.Partition{})

@@ -1,0 +1,147 @@
+package plan
+
+import (
+	"slices"
+
+	"griddle/appliance/job"
+	"griddle/appliance/layout"
+)
+
+// find returns the partitions of today that an entry of the layout names, as indexes of t.parts.
+func (t *target) find(e layout.Partition) (out []int) {
+	for i, p := range t.parts {
+		if p.fate != Extended && t.names(e, p.Partition) {
+			out = append(out, i)
+		}
+	}
+	if e.Match == nil && e.Shrink != nil && len(out) > 0 {
+		out = out[len(out)-1:] // the last one
+	}
+	return out
+}
+
+// names says whether an entry of the layout names p.
+func (t *target) names(e layout.Partition, p job.Partition) bool {
+	switch {
+	case e.Match != nil:
+		return len(e.Match.Among([]job.Partition{p})) == 1
+	case e.Shrink != nil:
+		return slices.Contains(layout.Shrinkable, p.Filesystem) && p.Type != "Windows recovery" &&
+			p.Type != "EFI system"
+	case e.Use == layout.ESP:
+		return p.Type == "EFI system"
+	case e.Use == layout.BIOS:
+		return p.Type == "BIOS boot"
+	case e.Use == layout.Pool:
+		return isPool(p)
+	}
+	return p.Label == e.Made().Label
+}
+
+func isPool(p job.Partition) bool {
+	return p.Name == layout.NamePool || p.Filesystem == "btrfs" && p.Label == layout.PoolLabel
+}
+
+// decide applies the row of the truth table that the entry has. It says whether the partition has to be made.
+func (t *target) decide(e layout.Partition, found []int) (made bool) {
+	switch {
+	case len(found) > 1:
+		names := ""
+		for _, i := range found[:min(len(found), 4)] {
+			names += "; " + what(t.parts[i].Partition)
+		}
+		t.refusePart(e, "%d partitions fit: %s; give match: {number: …}", len(found), names[2:])
+		return false
+	case len(found) == 0 && e.Match == nil && e.Shrink == nil && !e.Keep:
+		return true
+	case len(found) == 0:
+		t.refusePart(e, "there is none on the disk, which has %s", t.list())
+		return false
+	}
+	p := &t.parts[found[0]]
+	if p.entry != nil {
+		t.refusePart(e, "%s is partition %s of the layout too", what(p.Partition), p.entry.ID)
+		return false
+	}
+	p.entry = &e
+	differs := t.differs(e, p.Partition)
+	switch m := member(p.Partition); {
+	case e.Size.Bytes > 0 && roundUp(e.Size.Bytes) != p.Size:
+		t.refusePart(e, "%s is there, with %d bytes, and the layout says %d; leave out size to take it as it is",
+			what(p.Partition), p.Size, roundUp(e.Size.Bytes))
+	case m != "" && (e.Wipe || e.Shrink != nil):
+		t.refusePart(e, "%s is a part of something larger (%s); take it out of that first", what(p.Partition), m)
+	case e.Shrink != nil:
+		t.shrink(e, p, differs)
+	case e.Wipe:
+		t.empty(e, p)
+	case differs != "":
+		t.refusePart(e, "%s is there, and %s; to lose it, write wipe: true", what(p.Partition), differs)
+	default:
+		t.keep(e, p)
+	}
+	return false
+}
+
+// differs is what of the layout p does not agree with, in words.
+func (t *target) differs(e layout.Partition, p job.Partition) string {
+	want := e.Filesystem
+	if e.Use != "" {
+		want = e.Made().Filesystem
+	}
+	switch {
+	case want != "" && want != p.Filesystem:
+		return "the layout says " + want
+	case e.Label != "" && e.Label != p.Label:
+		return "the layout says the label " + e.Label
+	case e.Use == layout.Pool && !isPool(p):
+		return "it is not a pool that Griddle made"
+	case e.Use == layout.ESP && p.Type != "EFI system":
+		return "it is not an EFI system partition"
+	case e.Use == layout.BIOS && p.Type != "BIOS boot":
+		return "it is not a BIOS boot partition"
+	}
+	return ""
+}
+
+// espNeeds is how much space an ESP that is shared must have: shim, GRUB, its configuration, and as much again.
+const espNeeds = 16 * mib
+
+// keep keeps what the layout mentions, if it can be used.
+func (t *target) keep(e layout.Partition, p *part) {
+	switch {
+	case e.Use == layout.ESP && p.Size-p.Used < espNeeds:
+		t.refusePart(e, "%s is too full: %s are free, and %s are needed; delete files in it that no system needs",
+			what(p.Partition), job.Bytes(p.Size-p.Used), job.Bytes(espNeeds))
+	case e.Use == layout.Pool && p.Size < t.pool:
+		t.refusePart(e, "%s is too small: %d bytes are needed", what(p.Partition), t.pool)
+	}
+}
+
+// empty gives p a new filesystem.
+func (t *target) empty(e layout.Partition, p *part) {
+	p.fate = Emptied
+	if least := t.least(e); p.Size < least {
+		t.refusePart(e, "%s is too small: it has %d bytes, and %d are needed", what(p.Partition), p.Size, least)
+	}
+	kind, _ := typeOf(e.Use)
+	if logical(t.table, p.Number) && p.Type != kind {
+		t.refusePart(e, "%s is a logical partition of type %s, and needs type %s; change the type first, for example "+
+			"with fdisk", what(p.Partition), job.Printable(p.Type), kind)
+	}
+}
+
+// list is the partitions of today, for people.
+func (t *target) list() string {
+	out := ""
+	for i, p := range t.parts {
+		if i == 8 {
+			return out + "; …"
+		}
+		out += "; " + what(p.Partition)
+	}
+	if out == "" {
+		return "no partitions"
+	}
+	return out[2:]
+}

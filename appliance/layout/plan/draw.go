@@ -1,0 +1,188 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"griddle/appliance/job"
+)
+
+// Text is the plan for people, for a terminal of so many columns: each disk today and tomorrow, drawn to scale, what is
+// lost, what shrinks, what stays, and the steps.
+func (p Plan) Text(columns int) string {
+	var b strings.Builder
+	for _, d := range p.Disks {
+		name := job.Disk{Path: d.Path, Size: d.Size, Serial: d.Serial, Model: d.Model}.String()
+		fmt.Fprintf(&b, "disk %s: %s\n", d.ID, name)
+		fmt.Fprintf(&b, "  today     %s\n", bar(d.Before, d.Size, columns-12))
+		fmt.Fprintf(&b, "  tomorrow  %s\n\n", bar(d.After, d.Size, columns-12))
+		for _, row := range d.rows() {
+			b.WriteString(strings.TrimRight(row, " ") + "\n")
+		}
+		b.WriteString("\n")
+	}
+	for _, list := range []struct {
+		title string
+		lines []string
+	}{{"LOST", p.Losses}, {"smaller", p.Shrinks}, {"stays", p.Keeps}, {"note", p.Notes}, {"steps", p.sentences()}} {
+		for i, line := range list.lines {
+			title := list.title
+			if i > 0 {
+				title = ""
+			}
+			fmt.Fprintf(&b, "%-8s %s\n", title, line)
+		}
+	}
+	fmt.Fprintf(&b, "plan     %s\n", p.Hash)
+	return b.String()
+}
+
+// rows lists the partitions of a disk, those that are lost first.
+func (d Disk) rows() (out []string) {
+	line := func(p Part) {
+		number := "-"
+		if p.Number > 0 {
+			number = fmt.Sprint(p.Number)
+		}
+		size := job.Bytes(p.Size)
+		name := p.what()
+		if p.Mount != "" {
+			name += " at " + job.Printable(p.Mount)
+		}
+		out = append(out, fmt.Sprintf("  %3s  %10s  %-40s  %s", number, size, name, p.Fate))
+	}
+	for _, p := range d.Before {
+		if p.Fate == Lost {
+			line(p)
+		}
+	}
+	for _, p := range d.After {
+		line(p)
+	}
+	return out
+}
+
+// what is what the partition holds, for people.
+func (p Part) what() string {
+	kind := job.Printable(p.Filesystem)
+	if kind == "" || p.Type == "EFI system" || p.Type == "Windows recovery" {
+		kind = job.Printable(p.Type)
+	}
+	if kind == "" {
+		kind = "unknown content"
+	}
+	if l := job.Printable(p.Label); l != "" && l != kind {
+		kind += fmt.Sprintf(" %q", l)
+	}
+	return kind
+}
+
+// bar draws a disk to scale: each partition and each free area has columns in proportion to its size, and at least
+// what its number takes.
+func bar(parts []Part, size int64, columns int) string {
+	type cell struct {
+		text  string
+		bytes int64
+		width int
+	}
+	var cells []cell
+	at := int64(0)
+	gap := func(to int64) {
+		if to-at >= 16*mib {
+			cells = append(cells, cell{"free", to - at, 0})
+		}
+	}
+	for _, p := range parts {
+		if p.Fate == Extended {
+			continue
+		}
+		gap(p.Start)
+		text := p.what()
+		if p.Number > 0 {
+			text = fmt.Sprintf("%d %s", p.Number, text)
+		}
+		cells = append(cells, cell{text, p.Size, 0})
+		at = p.Start + p.Size
+	}
+	gap(size)
+	// The least width first, and then a column at a time to the cell that lacks most.
+	left := columns - 1
+	for i := range cells {
+		cells[i].width = 3
+		left -= 4
+	}
+	all := left + 3*len(cells)
+	for ; left > 0 && len(cells) > 0; left-- {
+		most := slices.MaxFunc(indexes(len(cells)), func(a, b int) int {
+			lacks := func(c cell) float64 { return float64(c.bytes)/float64(size)*float64(all) - float64(c.width) }
+			switch x, y := lacks(cells[a]), lacks(cells[b]); {
+			case x < y:
+				return -1
+			case x > y:
+				return 1
+			}
+			return b - a
+		})
+		cells[most].width++
+	}
+	var b strings.Builder
+	for _, c := range cells {
+		text := c.text
+		if r := []rune(text); len(r) > c.width {
+			text = string(r[:c.width])
+		}
+		b.WriteString("|" + text + strings.Repeat(" ", c.width-utf8.RuneCountInString(text)))
+	}
+	return b.String() + "|"
+}
+
+func indexes(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// sentences are the steps, numbered.
+func (p Plan) sentences() (out []string) {
+	for i, s := range p.Steps {
+		out = append(out, fmt.Sprintf("%2d. disk %s: %s", i+1, s.Disk, s))
+	}
+	if len(out) == 0 {
+		out = []string{"none"}
+	}
+	return out
+}
+
+// String says what the step does.
+func (s Step) String() string {
+	of := fmt.Sprintf("partition %d", s.Number)
+	named := job.Printable(s.Filesystem)
+	if s.Label != "" {
+		named += fmt.Sprintf(" %q", job.Printable(s.Label))
+	}
+	switch s.Do {
+	case CheckFilesystem:
+		return fmt.Sprintf("check the %s of %s, and try to shrink it to %s", named, of, job.Bytes(s.Size))
+	case SaveTable:
+		return "save a copy of the partition table"
+	case ShrinkFilesystem:
+		return fmt.Sprintf("shrink the %s of %s to %s (%d bytes)", named, of, job.Bytes(s.Size), s.Size)
+	case SetSize:
+		return fmt.Sprintf("make %s as small as its filesystem", of)
+	case MakeTable:
+		return fmt.Sprintf("make an empty table of kind %s", s.Table)
+	case AddEntry:
+		return fmt.Sprintf("add %s, %s, %s from byte %d on", of, s.Type, job.Bytes(s.Size), s.Start)
+	case SetType:
+		return fmt.Sprintf("give %s the type %s", of, job.Printable(s.Type))
+	case Clear:
+		return fmt.Sprintf("clear %s of old signatures", of)
+	case MakeFilesystem:
+		return fmt.Sprintf("make %s in %s", named, of)
+	}
+	return string(s.Do)
+}

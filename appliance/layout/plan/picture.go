@@ -1,0 +1,123 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"griddle/appliance/job"
+)
+
+// disk is the disk today and tomorrow.
+func (t *target) disk() Disk {
+	d := Disk{ID: t.want.ID, Identity: identity(t.have), Path: t.have.Path, Model: t.have.Model, Before: t.whatIs()}
+	for _, p := range t.parts {
+		if p.fate != Made {
+			d.Before = append(d.Before, pictured(p.Partition, p.fate, p.Size))
+		}
+		d.After = append(d.After, p.tomorrow(t.table))
+	}
+	return d
+}
+
+// whatIs is what a disk has whose table is made.
+func (t *target) whatIs() (out []Part) {
+	if !t.fresh {
+		return nil
+	}
+	for _, p := range t.have.Partitions {
+		out = append(out, pictured(p, Lost, p.Size))
+	}
+	if d := t.have; len(out) == 0 && !d.Blank() {
+		kind := d.Table
+		if kind == "" && d.Signature == "" {
+			kind = "unknown content"
+		}
+		out = append(out, Part{Size: d.Size, Type: kind, Filesystem: d.Signature, Label: d.Label, Fate: Lost})
+	}
+	return out
+}
+
+func pictured(p job.Partition, fate Fate, size int64) Part {
+	return Part{Number: p.Number, Start: p.Start, Size: size, Type: p.Type, Name: p.Name, Filesystem: p.Filesystem,
+		Label: p.Label, UUID: p.UUID, Fate: fate}
+}
+
+// tomorrow is the partition as it will be.
+func (p part) tomorrow(table string) Part {
+	out := pictured(p.Partition, p.fate, p.to)
+	if p.entry == nil {
+		return out
+	}
+	made := p.entry.Made()
+	out.Mount = made.Mount
+	if p.fate == Emptied {
+		kind, name := typeOf(p.entry.Use)
+		out.Type, out.Filesystem, out.Label, out.UUID = kind, made.Filesystem, made.Label, ""
+		if name != "" && table == "gpt" {
+			out.Name = name
+		}
+	}
+	return out
+}
+
+// words says what the plan does, for people.
+func (m *maker) words(p *Plan) {
+	for _, t := range m.targets {
+		say := func(list *[]string, format string, args ...any) {
+			*list = append(*list, fmt.Sprintf("disk %s: %s", t.want.ID, fmt.Sprintf(format, args...)))
+		}
+		if t.fresh {
+			for _, line := range t.have.Holds() {
+				say(&p.Losses, "%s", line)
+			}
+			for _, q := range slices.Concat(t.have.Partitions, []job.Partition{{Filesystem: t.have.Signature}}) {
+				if kind := member(q); kind != "" {
+					say(&p.Notes, "it is a part of something larger (%s), which may lose data on other disks too", kind)
+				}
+			}
+		}
+		for _, q := range t.parts {
+			switch q.fate {
+			case Emptied:
+				say(&p.Losses, "what is in %s", what(q.Partition))
+			case Shrunk:
+				say(&p.Shrinks, "%s, to %s: %s become free", what(q.Partition), job.Bytes(q.to), job.Bytes(q.Size-q.to))
+			case Stays:
+				say(&p.Keeps, "%s", what(q.Partition))
+			}
+		}
+		p.Notes = append(p.Notes, t.notes...)
+	}
+	if others := len(m.Disks) - len(m.targets); others > 0 {
+		p.Keeps = append(p.Keeps, fmt.Sprintf("all of %d other disks", others))
+		if others == 1 {
+			p.Keeps[len(p.Keeps)-1] = "all of the other disk"
+		}
+	}
+}
+
+// hash is the hash of what the package doc says.
+func (p Plan) hash() string {
+	type disk struct {
+		ID            string
+		Is            Identity
+		Before, After []Part
+	}
+	counts := struct {
+		Version int
+		Disks   []disk
+		Steps   []Step
+	}{Version: p.Version, Steps: p.Steps}
+	for _, d := range p.Disks {
+		counts.Disks = append(counts.Disks, disk{d.ID, d.Identity, d.Before, d.After})
+	}
+	b, err := json.Marshal(counts)
+	if err != nil {
+		panic(err) // these types have nothing that JSON does not
+	}
+	sum := sha256.Sum256(b)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}

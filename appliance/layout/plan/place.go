@@ -1,0 +1,200 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"griddle/appliance/job"
+	"griddle/appliance/layout"
+)
+
+// area is space of a disk in bytes, from its first one to behind its last one.
+type area struct{ from, to int64 }
+
+func (a area) size() int64 { return max(0, a.to-a.from) }
+
+// free is where partitions can be made: whole MiB between those of tomorrow. The first and the last MiB of a disk are
+// left to its tables, also where a smaller one would do.
+func (t *target) free() (out []area) {
+	from, to := int64(mib), t.have.Size/mib*mib-mib
+	if t.table == layout.MBR {
+		to = min(to, 1<<32*int64(t.have.SectorSize))
+	}
+	if !t.fresh {
+		first, last := t.usable()
+		from, to = max(from, roundUp(first)), min(to, roundDown(last))
+	}
+	for _, p := range t.parts {
+		if !logical(t.table, p.Number) { // which is in the extended one
+			out = append(out, area{from, min(to, roundDown(p.Start))})
+			from = max(from, roundUp(p.end()))
+		}
+	}
+	out = append(out, area{from, to})
+	return slices.DeleteFunc(out, func(a area) bool { return a.size() == 0 })
+}
+
+// place puts what has to be made into the area behind the partition that is shrunk, and otherwise into the largest
+// free one, in the order of the layout.
+func (t *target) place(made []layout.Partition) {
+	if len(made) == 0 {
+		return
+	}
+	var into area
+	for _, a := range t.free() {
+		if a.size() > into.size() {
+			into = a
+		}
+	}
+	where := "the largest free area of the disk"
+	for _, p := range t.parts {
+		if p.fate != Shrunk {
+			continue
+		}
+		where = "the area behind the partition that is shrunk"
+		into = area{}
+		for _, a := range t.free() {
+			if a.from == roundUp(p.end()) {
+				into = a
+			}
+		}
+	}
+	sizes, ok := t.sizes(made, into, where)
+	if !ok {
+		return
+	}
+	at := into.from
+	for i, e := range made {
+		number := t.number()
+		if number == 0 {
+			t.refusePart(e, "its table has no entry left: %s", t.noEntry())
+			return
+		}
+		t.parts = append(t.parts, t.entry(e, number, at, sizes[i]))
+		at += sizes[i]
+	}
+	slices.SortStableFunc(t.parts, func(a, b part) int { return cmp.Compare(a.Start, b.Start) })
+}
+
+func (t *target) entry(e layout.Partition, number int, start, size int64) part {
+	made := e.Made()
+	kind, name := typeOf(e.Use)
+	if name == "" {
+		name = made.Label
+	}
+	if t.table == layout.MBR {
+		name = ""
+	}
+	return part{entry: &e, fate: Made, to: size, Partition: job.Partition{Number: number, Start: start, Size: size,
+		Type: kind, Name: name, Filesystem: made.Filesystem, Label: made.Label}}
+}
+
+// sizes are the sizes of what has to be made, in bytes.
+func (t *target) sizes(made []layout.Partition, into area, where string) (out []int64, ok bool) {
+	left, rest := into.size(), -1
+	for i, e := range made {
+		n := roundUp(e.Made().Size.Bytes)
+		switch s := e.Made().Size; {
+		case s.Rest:
+			rest, n = i, 0
+		case s.Percent > 0:
+			n = max(mib, roundDown(t.bytes(s)))
+		}
+		if n > left {
+			t.refusePart(e, "it needs %s (%d bytes), and %s has %s (%d bytes) left", job.Bytes(n), n, where,
+				job.Bytes(left), left)
+			return nil, false
+		}
+		left -= n
+		out = append(out, n)
+	}
+	if rest >= 0 {
+		out[rest] = left
+	}
+	for i, e := range made {
+		if least := t.least(e); out[i] < least {
+			t.refusePart(e, "too small: it gets %d bytes, and needs %d; %s has %s", out[i], least, where,
+				job.Bytes(into.size()))
+			ok = false
+			return nil, ok
+		}
+	}
+	return out, true
+}
+
+// least is how many bytes the partition of an entry must have.
+func (t *target) least(e layout.Partition) int64 {
+	switch made := e.Made(); {
+	case e.Use == layout.Pool:
+		return max(roundUp(t.pool), 128*mib) // mkfs.btrfs makes nothing smaller than about 109 MiB
+	case made.Filesystem == "btrfs":
+		return 128 * mib
+	case made.Filesystem == "xfs":
+		return 300 * mib // mkfs.xfs since 5.19
+	case e.Use == layout.ESP && t.have.SectorSize == 4096:
+		return 260 * mib // FAT32 has at least 65525 clusters
+	case e.Use == layout.ESP:
+		return 34 * mib
+	case made.Filesystem == "ext4":
+		return 16 * mib
+	}
+	return mib
+}
+
+// number is the next number of a partition, 0 if there is none.
+func (t *target) number() int {
+	most := 128
+	if t.table == layout.MBR {
+		most = 4
+	}
+	for n := 1; n <= most; n++ {
+		if !slices.ContainsFunc(t.parts, func(p part) bool { return p.Number == n }) {
+			return n
+		}
+	}
+	return 0
+}
+
+func (t *target) noEntry() string {
+	if t.table == layout.MBR {
+		return "an MBR has four, and logical partitions are not made so far"
+	}
+	return "a GPT has 128"
+}
+
+// typeOf is the type of a partition by its use, and the name that Griddle gives it, "" for its label.
+func typeOf(use string) (kind, name string) {
+	switch use {
+	case layout.ESP:
+		return "EFI system", layout.NameESP
+	case layout.BIOS:
+		return "BIOS boot", layout.NameBIOS
+	case layout.Pool:
+		return "Linux filesystem", layout.NamePool
+	case layout.Swap:
+		return "Linux swap", ""
+	}
+	return "Linux filesystem", ""
+}
+
+// bootable notes what a person may not expect of the disk of the pool.
+func (t *target) bootable() {
+	has := func(f func(p part) bool) bool { return slices.ContainsFunc(t.parts, f) }
+	if !has(func(p part) bool { return p.entry != nil && p.entry.Use == layout.Pool }) {
+		return
+	}
+	if t.table == layout.GPT && !has(func(p part) bool { return p.Type == "BIOS boot" }) {
+		t.note("it has no BIOS boot partition: the system starts by UEFI only")
+	}
+	if has(func(p part) bool { return p.Filesystem == "BitLocker" && p.fate == Stays }) {
+		t.note("Windows is encrypted by BitLocker, and may ask for its recovery key at its next start: have it ready")
+	}
+	if end := 1 << 32 * int64(t.have.SectorSize); t.table == layout.MBR && t.have.Size > end {
+		t.note("an MBR reaches only the first %s of the disk", job.Bytes(end))
+	}
+}
+
+func (t *target) note(format string, args ...any) {
+	t.notes = append(t.notes, fmt.Sprintf("disk %s: %s", t.want.ID, fmt.Sprintf(format, args...)))
+}
