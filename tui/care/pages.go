@@ -161,13 +161,17 @@ func (m Model) formPage() []frame.Section {
 // ending is the end of what is typed: what is typed last is what is seen.
 func ending(s string, width int) string {
 	r := []rune(s)
-	for len(r) > 0 && frame.Cells(string(r)) > max(0, width) {
-		r = r[1:]
+	at, used := len(r), 0
+	for at > 0 {
+		if used += frame.Cells(string(r[at-1])); used > max(0, width) {
+			break
+		}
+		at--
 	}
-	if len(r) < len([]rune(s)) && len(r) > 2 {
-		return ".." + string(r[2:])
+	if at > 0 && len(r)-at > 2 {
+		return ".." + string(r[at+2:])
 	}
-	return string(r)
+	return string(r[at:])
 }
 
 // printable is what a line may show of what was typed, blanks too.
