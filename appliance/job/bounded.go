@@ -72,6 +72,7 @@ func (v Inventory) Bounded() Inventory {
 			*s = clipAt(*s, maxWord)
 		}
 		d.TableID = clipAt(d.TableID, maxID)
+		d.Health = d.Health.bounded()
 		d.Paths, d.BootAreas = clipAll(d.Paths, &paths), clipAll(d.BootAreas, &areas)
 		d.Partitions = append([]Partition(nil), d.Partitions[:min(len(d.Partitions), left)]...)
 		left -= len(d.Partitions)

@@ -140,6 +140,8 @@ func TestBoundedFits(t *testing.T) {
 			switch f := reflect.ValueOf(&d).Elem().Field(v); f.Interface().(type) {
 			case string:
 				f.SetString(long)
+			case *Health:
+				f.Set(reflect.ValueOf(&Health{State: long, Reason: long}))
 			case []string:
 				f.Set(reflect.ValueOf([]string{long, long, long, long}))
 			}

@@ -25,10 +25,12 @@ type Disk struct {
 	Paths []string `json:"paths,omitempty"`
 	// BootAreas are the device files of the areas that an eMMC has beside its disk. No install changes them.
 	BootAreas []string `json:"bootAreas,omitempty"`
-	Removable bool     `json:"removable,omitempty"`
-	ReadOnly  bool     `json:"readOnly,omitempty"`
-	Table     string   `json:"table,omitempty"`   // "gpt", "mbr", "mac", "sun"… or ""
-	Damaged   string   `json:"damaged,omitempty"` // what is wrong with Table, in words; "" if nothing
+	// Health is what the disk says of itself; nil if it was not asked.
+	Health    *Health `json:"health,omitempty"`
+	Removable bool    `json:"removable,omitempty"`
+	ReadOnly  bool    `json:"readOnly,omitempty"`
+	Table     string  `json:"table,omitempty"`   // "gpt", "mbr", "mac", "sun"… or ""
+	Damaged   string  `json:"damaged,omitempty"` // what is wrong with Table, in words; "" if nothing
 	// TableID is the GUID of a GPT, in lower case, or the disk signature of an MBR as 8 hex digits; "" if not known.
 	TableID string `json:"tableId,omitempty"`
 	// UsableFrom and UsableTo are where a GPT lets the first partition begin and the last one end, in bytes; 0 if not

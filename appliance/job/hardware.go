@@ -36,6 +36,9 @@ func (d Disk) Hardware() string {
 	case d.SectorSize == 4096:
 		parts = append(parts, "sectors of 4096 bytes (4Kn)")
 	}
+	if h := d.Health.String(); h != "" {
+		parts = append(parts, h)
+	}
 	if areas := printables(d.BootAreas); areas != "" {
 		parts = append(parts, "beside it "+areas)
 	}
@@ -45,6 +48,9 @@ func (d Disk) Hardware() string {
 // Warnings says in words what a person should know before choosing d among the disks of its machine.
 func (d Disk) Warnings(disks []Disk) []string {
 	var out []string
+	if w := d.Health.Warning(); w != "" {
+		out = append(out, w)
+	}
 	if len(d.Paths) > 1 {
 		out = append(out, fmt.Sprintf("this is one disk with %d paths: %s", len(d.Paths), printables(d.Paths)))
 	}

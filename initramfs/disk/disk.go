@@ -9,7 +9,10 @@
 // Sources: the kernel's Documentation/ABI/stable/sysfs-block; SPC-4 section 7.8 (VPD); ACS-3 section 7.12 (IDENTIFY).
 package disk
 
-import "griddle/initramfs/disk/content"
+import (
+	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/smart"
+)
 
 // Disk is one whole disk that Scanner found. Its strings come from the hardware, as valid UTF-8 without control
 // characters and trimmed.
@@ -30,5 +33,6 @@ type Disk struct {
 	ReadOnly   bool
 	Paths      []string // of a disk that several names are of, Path first; else nil
 	BootAreas  []string // device files of the areas that an eMMC has beside its disk
+	Health     smart.Health
 	content.Content
 }

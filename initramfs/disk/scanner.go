@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/smart"
 )
 
 // Scanner lists the disks of a machine. Sys and Open are required. It may be used by several goroutines.
@@ -23,10 +24,13 @@ type Scanner struct {
 	Dev  string                            // folder of the device files; "" means "/dev"
 	// Ask asks another program what it recognises; nil: nothing is asked
 	Ask func(context.Context, content.Region) content.Answer
+	// Health asks a disk how it is, by path and bus: smart.Ask; nil: no disk is asked
+	Health func(path, bus string) smart.Health
 
 	mu      sync.Mutex
 	busy    map[string]*scanning // by Disk.Name, the newest one
 	samples map[string]sampled   // by Disk.Name
+	healths map[string]asked     // by Disk.Name
 }
 
 // scanning is one look at one disk.
@@ -124,6 +128,7 @@ func (s *Scanner) begin(ctx context.Context, d Disk) *scanning {
 	defer s.mu.Unlock()
 	if s.busy == nil {
 		s.busy, s.samples = map[string]*scanning{}, map[string]sampled{}
+		s.healths = map[string]asked{}
 	}
 	if l := s.busy[d.Name]; l != nil {
 		return l
@@ -149,6 +154,7 @@ func (s *Scanner) examine(ctx context.Context, d *Disk) error {
 	}
 	defer dev.Close()
 	d.identify(dev)
+	d.Health = s.health(*d)
 	if d.Content, err = content.Inspect(dev, d.Size, d.SectorSize); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"griddle/initramfs/console"
 	"griddle/initramfs/disk"
 	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/smart"
 	"griddle/initramfs/hotplug"
 	"griddle/initramfs/journal"
 	"griddle/initramfs/uplink"
@@ -60,7 +61,8 @@ func agent(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	s := &station{log: log, boot: uuid.NewString(),
-		disks:  &disk.Scanner{Sys: os.DirFS("/sys"), Open: disk.Open, Ask: content.Blkid},
+		disks: &disk.Scanner{Sys: os.DirFS("/sys"), Open: disk.Open, Ask: content.Blkid,
+			Health: smart.Ask},
 		chosen: make(chan job.Choice, 1), power: make(chan tui.Power, 1), retry: make(chan struct{}, 1),
 		answers: make(chan tui.HookAnswer, 1)}
 	if err := readJSON("/"+initramfs.BuildPath, &s.build); err != nil {

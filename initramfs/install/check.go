@@ -205,6 +205,10 @@ func Disks(found []disk.Disk) []job.Disk {
 			SectorSize: d.SectorSize, PhysicalSector: d.Physical, Rotational: d.Rotational, Firmware: d.Firmware,
 			Removable: d.Removable, ReadOnly: d.ReadOnly, Paths: d.Paths, BootAreas: d.BootAreas,
 		}
+		if d.Health.State != "" {
+			h := job.Health(d.Health)
+			j.Health = &h
+		}
 		out = append(out, withContent(j, d.Content))
 	}
 	return out

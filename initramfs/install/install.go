@@ -255,6 +255,7 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 		return nil
 	}
 	w.warnOfBIOS()
+	w.warnOfHealth()
 	if Keeps(w.spec, w.target) {
 		return w.keep(ctx)
 	}
@@ -293,6 +294,13 @@ func (w *work) warnOfBIOS() {
 	}
 	w.warn("the BIOS of this machine has no drive as large as %s, so it may not start from it: "+
 		"enable that disk in the BIOS setup (SATA mode, RAID, NVMe boot)", w.target.Path)
+}
+
+// warnOfHealth warns, before anything is written, of a disk that says that something is wrong with it.
+func (w *work) warnOfHealth() {
+	if what := w.target.Health.Warning(); what != "" {
+		w.warn("%s: %s; a disk in this state may lose what is written to it", w.target, what)
+	}
 }
 
 func (w *work) enter(p job.Phase, format string, args ...any) {
