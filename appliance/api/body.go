@@ -27,8 +27,8 @@ var bodyQuota = quota.Options{
 const (
 	bodyTime  = 20 * time.Second // a body that has not come within it is given up
 	firstRead = 16 << 10         // bytes that are set aside for a body before it comes
-	perValue  = 384              // bytes that a value of a body may take once it is decoded; the largest is a job.Disk
-	maxValues = 32 << 10         // values of a body; an inventory of the largest that is kept has a quarter of it
+	perValue  = 448              // bytes that a value of a body may take once it is decoded; the largest is a job.Disk
+	maxValues = 27 << 10         // values of a body; an inventory of the largest that is kept has a third of it
 )
 
 type holdKey struct{}
