@@ -178,7 +178,7 @@ var ErrRefused = errors.New("refused")
 // that.
 func Run(ctx context.Context, spec job.Spec, img Image, disks []job.Disk, r Reporter, o Options) error {
 	w := &work{spec: spec, img: img, disks: disks, report: r, o: o.defaults(), phase: job.PhaseCheck}
-	err := w.run(ctx, disks)
+	err := w.run(ctx)
 	if cleanup := w.release(); err == nil {
 		err = cleanup
 	}
@@ -189,7 +189,7 @@ func Run(ctx context.Context, spec job.Spec, img Image, disks []job.Disk, r Repo
 			err = w.finish()
 		}
 		if err == nil {
-			w.clock(disks)
+			w.clock(w.disks)
 		}
 	}
 	if err != nil {
@@ -243,10 +243,11 @@ type work struct {
 	settings setting.Settings // what Options.Settings returned
 }
 
-func (w *work) run(ctx context.Context, disks []job.Disk) error {
+func (w *work) run(ctx context.Context) error {
 	w.enter(job.PhaseCheck, "checking %s and the disks", w.img.Ref())
+	w.sampleAgain(ctx)
 	var err error
-	if w.target, err = Check(w.spec, w.img, disks); err != nil {
+	if w.target, err = Check(w.spec, w.img, w.disks); err != nil {
 		return err
 	}
 	if w.target.Installed == w.spec.ID {

@@ -43,7 +43,7 @@ func (w *work) partition(ctx context.Context) error {
 	// What a server or a screen said of the disk is never believed: blank is what is read now.
 	if !old.Recognised() {
 		w.say("sampling %s to check that it is blank", w.target.Path)
-		limited, cancel := context.WithTimeout(ctx, content.SampleTime)
+		limited, cancel := context.WithTimeout(ctx, sampleLimit)
 		old.Sampled = content.Sample(limited, f, size)
 		cancel()
 	}

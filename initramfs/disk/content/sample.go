@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -22,7 +23,7 @@ const (
 	sampleChunk = mib / 4  // bytes of one read of the ends; many disks are read at once
 )
 
-// SampleTime is how long Scanner and an install let Sample read one disk.
+// SampleTime is how long Scanner lets Sample read one disk.
 const SampleTime = 15 * time.Second
 
 // The two results of Sample for a blank disk.
@@ -44,7 +45,7 @@ func Sample(ctx context.Context, r io.ReaderAt, size int64) string {
 	for i, p := range places {
 		for at := p.from; at < p.to; at += sampleChunk {
 			if ctx.Err() != nil {
-				return fmt.Sprintf("it was not read in time: only %d of %d places", i, len(places))
+				return fmt.Sprintf("%sonly %d of %d places", outOfTime, i, len(places))
 			}
 			if why := s.read(at, min(sampleChunk, p.to-at)); why != "" {
 				return why
@@ -59,6 +60,11 @@ func Sample(ctx context.Context, r io.ReaderAt, size int64) string {
 	}
 	return Ones
 }
+
+const outOfTime = "it was not read in time: "
+
+// OutOfTime says of a result of Sample whether ctx ended it.
+func OutOfTime(sampled string) bool { return strings.HasPrefix(sampled, outOfTime) }
 
 // extent is a range of bytes.
 type extent struct{ from, to int64 }
