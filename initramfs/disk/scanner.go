@@ -53,7 +53,7 @@ var errSilent = errors.New("it does not answer")
 
 // Scan lists the disks, sorted by name, and reads all of them at the same time. It leaves out RAM disks, loop devices,
 // optical and floppy drives, device-mapper and md arrays, boot areas of eMMC, hidden paths of multipath NVMe, and
-// readers without a medium. A disk with several names is listed once, with all of them in Paths. It takes at most 25
+// readers without a medium. A disk with several names is listed once, with all of them in Paths. It takes at most 40
 // seconds.
 //
 // A disk on which nothing is recognised is sampled, unless it is removable or read-only: largest and smallest do not

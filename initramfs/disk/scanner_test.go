@@ -114,7 +114,7 @@ func TestScanReadsDisksTogether(t *testing.T) {
 		devices[fmt.Sprintf("devices/virtio%d/block/vd%c", i, 'a'+i)] = map[string]string{"size": fmt.Sprint(tib / 512)}
 	}
 	sys := os.DirFS(fakeSys(t, devices))
-	for wait, blank := range map[time.Duration]bool{10 * time.Millisecond: true, 20 * time.Millisecond: false} {
+	for wait, blank := range map[time.Duration]bool{10 * time.Millisecond: true, 40 * time.Millisecond: false} {
 		synctest.Test(t, func(t *testing.T) {
 			var opened atomic.Int32
 			began := time.Now()

@@ -23,8 +23,8 @@ const (
 	sampleChunk = mib / 4  // bytes of one read of the ends; many disks are read at once
 )
 
-// SampleTime is how long Scanner lets Sample read one disk.
-const SampleTime = 15 * time.Second
+// SampleTime is how long Scanner lets Sample read one disk: twice as long as a slow hard disk takes.
+const SampleTime = 30 * time.Second
 
 // The two results of Sample for a blank disk.
 const (

@@ -112,7 +112,7 @@ func TestSampleInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), SampleTime)
 		defer cancel()
-		got := Sample(ctx, &disktest.Filled{Size: tib, Wait: 20 * time.Millisecond}, tib)
+		got := Sample(ctx, &disktest.Filled{Size: tib, Wait: 40 * time.Millisecond}, tib)
 		if !strings.HasPrefix(got, "it was not read in time: ") || !OutOfTime(got) || OutOfTime(Zeros) {
 			t.Errorf("Sample of a slow disk = %q, want that it was not read in time", got)
 		}
