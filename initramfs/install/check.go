@@ -215,7 +215,7 @@ func Disks(found []disk.Disk) []job.Disk {
 }
 
 func withContent(j job.Disk, c content.Content) job.Disk {
-	j.Table, j.Damaged, j.Sampled = c.Table, c.Damaged, c.Sampled
+	j.Table, j.TableID, j.Damaged, j.Sampled = c.Table, c.GUID, c.Damaged, c.Sampled
 	j.Signature, j.Label, j.Variant = c.Signature.Type, c.Signature.Label, c.Signature.Variant
 	j.Unfinished, j.Installed, j.Partitions = c.Unfinished(), c.Finished(), nil
 	for _, p := range c.Partitions {

@@ -226,6 +226,14 @@ func TestSampleWords(t *testing.T) {
 	}
 }
 
+// TestTableID: the server knows a table by its GUID, by which a plan says which disk it is for.
+func TestTableID(t *testing.T) {
+	const id = "3e6be9de-8139-11d1-9106-a43f08d823a6"
+	if got := withContent(job.Disk{}, diskcontent.Content{Table: "gpt", GUID: id}); got.TableID != id {
+		t.Errorf("TableID = %q, want %s", got.TableID, id)
+	}
+}
+
 // TestSystemHostname: the settings win over the job, and the job over the machine.
 func TestSystemHostname(t *testing.T) {
 	w := &work{o: Options{Machine: job.Identity{Serial: "ABC-123"}}}
