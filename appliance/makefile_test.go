@@ -60,9 +60,10 @@ func mkbootPrograms(t *testing.T) []string {
 		t.Fatalf("mkboot has no source (%v)", err)
 	}
 	runs := regexp.MustCompile(`(?:exec\.CommandContext\(ctx, |output\(ctx, [a-z]+, |apt\(ctx, )"([a-z-]+)"`)
-	copies := regexp.MustCompile(`"(/(?:usr/)?s?bin/[a-z.]+)"`)
+	copies := regexp.MustCompile(`"(/(?:usr/)?s?bin/[a-z0-9.-]+)"`)
 	names := []string{"grub-mkimage"} // package bootloader runs it
-	for _, f := range append(files, "../initramfs/bootloader/build.go") {
+	for _, f := range append(files, "../initramfs/bootloader/build.go", "../initramfs/ntfs/program.go",
+		"../initramfs/disk/content/blkid.go") {
 		if strings.HasSuffix(f, "_test.go") {
 			continue
 		}
