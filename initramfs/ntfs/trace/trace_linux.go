@@ -8,6 +8,7 @@
 package trace
 
 import (
+	"errors"
 	"fmt"
 	"os/exec"
 	"runtime"
@@ -74,6 +75,19 @@ func alone() (restore func()) {
 	return func() { _ = unix.SchedSetaffinity(0, &all) }
 }
 
+// failed is how a program ended that someone killed while it was stopped, since ptrace(2) does not find it then; else
+// an error.
+func failed(pid int, err error) (unix.WaitStatus, error) {
+	if !errors.Is(err, unix.ESRCH) {
+		return 0, fmt.Errorf("tracing: %w", err)
+	}
+	for {
+		if status, err := wait(pid); err != nil || status.Exited() || status.Signaled() {
+			return status, err
+		}
+	}
+}
+
 // follow lets a program run from call to call until it ends.
 func follow(pid int, before func(Call) error) (unix.WaitStatus, error) {
 	status, err := wait(pid) // it stops when the kernel has loaded it
@@ -81,11 +95,11 @@ func follow(pid int, before func(Call) error) (unix.WaitStatus, error) {
 		return status, err
 	}
 	if err := unix.PtraceSetOptions(pid, unix.PTRACE_O_TRACESYSGOOD); err != nil {
-		return 0, fmt.Errorf("tracing: %w", err)
+		return failed(pid, err)
 	}
 	for signal := 0; ; {
 		if err := unix.PtraceSyscall(pid, signal); err != nil {
-			return 0, fmt.Errorf("tracing: %w", err)
+			return failed(pid, err)
 		}
 		if status, err = wait(pid); err != nil || status.Exited() || status.Signaled() {
 			return status, err
@@ -98,7 +112,7 @@ func follow(pid int, before func(Call) error) (unix.WaitStatus, error) {
 		var info callInfo
 		if _, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(pid),
 			unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0); errno != 0 {
-			return 0, fmt.Errorf("tracing: %w", errno)
+			return failed(pid, errno)
 		}
 		if info.op != entry {
 			continue

@@ -46,6 +46,21 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// TestKilled: a program that is killed while it is stopped has ended by that signal.
+func TestKilled(t *testing.T) {
+	for range 20 {
+		status, err := Run(exec.Command("/bin/sh", "-c", "exit 7"), func(c Call) error {
+			if c.Number == unix.SYS_EXIT_GROUP {
+				return unix.Kill(c.PID, unix.SIGKILL)
+			}
+			return nil
+		})
+		if err != nil || !status.Signaled() || status.Signal() != syscall.SIGKILL {
+			t.Fatalf("Run = %v, %v", status, err)
+		}
+	}
+}
+
 // TestRefused kills a program before a call.
 func TestRefused(t *testing.T) {
 	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
