@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"griddle/appliance/job"
+	"griddle/initramfs/disk/disktest"
 )
 
 // dirt is something that a disk of 1 GiB may hold.
@@ -24,11 +25,11 @@ const gib = 1 << 30
 // TestDirtyDisks: whatever a disk holds, Run leaves it alone unless the job may erase that disk.
 func TestDirtyDisks(t *testing.T) {
 	img, o := small(t, nil), options(t)
-	dev := loop(t, gib, 512)
+	dev := disktest.Loop(t, gib, 512)
 	all := append(append(filesystems(t, dev), members(dev)...), append(tables(dev), unknown(dev)...)...)
 	for _, c := range all {
 		t.Run(c.name, func(t *testing.T) {
-			tool(t, "blkdiscard", "-f", dev)
+			disktest.Tool(t, "blkdiscard", "-f", dev)
 			c.make(t)
 			before := sum(t, dev)
 			j := &journal{}
@@ -88,7 +89,7 @@ func runs(dev, command string) func(t *testing.T) {
 		for i := range args {
 			args[i] = strings.ReplaceAll(args[i], "DEV", dev)
 		}
-		tool(t, args[0], args[1:]...)
+		disktest.Tool(t, args[0], args[1:]...)
 	}
 }
 
@@ -116,7 +117,7 @@ func filesystems(t *testing.T, dev string) []dirt {
 		{"HFS", puts(dev, map[int64]string{1024: "BD", 1024 + 20: "\x00\x00\x10\x00", 1024 + 36: "\x03Mac"}),
 			`whole disk: hfs "Mac"`},
 		{"tar", func(t *testing.T) {
-			tool(t, "tar", "-C", empty, "-cf", empty+"/t.tar", "file")
+			disktest.Tool(t, "tar", "-C", empty, "-cf", empty+"/t.tar", "file")
 			b, err := os.ReadFile(empty + "/t.tar")
 			if err != nil {
 				t.Fatal(err)
@@ -142,7 +143,7 @@ func members(dev string) []dirt {
 			if err := os.WriteFile(key, []byte("secret"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			tool(t, "cryptsetup", "luksFormat", "-q", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000",
+			disktest.Tool(t, "cryptsetup", "luksFormat", "-q", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000",
 				"--label", "vault", dev, key)
 		}, `whole disk: encrypted by LUKS2 "vault"`},
 		{"DRBD by drbdmeta", runs(dev, "drbdmeta --force 0 v09 DEV internal create-md 1"), "whole disk: drbd"},
@@ -172,13 +173,17 @@ func tables(dev string) []dirt {
 	list := []dirt{
 		{"GPT without partitions", runs(dev, "sgdisk -o"), "an empty gpt partition table"},
 		{"backup GPT alone",
-			func(t *testing.T) { tool(t, "sgdisk", "-n", "1:0:+100M", dev); write(t, dev, 0, zeros(2<<20)) },
+			func(t *testing.T) { disktest.Tool(t, "sgdisk", "-n", "1:0:+100M", dev); write(t, dev, 0, zeros(2<<20)) },
 			"a damaged gpt partition table: only its backup copy is left; partition 1: 105 MB"},
 		{"GPT with bad checksums",
-			func(t *testing.T) { tool(t, "sgdisk", "-o", dev); write(t, dev, 530, "x"); write(t, dev, gib-480, "x") },
+			func(t *testing.T) {
+				disktest.Tool(t, "sgdisk", "-o", dev)
+				write(t, dev, 530, "x")
+				write(t, dev, gib-480, "x")
+			},
 			"a damaged gpt partition table: no copy of it can be read"},
 		{"protective MBR without a GPT", func(t *testing.T) {
-			tool(t, "sgdisk", "-o", dev)
+			disktest.Tool(t, "sgdisk", "-o", dev)
 			write(t, dev, 512, zeros(512))
 			write(t, dev, gib-512, zeros(512))
 		}, "a damaged gpt partition table: only its protective MBR is left"},
@@ -213,9 +218,15 @@ func unknown(dev string) []dirt {
 		{"random bytes in the middle alone",
 			puts(dev, map[int64]string{500 << 20: string(random), 516 << 20: string(random)}), what},
 		{"ext4 without its first 8 MiB",
-			func(t *testing.T) { tool(t, "mkfs.ext4", "-q", "-F", dev); write(t, dev, 0, zeros(8<<20)) }, what},
+			func(t *testing.T) {
+				disktest.Tool(t, "mkfs.ext4", "-q", "-F", dev)
+				write(t, dev, 0, zeros(8<<20))
+			}, what},
 		{"btrfs without its first MiB",
-			func(t *testing.T) { tool(t, "mkfs.btrfs", "-q", "-f", dev); write(t, dev, 0, zeros(1<<20)) }, what},
+			func(t *testing.T) {
+				disktest.Tool(t, "mkfs.btrfs", "-q", "-f", dev)
+				write(t, dev, 0, zeros(1<<20))
+			}, what},
 		{"ones with a zero", func(t *testing.T) {
 			write(t, dev, 0, string(bytes.Repeat([]byte{0xff}, 16<<20)))
 		}, what},

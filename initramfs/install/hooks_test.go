@@ -12,6 +12,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/initramfs/chroot/chroottest"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/hook"
 )
 
@@ -44,7 +45,7 @@ func TestHooks(t *testing.T) {
 	if err := os.WriteFile(o.Resolv, []byte("nameserver 192.0.2.53\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	dev := loop(t, 1<<30, 512)
+	dev := disktest.Loop(t, 1<<30, 512)
 	install := func() (*journal, error) {
 		j := &journal{}
 		return j, Run(t.Context(), spec(dev), img, []job.Disk{found(t, dev, "D1")}, j, o)

@@ -18,6 +18,7 @@ import (
 	"griddle/imagestore/minisign"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/newroot"
 )
 
@@ -74,7 +75,7 @@ func TestRun(t *testing.T) {
 	o.Seen = head.Seen{Key: key.Public().String(), Seq: 7, Time: time.Unix(1.7e9, 0).UTC()}
 	for _, sector := range []int{512, 4096} {
 		t.Run(fmt.Sprint(sector), func(t *testing.T) {
-			dev, other := loop(t, 1<<30, sector), loop(t, 64<<20, 512)
+			dev, other := disktest.Loop(t, 1<<30, sector), disktest.Loop(t, 64<<20, 512)
 			if err := os.WriteFile(other, bytes.Repeat([]byte("mine "), 1000), 0); err != nil {
 				t.Fatal(err)
 			}
@@ -142,7 +143,7 @@ func checkEvents(t *testing.T, j *journal, sector int) {
 
 func checkDisk(t *testing.T, dev string, sector int) {
 	t.Helper()
-	if out := tool(t, "sgdisk", "-v", dev); !strings.Contains(out, "No problems found") {
+	if out := disktest.Tool(t, "sgdisk", "-v", dev); !strings.Contains(out, "No problems found") {
 		t.Errorf("sgdisk -v: %s", out)
 	}
 	d := found(t, dev, "")
@@ -190,12 +191,12 @@ func checkSystem(t *testing.T, dev string, want head.Seen, begun time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tool(t, "btrfs", "check", "--readonly", node)
+	disktest.Tool(t, "btrfs", "check", "--readonly", node)
 	top := t.TempDir()
-	tool(t, "mount", "-o", "ro,subvolid=5", node, top)
-	defer tool(t, "umount", top)
+	disktest.Tool(t, "mount", "-o", "ro,subvolid=5", node, top)
+	defer disktest.Tool(t, "umount", top)
 
-	if out := tool(t, "btrfs", "property", "get", filepath.Join(top, "@images/web-20261120.2@amd64"),
+	if out := disktest.Tool(t, "btrfs", "property", "get", filepath.Join(top, "@images/web-20261120.2@amd64"),
 		"ro"); strings.TrimSpace(out) != "ro=true" {
 		t.Errorf("image: %s", out)
 	}
@@ -222,7 +223,7 @@ func checkSystem(t *testing.T, dev string, want head.Seen, begun time.Time) {
 	if st, err := os.Stat(filepath.Join(root, epoch)); err != nil || st.ModTime().Before(begun) {
 		t.Errorf("%s = %v, %v, want one that was written in this install", epoch, st, err)
 	}
-	uuid := strings.TrimSpace(tool(t, "blkid", "-p", "-o", "value", "-s", "UUID", node))
+	uuid := strings.TrimSpace(disktest.Tool(t, "blkid", "-p", "-o", "value", "-s", "UUID", node))
 	for name, want := range map[string]string{
 		"etc/hostname":        "abc-123\n",
 		"etc/hosts":           "127.0.0.1 localhost\n127.0.1.1\tabc-123\n::1 ip6-localhost\n",
@@ -252,9 +253,9 @@ func checkSystem(t *testing.T, dev string, want head.Seen, begun time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if id := strings.TrimSpace(tool(t, "blkid", "-p", "-o", "value", "-s", "UUID", esp)); !strings.Contains(fstab,
-		"UUID="+id+" ") {
-		t.Errorf("fstab lacks the ESP %s:\n%s", id, fstab)
+	volume := strings.TrimSpace(disktest.Tool(t, "blkid", "-p", "-o", "value", "-s", "UUID", esp))
+	if !strings.Contains(fstab, "UUID="+volume+" ") {
+		t.Errorf("fstab lacks the ESP %s:\n%s", volume, fstab)
 	}
 	if strings.Contains(fstab, "dead") || strings.Contains(fstab, "sdb1") {
 		t.Errorf("fstab keeps the template's devices:\n%s", fstab)
@@ -284,7 +285,7 @@ func checkSystem(t *testing.T, dev string, want head.Seen, begun time.Time) {
 		t.Errorf("host keys = %v, want ed25519 and ecdsa", keys)
 	}
 	for _, k := range keys {
-		public := tool(t, "ssh-keygen", "-y", "-f", k)
+		public := disktest.Tool(t, "ssh-keygen", "-y", "-f", k)
 		if line := file(strings.TrimPrefix(k, root) + ".pub"); strings.TrimSpace(line) != strings.TrimSpace(public) {
 			t.Errorf("%s: public key %q, want %q", k, line, public)
 		}

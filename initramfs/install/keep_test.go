@@ -14,6 +14,7 @@ import (
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/intake/intaketest"
 )
@@ -23,7 +24,7 @@ import (
 func TestKeep(t *testing.T) {
 	first := publishAll(t)
 	o := options(t)
-	dev := loop(t, 1<<30, 512)
+	dev := disktest.Loop(t, 1<<30, 512)
 	esp := filepath.Join(t.TempDir(), "esp")
 	o.MountESP = func(_, dir string) (func() error, error) {
 		return func() error { return os.Rename(dir, esp) }, nil
@@ -41,8 +42,8 @@ func TestKeep(t *testing.T) {
 			t.Fatal(err)
 		}
 		top := t.TempDir()
-		tool(t, "mount", "-o", "subvolid=5", node, top)
-		defer tool(t, "umount", top)
+		disktest.Tool(t, "mount", "-o", "subvolid=5", node, top)
+		defer disktest.Tool(t, "umount", top)
 		look(top)
 	}
 	var id string
@@ -108,7 +109,7 @@ func TestKeep(t *testing.T) {
 		t.Errorf("the disk is %+v", d)
 	}
 	label := job.ESPLabel(again.ID)
-	if out := tool(t, "blkid", "-p", "-o", "value", "-s", "LABEL", node); strings.TrimSpace(out) != label {
+	if out := disktest.Tool(t, "blkid", "-p", "-o", "value", "-s", "LABEL", node); strings.TrimSpace(out) != label {
 		t.Errorf("the EFI system partition has the label %q, want %s", out, label)
 	}
 	if out, err := exec.Command("mlabel", "-s", "-i", node).CombinedOutput(); !strings.Contains(string(out), label) {
@@ -117,7 +118,7 @@ func TestKeep(t *testing.T) {
 	if out, err := exec.Command("fsck.vfat", "-n", node).CombinedOutput(); err != nil {
 		t.Errorf("fsck.vfat: %v: %s", err, out)
 	}
-	if out := tool(t, "sgdisk", "-v", dev); !strings.Contains(out, "No problems found") {
+	if out := disktest.Tool(t, "sgdisk", "-v", dev); !strings.Contains(out, "No problems found") {
 		t.Errorf("sgdisk -v: %s", out)
 	}
 	want := bootenv.Env{Good: filepath.Base(oldRoot), Candidate: filepath.Base(newRoot), Tries: 1}
@@ -136,7 +137,7 @@ func TestKeep(t *testing.T) {
 	// A pool whose roots are gone gets one that is another machine.
 	pooled(func(top string) {
 		for _, root := range []string{oldRoot, newRoot} {
-			tool(t, "btrfs", "subvolume", "delete", filepath.Join(top, root))
+			disktest.Tool(t, "btrfs", "subvolume", "delete", filepath.Join(top, root))
 		}
 	})
 	third := again

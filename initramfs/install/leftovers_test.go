@@ -9,6 +9,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/pool"
 )
 
@@ -16,7 +17,7 @@ import (
 // mounted in it. Neither the same job nor one that erases the disk stops at it.
 func TestKeepAfterDeadAgent(t *testing.T) {
 	img, o := small(t, nil), options(t)
-	dev := loop(t, 1<<30, 512)
+	dev := disktest.Loop(t, 1<<30, 512)
 	erasing := o
 	esp := filepath.Join(t.TempDir(), "esp")
 	o.MountESP = func(_, dir string) (func() error, error) {
@@ -47,7 +48,7 @@ func TestKeepAfterDeadAgent(t *testing.T) {
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			tool(t, "mount", "-o", "subvolid=5", node, dir)
+			disktest.Tool(t, "mount", "-o", "subvolid=5", node, dir)
 		}
 		f, err := disk.Claim(dev)
 		if err == nil {

@@ -10,6 +10,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
+	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/pooltest"
 )
@@ -28,7 +29,7 @@ func TestBootsOldPool(t *testing.T) {
 		bootenv.Write(made.ESP, stale)); err != nil {
 		t.Fatal(err)
 	}
-	dev := loop(t, 8<<20, 512)
+	dev := disktest.Loop(t, 8<<20, 512)
 	p, err := pool.Open(pool.Place{Disk: dev, Job: pooltest.Job, SectorSize: 512, Pool: made.Device, ESP: made.ESP,
 		BIOS: pool.Extent{Start: 1 << 20, Size: 1 << 20}})
 	if err != nil {

@@ -23,40 +23,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tool runs a program of the host and returns what it printed.
-func tool(t testing.TB, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if errors.Is(err, exec.ErrNotFound) {
-		t.Fatalf("%v: run make deps", err)
-	}
-	if err != nil {
-		t.Fatalf("%s %v: %v: %s", name, args, err, out)
-	}
-	return string(out)
-}
-
-// loop attaches a file of n bytes as a disk and returns the device's path.
-func loop(t testing.TB, n int64, sectorSize int) string {
-	t.Helper()
-	img := filepath.Join(t.TempDir(), "disk")
-	if err := os.WriteFile(img, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(img, n); err != nil {
-		t.Fatal(err)
-	}
-	dev := strings.TrimSpace(tool(t, "losetup", "--find", "--show", "--partscan",
-		"--sector-size", fmt.Sprint(sectorSize), img))
-	t.Cleanup(func() {
-		exec.Command("partx", "-d", dev).Run()
-		if out, err := exec.Command("losetup", "-d", dev).CombinedOutput(); err != nil {
-			t.Errorf("losetup -d %s: %v: %s", dev, err, out)
-		}
-	})
-	return dev
-}
-
 // found is the inventory's view of one device, with a serial of the test's choice: loops have none.
 func found(t testing.TB, dev, serial string) job.Disk {
 	t.Helper()

@@ -16,6 +16,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/initramfs/disk"
 	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/disk/table"
 )
 
@@ -46,7 +47,7 @@ func write(t testing.TB, dev string, at int64, data string) {
 // TestInterrupted stops a job in each phase: the disk is then the job's own, and no other's.
 func TestInterrupted(t *testing.T) {
 	img, o := small(t, nil), options(t)
-	dev := loop(t, 1<<30, 512)
+	dev := disktest.Loop(t, 1<<30, 512)
 	for _, phase := range []job.Phase{job.PhasePartition, job.PhaseReceive, job.PhaseVerify, job.PhaseBootable} {
 		ctx, cancel := context.WithCancel(t.Context())
 		j := &journal{on: func(e job.Event) {
@@ -80,7 +81,7 @@ func TestInterrupted(t *testing.T) {
 // TestAfterDeadAgent: what an agent that was killed left mounted does not stop the next one.
 func TestAfterDeadAgent(t *testing.T) {
 	img, o := small(t, nil), options(t)
-	dev := loop(t, 1<<30, 512)
+	dev := disktest.Loop(t, 1<<30, 512)
 	ctx, cancel := context.WithCancel(t.Context())
 	err := Run(ctx, spec(dev), img, []job.Disk{found(t, dev, "D1")}, &journal{on: func(e job.Event) {
 		if e.Phase == job.PhaseReceive {
@@ -91,7 +92,7 @@ func TestAfterDeadAgent(t *testing.T) {
 	if err == nil || nodeErr != nil {
 		t.Fatalf("Run = %v, and its pool %v", err, nodeErr)
 	}
-	tool(t, "mount", pool, filepath.Join(o.Mount, "pool"))
+	disktest.Tool(t, "mount", pool, filepath.Join(o.Mount, "pool"))
 	t.Cleanup(func() { _ = exec.Command("umount", "-q", filepath.Join(o.Mount, "pool")).Run() })
 	if err := Run(t.Context(), spec(dev), img, []job.Disk{found(t, dev, "D1")}, &journal{}, o); err != nil {
 		t.Errorf("Run with the pool still mounted = %v", err)
@@ -102,7 +103,7 @@ func TestAfterDeadAgent(t *testing.T) {
 // killed.
 func TestTakenBack(t *testing.T) {
 	img, o := small(t, nil), options(t)
-	dev := loop(t, 1<<30, 512)
+	dev := disktest.Loop(t, 1<<30, 512)
 	back := errors.New("taken back")
 	wants := map[job.Phase]string{job.PhaseCheck: "taken back; nothing was written to disk",
 		job.PhaseReceive: "taken back; the data on " + dev + " is lost"}
@@ -127,7 +128,7 @@ func TestTakenBack(t *testing.T) {
 // TestNameGoesToAnotherDisk while the image is received: nothing more is written to what has the name now.
 func TestNameGoesToAnotherDisk(t *testing.T) {
 	img, o := small(t, nil), options(t)
-	dev := loop(t, 1<<30, 512)
+	dev := disktest.Loop(t, 1<<30, 512)
 	f, err := os.OpenFile(dev, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +175,7 @@ func TestRecorded(t *testing.T) {
 
 func TestFailures(t *testing.T) {
 	img, o := small(t, nil), options(t)
-	dev := loop(t, 1<<30, 512)
+	dev := disktest.Loop(t, 1<<30, 512)
 	blank := sum(t, dev)
 	try := func(name string, img Image, j *journal, want string) {
 		t.Helper()
@@ -208,7 +209,7 @@ func TestFailures(t *testing.T) {
 // TestHostileTrees: an image that would have Run write elsewhere makes it fail, and nothing elsewhere changes.
 func TestHostileTrees(t *testing.T) {
 	o := options(t)
-	dev := loop(t, 1<<30, 512)
+	dev := disktest.Loop(t, 1<<30, 512)
 	outside := t.TempDir()
 	for i, files := range []map[string]string{
 		{"etc/x": "", "etc/systemd": "-> " + outside},
@@ -230,7 +231,7 @@ func TestHostileTrees(t *testing.T) {
 				t.Errorf("Run = %v and the disk is marked %q", err, d.Installed)
 			}
 			if err == nil {
-				tool(t, "blkdiscard", "-f", dev) // the next one begins with a blank disk
+				disktest.Tool(t, "blkdiscard", "-f", dev) // the next one begins with a blank disk
 			}
 		})
 	}
@@ -242,7 +243,7 @@ func TestHostileTrees(t *testing.T) {
 // TestKernelImage: an image without a kernel gets that of the job's kernel image.
 func TestKernelImage(t *testing.T) {
 	o := options(t)
-	dev := loop(t, 1<<30, 512)
+	dev := disktest.Loop(t, 1<<30, 512)
 	const release = "6.1.0-56-amd64"
 	bare := publish(t, func(dir string) { put(t, dir, map[string]string{"etc/hostname": "x"}) })
 	kernel := publish(t, func(dir string) {

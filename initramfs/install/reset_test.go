@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"griddle/appliance/job"
+	"griddle/initramfs/disk/disktest"
 )
 
 // An image without systemd makes no fresh roots, and a word that is not known is not ignored: nothing is written.
 func TestResetRefused(t *testing.T) {
-	dev := loop(t, 1<<30, 512)
+	dev := disktest.Loop(t, 1<<30, 512)
 	for _, c := range []struct {
 		init  string
 		reset job.Reset

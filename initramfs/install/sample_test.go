@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"griddle/appliance/job"
+	"griddle/initramfs/disk/disktest"
 )
 
 // TestSlowDisk: a disk that was too slow for the list of disks is sampled again by an order, and by what that finds it
 // is blank or refused.
 func TestSlowDisk(t *testing.T) {
 	img, o := small(t, nil), options(t)
-	dev := loop(t, 1<<30, 512)
+	dev := disktest.Loop(t, 1<<30, 512)
 	slow := found(t, dev, "D1")
 	slow.Sampled = "it was not read in time: only 902 of 1047 places"
 	write(t, dev, 5<<20, "mine")

@@ -8,6 +8,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/appliance/site"
+	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/resident"
 )
 
@@ -17,7 +18,7 @@ func TestService(t *testing.T) {
 	o.Site = site.Site{HTTP: "http://10.0.0.1:8080", HTTPS: "https://10.0.0.1:8443", CA: "ca",
 		Trusted: []string{"a"}, Catalog: site.Catalog{Key: "key", Seq: 7}}
 	for _, asked := range []bool{true, false} {
-		dev := loop(t, 1<<30, 512)
+		dev := disktest.Loop(t, 1<<30, 512)
 		s := spec(dev)
 		s.Service, s.Hostname = asked, "web1"
 		if err := Run(t.Context(), s, img, []job.Disk{found(t, dev, "D1")}, &journal{}, o); err != nil {

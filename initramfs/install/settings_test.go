@@ -17,6 +17,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/appliance/setting"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/machinekey"
 )
 
@@ -72,8 +73,8 @@ func mounted(t *testing.T, dev string, look func(top string)) {
 		t.Fatal(err)
 	}
 	top := t.TempDir()
-	tool(t, "mount", "-o", "ro,subvolid=5", node, top)
-	defer tool(t, "umount", top)
+	disktest.Tool(t, "mount", "-o", "ro,subvolid=5", node, top)
+	defer disktest.Tool(t, "umount", top)
 	look(top)
 }
 
@@ -107,7 +108,7 @@ func TestSettings(t *testing.T) {
 	if o.Key, err = job.NewKey(); err != nil {
 		t.Fatal(err)
 	}
-	dev := loop(t, 1<<30, 512)
+	dev := disktest.Loop(t, 1<<30, 512)
 	ctx, cancel := context.WithCancel(t.Context())
 	if err := Run(ctx, spec(dev), img, []job.Disk{found(t, dev, "D1")}, &journal{on: func(e job.Event) {
 		if strings.HasPrefix(e.Message, "settings: ") || e.Phase == job.PhaseBootable {
@@ -156,12 +157,12 @@ func TestSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if grub := tool(t, "mtype", "-i", esp, "::/griddle/grub.cfg"); !strings.Contains(grub,
+	if grub := disktest.Tool(t, "mtype", "-i", esp, "::/griddle/grub.cfg"); !strings.Contains(grub,
 		"'net.ifnames=0' 'quiet'") ||
 		strings.Count(grub, "net.ifnames=0") != strings.Count(grub, "quiet") {
 		t.Errorf("the kernel arguments of the job and then of the settings, each once, are not in\n%s", grub)
 	}
-	if out := tool(t, "findmnt", "-rn", "-o", "TARGET"); strings.Contains(out, o.Mount) {
+	if out := disktest.Tool(t, "findmnt", "-rn", "-o", "TARGET"); strings.Contains(out, o.Mount) {
 		t.Errorf("something is still mounted below %s:\n%s", o.Mount, out)
 	}
 
@@ -194,7 +195,7 @@ func TestCloudInit(t *testing.T) {
 	img, o := small(t, tree), options(t)
 	o.Settings = given(t, strings.Replace(declaration, "{", `{"network": {"interfaces": [{"name": "lan0",
 		"mac": "52:54:00:00:00:77", "addresses": ["192.0.2.7/24"]}]},`, 1))
-	dev := loop(t, 1<<30, 512)
+	dev := disktest.Loop(t, 1<<30, 512)
 	if err := Run(t.Context(), spec(dev), img, []job.Disk{found(t, dev, "D1")}, &journal{}, o); err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +228,7 @@ func TestCloudInit(t *testing.T) {
 func TestWrongSettings(t *testing.T) {
 	o := options(t)
 	plain, cloudInit := small(t, accounts), small(t, map[string]string{"usr/bin/cloud-init": "a program"})
-	dev := loop(t, 1<<30, 512)
+	dev := disktest.Loop(t, 1<<30, 512)
 	blank := sum(t, dev)
 	direct := func(s setting.Settings) func(context.Context) (setting.Settings, error) {
 		return func(context.Context) (setting.Settings, error) { return s, nil }
@@ -284,7 +285,7 @@ func TestWrongSettings(t *testing.T) {
 func TestNotes(t *testing.T) {
 	img, o := small(t, accounts), options(t)
 	o.Settings = given(t, `{"users": [{"name": "ada", "shell": "/bin/none"}]}`)
-	dev := loop(t, 1<<30, 512)
+	dev := disktest.Loop(t, 1<<30, 512)
 	j := &journal{}
 	if err := Run(t.Context(), spec(dev), img, []job.Disk{found(t, dev, "D1")}, j, o); err != nil {
 		t.Fatal(err)

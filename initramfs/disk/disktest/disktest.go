@@ -53,7 +53,9 @@ func Loop(t testing.TB, n int64, sectorSize int) string {
 		"--sector-size", fmt.Sprint(sectorSize), img))
 	t.Cleanup(func() {
 		exec.Command("partx", "-d", dev).Run()
-		exec.Command("losetup", "-d", dev).Run()
+		if out, err := exec.Command("losetup", "-d", dev).CombinedOutput(); err != nil {
+			t.Errorf("losetup -d %s: %v: %s", dev, err, out)
+		}
 	})
 	return dev
 }
