@@ -104,7 +104,7 @@ func chosenImage(g job.ImageChoice, width int) []string {
 	if d := job.Printable(g.Description); d != "" {
 		out = append(out, fact("About", d, width)...)
 	}
-	out = append(out, fact("Size", job.Bytes(g.Size)+", "+frame.Binary(g.Size), width)...)
+	out = append(out, fact("Size", job.Bytes(g.Size)+", "+job.Binary(g.Size), width)...)
 	return append(out, fact("Transfer", job.Bytes(g.Wire), width)...)
 }
 
@@ -150,7 +150,7 @@ func (m Model) diskPage() []frame.Section {
 		{"DISK", paths, false, frame.Names(disks, func(d job.Disk) string { return d.Path }, paths)},
 		{"SIZE", 9, true, each(disks, func(d job.Disk) string { return job.Bytes(d.Size) })}}
 	if binary {
-		list = append(list, column{"", 9, true, each(disks, func(d job.Disk) string { return frame.Binary(d.Size) })})
+		list = append(list, column{"", 9, true, each(disks, func(d job.Disk) string { return job.Binary(d.Size) })})
 	}
 	if model {
 		list = append(list, column{" BUS", 7, false, each(named, func(s string) string { return " " + s })},
@@ -179,7 +179,7 @@ func (m Model) chosenDisk(d job.Disk, width int) []string {
 			out = append(out, m.theme.Warn.Render(l))
 		}
 	}
-	what := []string{job.Bytes(d.Size) + ", " + frame.Binary(d.Size)}
+	what := []string{job.Bytes(d.Size) + ", " + job.Binary(d.Size)}
 	if s := job.Printable(d.Model); s != "" {
 		what = append(what, s)
 	}

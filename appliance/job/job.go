@@ -222,10 +222,18 @@ func printable(s string, limit int) string {
 
 // Bytes formats a size with three significant digits and a decimal unit, as disk vendors do: "20.0 GB".
 func Bytes(n int64) string {
-	units := []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}
+	return scaled(n, 1000, [...]string{"B", "kB", "MB", "GB", "TB", "PB", "EB"})
+}
+
+// Binary is Bytes in powers of 1024, as most systems count: "18.6 GiB".
+func Binary(n int64) string {
+	return scaled(n, 1024, [...]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"})
+}
+
+func scaled(n int64, step float64, units [7]string) string {
 	f, i := float64(n), 0
-	for f >= 999.5 && i < len(units)-1 {
-		f /= 1000
+	for f >= step-0.5 && i < len(units)-1 {
+		f /= step
 		i++
 	}
 	switch {

@@ -109,3 +109,12 @@ func TestESPLabel(t *testing.T) {
 		}
 	}
 }
+
+func TestBinary(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1e12: "931 GiB", 500107862016: "466 GiB",
+		4 << 30: "4.00 GiB", 64 << 20: "64.0 MiB", 1<<20 - 1: "1.00 MiB", -5: "-5 B"} {
+		if got := Binary(n); got != want {
+			t.Errorf("Binary(%d) = %q, want %q", n, got, want)
+		}
+	}
+}

@@ -17,7 +17,6 @@
 package frame
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
@@ -27,26 +26,6 @@ import (
 
 // Cells is how many character cells s is wide.
 func Cells(s string) int { return ansi.StringWidth(s) }
-
-// Binary writes a number of bytes as most systems count them: in powers of 1024, "931 GiB". job.Bytes is as the makers
-// of disks count.
-func Binary(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
-	f, i := float64(n), 0
-	for f >= 1023.5 && i < len(units)-1 {
-		f /= 1024
-		i++
-	}
-	switch {
-	case i == 0:
-		return fmt.Sprintf("%d B", n)
-	case f < 9.995:
-		return fmt.Sprintf("%.2f %s", f, units[i])
-	case f < 99.95:
-		return fmt.Sprintf("%.1f %s", f, units[i])
-	}
-	return fmt.Sprintf("%.0f %s", f, units[i])
-}
 
 // Cut ends a text that is too long with two dots: the VGA font has no ellipsis.
 func Cut(s string, width int) string { return ansi.Truncate(s, width, "..") }
