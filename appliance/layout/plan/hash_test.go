@@ -67,8 +67,19 @@ func TestHash(t *testing.T) {
 	p := planned(t, doc, windows())
 	b, err := json.Marshal(p)
 	var again Plan
-	if err != nil || json.Unmarshal(b, &again) != nil || !reflect.DeepEqual(p, again) || again.hash() != p.Hash {
-		t.Errorf("as JSON the plan is %s, %v", b, err)
+	if err != nil || json.Unmarshal(b, &again) != nil || !reflect.DeepEqual(p, again) || again.Verify() != nil {
+		t.Errorf("as JSON the plan is %s, %v, and Verify() = %v", b, err, again.Verify())
+	}
+	for want, change := range map[string]func(p *Plan){
+		"version 7":                    func(p *Plan) { p.Version = 7 },
+		"its hash is not that of its ": func(p *Plan) { p.Steps = p.Steps[1:] },
+		"partition 1 would change":     func(p *Plan) { p.Disks[0].After[0].Size--; p.Hash = p.hash() },
+	} {
+		broken := planned(t, doc, windows())
+		change(&broken)
+		if err := broken.Verify(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Verify() = %v, want %q", err, want)
+		}
 	}
 }
 

@@ -52,7 +52,7 @@ func (p part) tomorrow(table string) Part {
 		return out
 	}
 	made := p.entry.Made()
-	out.Mount = made.Mount
+	out.Mount, out.Use = made.Mount, p.entry.Use
 	if p.fate == Emptied {
 		kind, name := typeOf(p.entry.Use)
 		out.Type, out.Filesystem, out.Label, out.UUID = kind, made.Filesystem, made.Label, ""
@@ -112,7 +112,11 @@ func (p Plan) hash() string {
 		Steps   []Step
 	}{Version: p.Version, Steps: p.Steps}
 	for _, d := range p.Disks {
-		counts.Disks = append(counts.Disks, disk{d.ID, d.Identity, d.Before, d.After})
+		after := slices.Clone(d.After)
+		for i := range after {
+			after[i].Use = "" // type, filesystem and place of a partition say it
+		}
+		counts.Disks = append(counts.Disks, disk{d.ID, d.Identity, d.Before, after})
 	}
 	b, err := json.Marshal(counts)
 	if err != nil {

@@ -90,6 +90,7 @@ type Part struct {
 	Label      string `json:"label,omitempty"`
 	UUID       string `json:"uuid,omitempty"`  // of the filesystem of today
 	Mount      string `json:"mount,omitempty"` // where the installed system has it
+	Use        string `json:"use,omitempty"`   // as the layout says what it is for; "" where that says nothing
 	Fate       Fate   `json:"fate"`
 }
 

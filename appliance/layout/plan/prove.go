@@ -1,11 +1,27 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"griddle/appliance/layout"
 )
+
+// Verify says whether p is a plan as Make makes them: of this version, with the hash that it has, and with the
+// guarantees of the package doc. It is for plans that were kept, or came from elsewhere.
+func (p Plan) Verify() error {
+	switch {
+	case p.Version != Version:
+		return fmt.Errorf("the plan has version %d, and this program knows version %d", p.Version, Version)
+	case p.Hash != p.hash():
+		return errors.New("the plan is damaged: its hash is not that of its content")
+	}
+	if err := p.prove(); err != nil {
+		return fmt.Errorf("the plan is damaged: %w", err)
+	}
+	return nil
+}
 
 // prove checks the guarantees of the package doc on the plan itself, whatever made it.
 func (p Plan) prove() error {
@@ -40,7 +56,7 @@ func (d Disk) prove() error {
 			return fmt.Errorf("partition %d would be missing", old.Number)
 		case old.Fate == Stays || old.Fate == Extended:
 			now := d.After[at]
-			if now.Mount = ""; now != old {
+			if now.Mount, now.Use = "", ""; now != old {
 				return fmt.Errorf("partition %d would change", old.Number)
 			}
 		}
