@@ -19,13 +19,7 @@ func Inspect(dev io.ReaderAt, size int64, sectorSize int) (Content, error) {
 		return Content{}, fmt.Errorf("reading boot sector: %w", err)
 	}
 	r := &failRecorder{ReaderAt: dev}
-	c, found := readGPT(r, size, sectorSize)
-	if !found {
-		c, found = readMBR(r, size, sectorSize)
-	}
-	if !found {
-		c = readTables(r, size)
-	}
+	c := ReadTable(r, size, sectorSize)
 	c.Begun = readBegun(r, size)
 	c.Signature = Identify(r, size)
 	if c.Signature.Type == "ldm" && c.Table == "mbr" && !slices.ContainsFunc(c.Partitions, isDynamic) {
@@ -42,6 +36,18 @@ func Inspect(dev io.ReaderAt, size int64, sectorSize int) (Content, error) {
 		c.Signature.Type = Unreadable
 	}
 	return c, nil
+}
+
+// ReadTable reads the partition table of a disk as Inspect does, and nothing else: no signature and no mark.
+func ReadTable(r io.ReaderAt, size int64, sectorSize int) Content {
+	c, found := readGPT(r, size, sectorSize)
+	if !found {
+		c, found = readMBR(r, size, sectorSize)
+	}
+	if !found {
+		c = readTables(r, size)
+	}
+	return c
 }
 
 func isDynamic(p Partition) bool { return p.Type == dynamic }
