@@ -75,6 +75,8 @@ var house = []rule{
 		why: "a disk says the same of itself to all that ask"},
 	{from: "griddle/initramfs/disk/table", only: []string{"griddle/initramfs/disk/content"},
 		why: "a table is written to whatever can be written to"},
+	{from: "griddle/initramfs/disk/entries", only: []string{"griddle/initramfs/disk/content"},
+		why: "a table is edited the same way, whoever wants that; it is read by content alone"},
 	{from: "griddle/initramfs/ntfs", only: []string{"griddle/initramfs/ntfs/..."},
 		why: "a volume is shrunk the same way, whoever wants its room; the journal is given to it"},
 	{from: "griddle/initramfs/ntfs/volume", never: []string{"griddle/..."}, why: "a format knows no other package"},
