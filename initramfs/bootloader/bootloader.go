@@ -19,8 +19,19 @@
 //
 // The images have no path, UUID or site: both look for /griddle/grub.cfg on the ESP of their own disk, so that two
 // installed disks in one machine are never mixed. (Only a UEFI image that was chained to from the network takes the
-// first disk with such a file.) GRUB looks for the kernel at every boot, inside the root subvolume: after an upgrade of
-// the system's own kernel nothing has to be copied or rewritten. GRUB cannot write to btrfs, so grubenv is on the ESP.
+// first disk with such a file.) core.img takes the first FAT partition of its drive that has the file, number 2 before
+// all others, in a GPT or an MBR.
+//
+// # Beside other systems
+//
+// An EFI system partition that others use too is shared: Config.ESPID says so. Then the UEFI image is
+// /EFI/griddle/grubx64.efi, for which firmware needs a boot entry, and no file of others changes. grub.cfg and grubenv
+// are where they always are. With Config.Others the menu has the other systems of the machine.
+//
+// # The kernel
+//
+// GRUB looks for the kernel at every boot, inside the root subvolume: after an upgrade of the system's own kernel
+// nothing has to be copied or rewritten. GRUB cannot write to btrfs, so grubenv is on the ESP.
 //
 // # Which root starts
 //

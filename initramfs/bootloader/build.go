@@ -1,6 +1,7 @@
 package bootloader
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
@@ -33,13 +34,18 @@ func BuildGRUB(ctx context.Context, dir string, o BuildOptions) error {
 	if err != nil {
 		return fmt.Errorf("building GRUB images: %w", err)
 	}
+	start, err := startDisk()
+	if err != nil {
+		return fmt.Errorf("building GRUB images: %w", err)
+	}
 	// ",gpt2" without a drive: core.img fills in the drive that the BIOS started it from.
-	if err := mkimage(ctx, o, "i386-pc", "(,gpt2)/griddle", filepath.Join(dir, CoreImage), "",
-		biosModules()); err != nil {
+	if err := mkimage(ctx, o, image{format: "i386-pc", prefix: "(,gpt2)/griddle", out: filepath.Join(dir, CoreImage),
+		early: "normal (memdisk)/start.cfg\n", disk: start, modules: biosModules()}); err != nil {
 		return err
 	}
 	// No device at all: the image fills in the partition that the firmware loaded it from.
-	if err := mkimage(ctx, o, "x86_64-efi", "/griddle", filepath.Join(dir, EFIImage), early, efiModules()); err != nil {
+	if err := mkimage(ctx, o, image{format: "x86_64-efi", prefix: "/griddle", out: filepath.Join(dir, EFIImage),
+		early: early, modules: efiModules()}); err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(dir, BootImage), boot, 0o644); err != nil {
@@ -50,31 +56,56 @@ func BuildGRUB(ctx context.Context, dir string, o BuildOptions) error {
 
 // early is run by the UEFI image before anything else. A loader that chains to the image after a network boot, as iPXE
 // does, leaves it with the network as its device: then the partition is searched for by its label, which InstallESP
-// puts in the place of anyESP. The partition that the image came from is asked first. GRUB's parser knows no
-// conditions at this point.
-const early = "search.fs_label " + anyESP + " root $root\nset prefix=($root)/griddle\n"
+// puts in the place of anyESP; a shared one by its UUID. The partition that the image came from is asked first. GRUB's
+// parser knows no conditions at this point.
+const early = byLabel + anyESP + " root $root\n" + ours
+
+// byLabel and byUUID begin the search for a partition.
+const byLabel, byUUID = "search.fs_label ", "search.fs_uuid "
 
 // anyESP stands in the built image where the label of an EFI system partition belongs. It is as long as each of them.
 const anyESP = "GRIDDLE-ESP"
 
-func mkimage(ctx context.Context, o BuildOptions, format, prefix, out, early string, modules []string) error {
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+// startDisk is a disk in memory, a tar archive, with what core.img runs first: the parser there knows no conditions.
+func startDisk() ([]byte, error) {
+	text, err := script.ReadFile("script/start.cfg")
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	t := tar.NewWriter(&out)
+	err = t.WriteHeader(&tar.Header{Name: "start.cfg", Mode: 0o644, Size: int64(len(text)), Format: tar.FormatUSTAR})
+	if err == nil {
+		_, err = t.Write(text)
+	}
+	return out.Bytes(), errors.Join(err, t.Close())
+}
+
+// image is what mkimage makes.
+type image struct {
+	format, prefix, out string
+	early               string // commands that GRUB runs first
+	disk                []byte // in memory; nil for none
+	modules             []string
+}
+
+func mkimage(ctx context.Context, o BuildOptions, i image) error {
+	format := i.format
+	dir, err := os.MkdirTemp("", "griddle-grub-")
+	if err != nil {
 		return fmt.Errorf("building GRUB images: %w", err)
 	}
-	args := []string{"-O", format, "-d", filepath.Join(o.Modules, format), "-p", prefix, "-o", out}
-	if early != "" {
-		conf, err := os.CreateTemp("", "griddle-grub-*.cfg")
-		if err != nil {
-			return fmt.Errorf("building GRUB images: %w", err)
-		}
-		defer os.Remove(conf.Name())
-		_, err = conf.WriteString(early)
-		if err = errors.Join(err, conf.Close()); err != nil {
-			return fmt.Errorf("building GRUB images: %w", err)
-		}
-		args = append(args, "-c", conf.Name())
+	defer os.RemoveAll(dir)
+	conf, disk := filepath.Join(dir, "early.cfg"), filepath.Join(dir, "disk")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(i.out), 0o755), os.WriteFile(conf, []byte(i.early), 0o600),
+		os.WriteFile(disk, i.disk, 0o600)); err != nil {
+		return fmt.Errorf("building GRUB images: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, o.Program, append(args, modules...)...)
+	args := []string{"-O", format, "-d", filepath.Join(o.Modules, format), "-p", i.prefix, "-o", i.out, "-c", conf}
+	if i.disk != nil {
+		args = append(args, "-m", disk)
+	}
+	cmd := exec.CommandContext(ctx, o.Program, append(args, i.modules...)...)
 	// grub-mkimage stamps EFI images with this (utils/mkimage.c), else with a constant; pin it either way.
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "SOURCE_DATE_EPOCH=0")
 	var stderr bytes.Buffer
@@ -91,15 +122,15 @@ func mkimage(ctx context.Context, o BuildOptions, format, prefix, out, early str
 // commonModules is everything that grub.cfg uses; nothing is loaded from the disk at boot.
 func commonModules() []string {
 	return []string{
-		"part_gpt", "fat", "btrfs", "ext2",
+		"part_gpt", "part_msdos", "fat", "btrfs", "ext2",
 		"normal", "linux", "configfile", "search", "search_fs_uuid", "search_fs_file", "search_label",
 		"regexp", "test", "true", "echo", "sleep", "loadenv", "probe", "ls", "cat", "help", "minicmd", "reboot", "halt",
-		"terminal", "gzio", "zstd",
+		"terminal", "gzio", "zstd", "chain",
 	}
 }
 
 func biosModules() []string {
-	return append(commonModules(), "biosdisk", "serial")
+	return append(commonModules(), "biosdisk", "serial", "memdisk", "tar", "ntfs", "drivemap")
 }
 
 func efiModules() []string {

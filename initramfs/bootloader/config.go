@@ -4,6 +4,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"griddle/appliance/job"
@@ -30,7 +31,8 @@ const ResetTarget = "griddle-reset.target"
 
 // Config is what grub.cfg says about one installed system.
 type Config struct {
-	ESP    string // label of the EFI system partition: 11 capital letters, digits and dashes
+	ESP    string // label of the EFI system partition: 11 capital letters, digits and dashes; "" for a shared one
+	ESPID  string // UUID of the filesystem of an EFI system partition that is shared with others: "7A3C-11F0"
 	PoolID string // UUID of the filesystem, lower case with dashes
 	Root   string // path of the root that starts if grubenv and all markers are lost: "@roots/web-20261120.1"
 	Flat   bool   // the filesystem itself is the root, btrfs or ext4, and Root is empty
@@ -38,6 +40,15 @@ type Config struct {
 	// Args are further kernel arguments, one each, as job.KernelArg reads them. A root may have others of its own
 	// (package arguments).
 	Args []string
+
+	// Others says that people can start the other systems of the machine from the menu: each Windows, and on UEFI each
+	// system with a folder on an EFI system partition; on a BIOS what the disk started before (package former). GRUB
+	// looks for them at every boot. The menu then waits for 5 seconds.
+	Others bool
+
+	// Shared is set by ReadConfig for an EFI system partition that is shared: the same as any ESPID, for Render.
+	// InstallESP refuses it without one.
+	Shared bool
 
 	// Old is set by ReadConfig for a file of the first format: Root is what boots, whatever grubenv says. Render
 	// ignores it.
@@ -47,12 +58,22 @@ type Config struct {
 	Script int
 }
 
+// fatID is how GRUB and blkid write the ID of a FAT filesystem.
+var fatID = regexp.MustCompile(`^[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}$`)
+
 func (c Config) validate() error {
 	var errs []error
 	if len(c.PoolID) != 36 || strings.Trim(c.PoolID, "0123456789abcdef-") != "" {
 		errs = append(errs, fmt.Errorf("pool UUID %q is not valid", c.PoolID))
 	}
-	if len(c.ESP) != len(anyESP) || strings.Trim(c.ESP, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
+	switch {
+	case c.ESPID != "" && c.ESP != "":
+		errs = append(errs, fmt.Errorf("a shared EFI system partition keeps its label, and %q is not it", c.ESP))
+	case c.ESPID != "":
+		if !fatID.MatchString(c.ESPID) {
+			errs = append(errs, fmt.Errorf("%q is not the UUID of a FAT filesystem, such as 7A3C-11F0", c.ESPID))
+		}
+	case len(c.ESP) != len(anyESP) || strings.Trim(c.ESP, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "":
 		errs = append(errs, fmt.Errorf("label %q is not 11 capital letters, digits and dashes", c.ESP))
 	}
 	if c.Flat && c.Root != "" {
@@ -88,6 +109,12 @@ const Script = 1
 // scriptLine is that line.
 const scriptLine = "# Its script is number "
 
+// sharedLine and othersLine are further lines at the top of a grub.cfg, of Config.Shared and Config.Others.
+const (
+	sharedLine = "# The EFI system partition is shared with other systems."
+	othersLine = "# The menu has the other systems of the machine."
+)
+
 // script has the parts of grub.cfg. An uppercase word between @ and @ is filled in by Render.
 //
 //go:embed script
@@ -103,7 +130,15 @@ func (c Config) Render() ([]byte, error) {
 		kind = "flat"
 	}
 	out := fmt.Sprintf("%s%s%d.\n", header, scriptLine, Script)
-	for _, part := range []string{"head", "kernel", kind} {
+	parts := []string{"head", "kernel", kind}
+	if c.Shared || c.ESPID != "" {
+		out += sharedLine + "\n"
+	}
+	if c.Others {
+		out += othersLine + "\n"
+		parts = append(parts, "others")
+	}
+	for _, part := range parts {
 		text, err := script.ReadFile("script/" + part + ".cfg")
 		if err != nil {
 			return nil, fmt.Errorf("writing grub.cfg: %w", err)
@@ -170,7 +205,7 @@ func (c Config) arguments(one, two string, more []string) string {
 // double quotes (GRUB 2.06 grub-core/lib/cmdline.c). GRUB's own BOOT_IMAGE= is not in it, and ESP plays no part. The
 // error names all values that cannot be on it.
 func (c Config) CommandLine() (string, error) {
-	c.ESP = anyESP
+	c.ESP, c.ESPID = anyESP, ""
 	if err := c.validate(); err != nil {
 		return "", fmt.Errorf("writing a kernel command line: %w", err)
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"griddle/imagestore/durable"
 )
 
 // maxConfig is the size of the largest grub.cfg that ReadConfig reads, in bytes.
@@ -17,8 +19,8 @@ const maxConfig = 1 << 20
 // ErrConfig means that a grub.cfg is not one that Griddle wrote.
 var ErrConfig = errors.New("it is not a grub.cfg that Griddle wrote")
 
-// ReadConfig reads what grub.cfg on the EFI system partition mounted at dir says. It has no ESP: the partition's label
-// is not in the file.
+// ReadConfig reads what grub.cfg on the EFI system partition mounted at dir says. It has no ESP and no ESPID: neither
+// the partition's label nor its UUID is in the file.
 func ReadConfig(dir string) (Config, error) {
 	f, err := os.Open(configPath(dir))
 	if err != nil {
@@ -42,7 +44,7 @@ func WriteConfig(dir string, c Config) error {
 	if err != nil {
 		return err
 	}
-	if err := writeDurable(configPath(dir), cfg); err != nil {
+	if err := (file{"griddle/grub.cfg", cfg}).write(durable.Disk{}, dir); err != nil {
 		return fmt.Errorf("writing grub.cfg: %w", err)
 	}
 	return nil
@@ -68,6 +70,8 @@ func parseNew(lines []string) (Config, error) {
 	var args []string
 	for _, line := range lines {
 		line = strings.TrimSpace(line)
+		c.Shared = c.Shared || line == sharedLine
+		c.Others = c.Others || line == othersLine
 		if root, ok := strings.CutPrefix(line, "set griddle_root="); ok {
 			words, err := split(root)
 			if err != nil || len(words) != 1 {

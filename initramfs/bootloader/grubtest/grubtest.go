@@ -2,11 +2,13 @@
 // reads partition tables, FAT and btrfs, and really writes them. It starts no kernel: the test learns which one it
 // would have started.
 //
-// Call Boot with the folder of an EFI system partition and the device of a pool, or Disk and Start for more.
+// Call Boot with the folder of an EFI system partition and the device of a pool, or Disk and Start for more. A Machine
+// has another firmware, or another partition with GRUB's files.
 package grubtest
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -28,6 +30,8 @@ type Started struct {
 	Kernel string   // path of the kernel, from the top of its filesystem; "" if none was started
 	Initrd string   // of the initrd; "" for none
 	Args   []string // of the kernel
+	Other  string   // what was started instead, as "hd0,gpt1 /EFI/x/y.efi": the device in $root, and the file
+	First  string   // the disk that a BIOS was given as its first one; "" if none was
 	Screen string   // the lines that GRUB wrote
 }
 
@@ -53,11 +57,36 @@ function initrd {
 	echo "initrd <$1>"
 	halt
 }
-set root=hd0,gpt2
-set prefix=(hd0,gpt2)/griddle
-configfile $prefix/grub.cfg
-halt
+function chainloader {
+	if regexp '` + Broken + `' "$1"; then
+		false
+	else
+		echo "other <$root $1>"
+		halt
+	fi
+}
+function drivemap {
+	echo "first <$3>"
+}
 `
+
+// Machine is how GRUB is started. The zero value is what Start takes.
+type Machine struct {
+	Platform string // "pc" for a BIOS, "efi" for UEFI; "" for what grub-emu calls itself
+	ESP      string // the partition that GRUB was started from; "" means "hd0,gpt2"
+	Script   string // what GRUB runs; "" means grub.cfg of that partition
+}
+
+// script is what grub-emu runs.
+func (m Machine) script() string {
+	s := prelude
+	if m.Platform != "" {
+		s += "set grub_platform=" + m.Platform + "\n"
+	}
+	esp := cmp.Or(m.ESP, "hd0,gpt2")
+	s += fmt.Sprintf("set root=%[1]s\nset prefix=(%[1]s)/griddle\n", esp)
+	return s + cmp.Or(m.Script, "configfile $prefix/grub.cfg\n") + "halt\n"
+}
 
 // limit is how long grub-emu may take on a machine that does much else.
 const limit = 2 * time.Minute
@@ -69,12 +98,18 @@ const theEnd = "\x00the end of grub-emu"
 // key. The disks are files or devices.
 func Start(t testing.TB, disks ...string) Started {
 	t.Helper()
+	return Machine{}.Start(t, disks...)
+}
+
+// Start is the function Start for this machine.
+func (m Machine) Start(t testing.TB, disks ...string) Started {
+	t.Helper()
 	dir := t.TempDir()
 	devices := ""
 	for i, d := range disks {
 		devices += fmt.Sprintf("(hd%d) %s\n", i, d)
 	}
-	for name, text := range map[string]string{"grub.cfg": prelude, "device.map": devices} {
+	for name, text := range map[string]string{"grub.cfg": m.script(), "device.map": devices} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +163,7 @@ func Start(t testing.TB, disks ...string) Started {
 var (
 	sequence = regexp.MustCompile(`\x1b(\[[0-9;?]*[a-zA-Z]|[()][A-Z0-9]|.)`) // moves the cursor or sets a colour
 	blank    = regexp.MustCompile(`\s*\n[\s┃]*`)
-	line     = regexp.MustCompile(`(?m)^(kernel|argument|initrd) <([^>]*)>$`) // of the prelude
+	line     = regexp.MustCompile(`(?m)^(kernel|argument|initrd|other|first) <([^>]*)>$`) // of the prelude
 )
 
 // parse reads what GRUB wrote.
@@ -146,6 +181,10 @@ func parse(out string) Started {
 			s.Kernel = path
 		case what == "initrd":
 			s.Initrd = path
+		case what == "other":
+			s.Other = value
+		case what == "first":
+			s.First = value
 		case isRoot:
 			s.Root = root
 			fallthrough
