@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"unicode/utf16"
 )
 
@@ -33,6 +34,7 @@ func readGPT(r io.ReaderAt, size int64, sectorSize int) (c Content, found bool) 
 		found = found || seen1 || seen2
 		switch {
 		case ok1 && ok2:
+			primary.Damaged = flaw(r, primary, backup, s, int64(sectorSize))
 			return primary, true
 		case ok1 && seen2:
 			primary.Damaged = "its backup copy is damaged"
@@ -52,6 +54,50 @@ func readGPT(r io.ReaderAt, size int64, sectorSize int) (c Content, found bool) 
 		return Content{Table: "gpt", Damaged: "no copy of it can be read"}, true
 	}
 	return Content{}, false
+}
+
+// flaw is what is wrong with a GPT although both copies are whole, "" for nothing. Names and the GUID of the disk may
+// differ: these change while an install is marked, and the first copy counts.
+func flaw(r io.ReaderAt, primary, backup Content, sector, diskSector int64) string {
+	same := func(p, q Partition) bool {
+		return p.Number == q.Number && p.Start == q.Start && p.Size == q.Size && p.Type == q.Type
+	}
+	switch {
+	case !slices.EqualFunc(primary.Partitions, backup.Partitions, same):
+		return "its two copies have other partitions: a change of it was interrupted"
+	case sector != diskSector:
+		return fmt.Sprintf("it is for sectors of %d bytes, and those of the disk have %d", sector, diskSector)
+	}
+	return protection(r)
+}
+
+// protection is what is wrong with the MBR of a disk that has a GPT: a protective one has one entry of type 0xee and no
+// other (UEFI 2.10 section 5.2.3). Systems without GPTs, and Linux and Windows where there is no entry of type 0xee,
+// take other entries for the partitions of the disk.
+func protection(r io.ReaderAt) string {
+	b := make([]byte, 512)
+	if !readFull(r, b, 0) {
+		return "its protective MBR cannot be read"
+	}
+	entries, _, ok := mbrEntries(b)
+	protective, others := 0, 0
+	for _, e := range entries {
+		switch {
+		case e.kind == 0xee:
+			protective++
+		case e.kind != 0:
+			others++
+		}
+	}
+	switch {
+	case !ok || protective+others == 0:
+		return "it has no protective MBR"
+	case protective == 0:
+		return "the disk also has an MBR with other partitions"
+	case others > 0 || protective > 1:
+		return "its MBR is a hybrid one, which has partitions of its own"
+	}
+	return ""
 }
 
 // readGPTCopy reads the copy whose header is in sector lba. found is true where there is one, ok where it is whole.

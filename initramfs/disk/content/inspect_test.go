@@ -116,6 +116,11 @@ func TestMBR(t *testing.T) {
 			1000*512 + 446: entry(0x83, 10, 200) + entry(0x05, 500, 300), 1000*512 + 510: end,
 			1500*512 + 446: entry(0x82, 5, 100), 1500*512 + 510: end,
 		}, "mbr 1:63+100:NTFS or exFAT 2:1000+9000:extended 5:1010+200:Linux filesystem 6:1505+100:Linux swap"},
+		{"a link without a partition", map[int]string{
+			446: entry(0x0f, 1000, 9000), 510: end,
+			1000*512 + 446: entry(0, 0, 0) + entry(0x05, 500, 300), 1000*512 + 510: end,
+			1500*512 + 446: entry(0x83, 5, 100), 1500*512 + 510: end,
+		}, "mbr 1:1000+9000:extended 5:1505+100:Linux filesystem"},
 		{"a ring of logical ones", map[int]string{
 			446: entry(0x0f, 1000, 9000), 510: end,
 			1000*512 + 446: entry(0, 0, 0) + entry(0x05, 0, 300), 1000*512 + 510: end,
@@ -162,6 +167,19 @@ func TestDamagedGPT(t *testing.T) {
 		t.Fatal(err)
 	}
 	zeros := func(n int) string { return strings.Repeat("\x00", n) }
+	disktest.Tool(t, "sgdisk", "-d", "1", "-n", "1:2048:+4M", "-c", "1:data", "-t", "1:8300", img)
+	moved, err := os.ReadFile(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const array = 128 * 128
+	other := string(moved[size-512-array:])
+	disktest.Tool(t, "sgdisk", "-h", "1", img)
+	hybrid, err := os.ReadFile(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := string(whole[446+1 : 446+4])
 	for _, c := range []struct {
 		name    string
 		spoil   map[int64]string
@@ -179,6 +197,15 @@ func TestDamagedGPT(t *testing.T) {
 		{"both headers changed", map[int64]string{512 + 30: "x", size - 512 + 30: "x"}, "no copy of it can be read", 0},
 		{"both headers gone", map[int64]string{512: zeros(512), size - 512: zeros(512)},
 			"only its protective MBR is left", 0},
+		{"MBR gone", map[int64]string{0: zeros(512)}, "it has no protective MBR", 2},
+		{"MBR empty", map[int64]string{446: zeros(64)}, "it has no protective MBR", 2},
+		{"another MBR", map[int64]string{446 + 4: "\x83"}, "the disk also has an MBR with other partitions", 2},
+		{"hybrid", map[int64]string{0: string(hybrid[:512])},
+			"its MBR is a hybrid one, which has partitions of its own", 2},
+		{"active", map[int64]string{446: "\x80"}, "", 2},
+		{"another entry of it", map[int64]string{446: zeros(16), 478: "\x00" + first + "\xee"}, "", 2},
+		{"copies differ", map[int64]string{size - 512 - array: other},
+			"its two copies have other partitions: a change of it was interrupted", 2},
 	} {
 		b := bytes.Clone(whole)
 		for at, s := range c.spoil {
@@ -194,7 +221,7 @@ func TestDamagedGPT(t *testing.T) {
 			t.Errorf("%s: partitions = %+v", c.name, got.Partitions)
 		}
 		// The same disk behind a bridge that shows sectors of 4096 bytes.
-		if got, err := Inspect(f, size, 4096); err != nil || got.Table != "gpt" {
+		if got, err := Inspect(f, size, 4096); err != nil || got.Table != "gpt" || got.Damaged == "" {
 			t.Errorf("%s: Inspect with sectors of 4096 = %+v, %v; want the table", c.name, got, err)
 		}
 	}

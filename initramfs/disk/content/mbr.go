@@ -81,8 +81,9 @@ func readMBR(r io.ReaderAt, size int64, sectorSize int) (Content, bool) {
 		c.Partitions = append(c.Partitions,
 			Partition{Number: i + 1, Start: e.first * s, Size: clip(e.first*s, e.size*s, size), Type: mbrType(e.kind)})
 	}
-	// Every link's own partition counts from the link, the next link from the start of the extended one.
-	next := chain
+	// Every link's own partition counts from the link, the next link from the start of the extended one. Numbers count
+	// partitions: a link without one has no number.
+	next, number := chain, 5
 	for n := 0; next > 0 && n < maxLogical; n++ {
 		if !readFull(r, b, next*s) {
 			break
@@ -101,7 +102,8 @@ func readMBR(r io.ReaderAt, size int64, sectorSize int) (Content, bool) {
 			default:
 				start := (here + e.first) * s
 				c.Partitions = append(c.Partitions,
-					Partition{Number: 5 + n, Start: start, Size: clip(start, e.size*s, size), Type: mbrType(e.kind)})
+					Partition{Number: number, Start: start, Size: clip(start, e.size*s, size), Type: mbrType(e.kind)})
+				number++
 			}
 		}
 	}

@@ -112,13 +112,11 @@ func (t *Table) readCopy(r io.ReaderAt, mine int64) (h header, head, array place
 	return h, head, array, nil
 }
 
+// readGPT reads both copies. Package content says that it is a GPT with a protective MBR.
 func (t *Table) readGPT(r io.ReaderAt) error {
 	last := t.size/t.sector - 1
 	boot, err := t.readPlace(r, 0, 1)
 	if err != nil {
-		return err
-	}
-	if err := protective(boot.Bytes); err != nil {
 		return err
 	}
 	p, head, array, err := t.readCopy(r, 1)
@@ -147,26 +145,6 @@ func sameCopy(p header, array []byte, b header, backup []byte) bool {
 	used := p.count * p.each
 	return p.first == b.first && p.last == b.last && p.count == b.count && p.each == b.each && p.guid == b.guid &&
 		bytes.Equal(array[:used], backup[:used])
-}
-
-// protective checks that the first sector protects a GPT and has no partitions of its own.
-func protective(boot []byte) error {
-	found := 0
-	for n := range mbrSlots {
-		switch e := boot[mbrEntries+n*mbrEntrySize:][:mbrEntrySize]; e[mbrKind] {
-		case 0:
-		case mbrProtective:
-			found++
-		default:
-			return errors.New("the disk has a GPT and an MBR with partitions of its own (a hybrid MBR), which are " +
-				"not changed together; make the MBR a protective one first, for example with gdisk (x, n, w)")
-		}
-	}
-	if found != 1 || boot[510] != 0x55 || boot[511] != 0xaa {
-		return errors.New("the disk has a GPT, and no protective MBR; write one first, for example with gdisk " +
-			"(x, n, w)")
-	}
-	return nil
 }
 
 // seal gives both headers the checksums of what they and their arrays have.

@@ -256,8 +256,12 @@ func TestReadRefusesGPT(t *testing.T) {
 		{"backup array", func(b []byte) { b[last-1000]++ }, false, "damaged"},
 		{"copies", func(b []byte) { b[1024+56]++; seal(b, 512, 1024) }, false, "differ"},
 		{"revision", func(b []byte) { b[512+10]++; b[last+10]++ }, true, "revision"},
-		{"sizes", func(b []byte) { le.PutUint32(b[512+80:], 64); le.PutUint32(b[512+84:], 192) }, true,
-			"entries of 192 bytes"},
+		{"sizes", func(b []byte) {
+			for _, at := range []int{512, last} {
+				le.PutUint32(b[at+80:], 64)
+				le.PutUint32(b[at+84:], 192)
+			}
+		}, true, "entries of 192 bytes"},
 		{"usable", func(b []byte) { le.PutUint64(b[512+40:], 20); le.PutUint64(b[last+40:], 20) }, true, "arrays"},
 		{"other", func(b []byte) { le.PutUint64(b[512+32:], 5) }, true, "do not name each other"},
 		{"far", func(b []byte) { le.PutUint64(b[512+48:], 1<<63) }, true, "names sector"},

@@ -29,7 +29,7 @@ const maxLogical = 128
 
 func extended(kind byte) bool { return kind == 0x05 || kind == 0x0f || kind == 0x85 }
 
-// readMBR reads the first sector and the chain of logical partitions. package content says that it is an MBR.
+// readMBR reads the first sector and the chain of logical partitions. Package content says that it is an MBR.
 func (t *Table) readMBR(r io.ReaderAt) error {
 	boot, err := t.readPlace(r, 0, 1)
 	if err != nil {
