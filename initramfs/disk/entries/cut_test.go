@@ -29,6 +29,7 @@ func look(d *memory, sector int) string {
 // table is the old or the new one, also for a program that knows GPTs, and Recover makes it the one that is asked for,
 // also if it is interrupted.
 func TestCutWrite(t *testing.T) {
+	t.Parallel()
 	for _, c := range shapes {
 		before := c.disk()
 		size, sector := int64(len(before)), int(c.sector)

@@ -40,6 +40,7 @@ func judge(t *testing.T, path, kind string) {
 func TestWindowsDisk(t *testing.T) {
 	for _, sector := range []int{512, 4096} {
 		t.Run(fmt.Sprint(sector), func(t *testing.T) {
+			t.Parallel()
 			const size = 256 * mib
 			path, f := device(t, size, sector)
 			disktest.Tool(t, "sgdisk",
@@ -100,6 +101,7 @@ func TestWindowsDisk(t *testing.T) {
 
 // TestUnusualTables are tables that sgdisk makes with fewer and more entries, and an array at another place.
 func TestUnusualTables(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{{"-S", "8"}, {"-S", "256"}, {"-j", "40"}} {
 		path, f := device(t, 64*mib, 512)
 		disktest.Tool(t, "sgdisk", append(args, "-n", "1:0:+16M", path)...)

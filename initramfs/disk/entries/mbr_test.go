@@ -257,6 +257,7 @@ func TestGeometry(t *testing.T) {
 func TestOldDisk(t *testing.T) {
 	for _, sector := range []int{512, 4096} {
 		t.Run(fmt.Sprint(sector), func(t *testing.T) {
+			t.Parallel()
 			const size = 256 * mib
 			path, f := device(t, size, sector)
 			at := func(n int) int { return n * mib / sector }

@@ -17,6 +17,7 @@ func TestNew(t *testing.T) {
 	for _, sector := range []int{512, 4096} {
 		for _, kind := range []string{GPT, MBR} {
 			t.Run(fmt.Sprint(kind, sector), func(t *testing.T) {
+				t.Parallel()
 				const size = 512 * mib
 				path, f := device(t, size, sector)
 				ids := map[string]bool{}
