@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf16"
 
 	"griddle/appliance/job"
 	"griddle/appliance/layout"
@@ -81,13 +84,29 @@ func (t *target) entry(e layout.Partition, number int, start, size int64) part {
 	made := e.Made()
 	kind, name := typeOf(e.Use)
 	if name == "" {
-		name = made.Label
+		name = tableName(made.Label)
 	}
 	if t.table == layout.MBR {
 		name = ""
 	}
 	return part{entry: &e, fate: Made, to: size, Partition: job.Partition{Number: number, Start: start, Size: size,
 		Type: kind, Name: name, Filesystem: made.Filesystem, Label: made.Label}}
+}
+
+// tableName is what of a label the name of a partition in a GPT can have, as it is read back later: 36 UTF-16 code
+// units (UEFI 2.10 table 5.6), no control characters, no space at an end. Labels of btrfs are longer.
+func tableName(label string) string {
+	name, units := "", 0
+	for _, r := range strings.TrimSpace(label) {
+		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+			continue
+		}
+		if units += utf16.RuneLen(r); units > 36 {
+			break
+		}
+		name += string(r)
+	}
+	return strings.TrimSpace(name)
 }
 
 // sizes are the sizes of what has to be made, in bytes.

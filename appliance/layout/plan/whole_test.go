@@ -66,3 +66,24 @@ func TestWholeDisk(t *testing.T) {
 		}
 	}
 }
+
+// TestTableName: the name of a partition is what a GPT can have of the label.
+func TestTableName(t *testing.T) {
+	long := strings.Repeat("x", 35)
+	for label, want := range map[string]string{
+		"data": "data", " data ": "data", "a\u0085b\ufffd": "ab", long + "yz": long + "y", long + "\U0001f4be": long,
+		long[1:] + "\U0001f4be": long[1:] + "\U0001f4be", long + " z": long, "\u00a0": "",
+	} {
+		if got := tableName(label); got != want {
+			t.Errorf("tableName(%q) = %q, want %q", label, got, want)
+		}
+	}
+	p := planned(t, of(esp, pool, layout.Partition{ID: "d", Use: layout.Data, Size: size(gib), Filesystem: "btrfs",
+		Label: long + long}), blank(20*gib, 512))
+	for _, s := range p.Steps {
+		if s.Number == 3 && s.Do == AddEntry && s.Name != long+"x" ||
+			s.Number == 3 && s.Do == MakeFilesystem && s.Label != long+long {
+			t.Errorf("step %+v", s)
+		}
+	}
+}
