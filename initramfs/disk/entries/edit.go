@@ -19,11 +19,13 @@ func (t *Table) SetSize(number int, size int64) error {
 		if err != nil {
 			return err
 		}
-		if t.kind == GPT {
+		switch {
+		case t.kind == GPT:
 			le.PutUint64(e[entryLast:], le.Uint64(e[entryFirst:])+uint64(sectors)-1)
-			return nil
+		case int64(le.Uint32(e[mbrCount:])) != sectors: // else its address may be one of another geometry
+			return t.putMBR(e, t.geometry(), int64(le.Uint32(e[mbrFirst:])), sectors)
 		}
-		return t.putMBR(e, t.geometry(), int64(le.Uint32(e[mbrFirst:])), sectors)
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("setting the size of partition %d to %d bytes: %w", number, size, err)
