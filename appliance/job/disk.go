@@ -37,6 +37,7 @@ type Disk struct {
 	// known.
 	UsableFrom int64  `json:"usableFrom,omitempty"`
 	UsableTo   int64  `json:"usableTo,omitempty"`
+	Slots      int    `json:"slots,omitempty"`     // how many entries a GPT has room for, in use or not; 0 if not known
 	Signature  string `json:"signature,omitempty"` // of a disk without partitions: "btrfs", "ext4", "LVM2_member"…
 	Label      string `json:"label,omitempty"`     // of Signature, or the name of what the disk is a member of
 	Variant    string `json:"variant,omitempty"`   // of Signature: "RAID1", the version of LUKS…

@@ -218,6 +218,7 @@ func withContent(j job.Disk, c content.Content) job.Disk {
 	j.Table, j.TableID, j.Damaged, j.Sampled = c.Table, c.GUID, c.Damaged, c.Sampled
 	j.Signature, j.Label, j.Variant = c.Signature.Type, c.Signature.Label, c.Signature.Variant
 	j.Unfinished, j.Installed, j.Partitions = c.Unfinished(), c.Finished(), nil
+	j.Slots = c.Slots
 	for _, p := range c.Partitions {
 		j.Partitions = append(j.Partitions, job.Partition{
 			Number: p.Number, Start: p.Start, Size: p.Size, Name: p.Name, Type: p.Type,

@@ -161,13 +161,20 @@ func (t *target) least(e layout.Partition) int64 {
 	return mib
 }
 
+// slots is how many entries the table of tomorrow has. Of a larger GPT than the usual one, 128 are used.
+func (t *target) slots() int {
+	switch {
+	case t.table == layout.MBR:
+		return 4
+	case !t.fresh && t.have.Slots > 0:
+		return min(t.have.Slots, 128)
+	}
+	return 128
+}
+
 // number is the next number of a partition, 0 if there is none.
 func (t *target) number() int {
-	most := 128
-	if t.table == layout.MBR {
-		most = 4
-	}
-	for n := 1; n <= most; n++ {
+	for n := 1; n <= t.slots(); n++ {
 		if !slices.ContainsFunc(t.parts, func(p part) bool { return p.Number == n }) {
 			return n
 		}
@@ -179,7 +186,7 @@ func (t *target) noEntry() string {
 	if t.table == layout.MBR {
 		return "an MBR has four, and logical partitions are not made so far"
 	}
-	return "a GPT has 128"
+	return fmt.Sprintf("this GPT has %d that are used", t.slots())
 }
 
 // typeOf is the type of a partition by its use, and the name that Griddle gives it, "" for its label.

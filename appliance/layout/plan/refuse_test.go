@@ -50,6 +50,9 @@ func TestRefusals(t *testing.T) {
 		})},
 		{"full ESP", "is too full: 8.39 MB are free, and 16.8 MB are needed",
 			with(func(d *job.Disk) { d.Partitions[0].Used = 92 * mib })},
+		{"small table", "its table has no entry left: this GPT has 5 that are used", with(func(d *job.Disk) {
+			d.Slots, d.Partitions = 5, append(d.Partitions, job.Partition{Number: 5, Start: 900 * gib, Size: gib})
+		})},
 		{"two ESPs", "partition esp: 2 partitions fit: partition 1, vfat, 105 MB; partition 2", with(func(d *job.Disk) {
 			d.Partitions[1].Type = "EFI system"
 		})},

@@ -24,6 +24,7 @@ type Content struct {
 	// what Sample returned, "" where it was not asked: something was recognised, or the disk is not to be read
 	Sampled    string
 	Partitions []Partition
+	Slots      int // how many entries a GPT has room for, in use or not; 0 if not known
 }
 
 // Partition is one entry of a partition table, with what was found in it.

@@ -124,6 +124,7 @@ func readGPTCopy(r io.ReaderAt, size, sector, lba int64) (c Content, found, ok b
 	if !readFull(r, b, array*sector) || crc32.ChecksumIEEE(b) != le.Uint32(h[88:]) {
 		return c, true, false
 	}
+	c.Slots = int(count)
 	for i := range count {
 		e := b[i*each : i*each+128]
 		first, last := int64(le.Uint64(e[32:])), int64(le.Uint64(e[40:]))

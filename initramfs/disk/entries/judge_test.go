@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"griddle/initramfs/disk/content"
 	"griddle/initramfs/disk/disktest"
 )
 
@@ -48,9 +49,9 @@ func TestWindowsDisk(t *testing.T) {
 				"-n", "2:0:+16M", "-t", "2:0c01", "-c", "2:Microsoft reserved partition", "-A", "2:set:63",
 				"-n", "3:0:+128M", "-t", "3:0700", "-c", "3:Basic data partition",
 				"-n", "5:0:+16M", "-t", "5:2700", "-A", "5:set:0", "-A", "5:set:63", path)
-			content := noise(size - 2*mib)
-			must(f.WriteAt(content[:440], 0))(t) // boot code
-			must(f.WriteAt(content, mib))(t)
+			data := noise(size - 2*mib)
+			must(f.WriteAt(data[:440], 0))(t) // boot code
+			must(f.WriteAt(data, mib))(t)
 			info := func(n int) string { return disktest.Tool(t, "sgdisk", "-i", fmt.Sprint(n), path) }
 			before := map[int]string{}
 			for _, n := range []int{1, 2, 3, 5} {
@@ -81,7 +82,7 @@ func TestWindowsDisk(t *testing.T) {
 			if got := info(4); !strings.Contains(got, "(Linux filesystem)") || !strings.Contains(got, "'data'") {
 				t.Errorf("partition 4 is %s", got)
 			}
-			for i, want := range [][]byte{content[:440], content} {
+			for i, want := range [][]byte{data[:440], data} {
 				got := make([]byte, len(want))
 				must(f.ReadAt(got, []int64{0, mib}[i]))(t)
 				if !bytes.Equal(got, want) {
@@ -111,6 +112,10 @@ func TestUnusualTables(t *testing.T) {
 		judge(t, path, GPT)
 		if out := disktest.Tool(t, "sgdisk", "-i", "2", path); !strings.Contains(out, "BIOS boot") {
 			t.Errorf("%v: partition 2 is %s", args, out)
+		}
+		want := map[string]int{"8": 8, "256": 256, "40": 128}[args[1]]
+		if got := content.ReadTable(f, 64*mib, 512).Slots; got != want {
+			t.Errorf("%v: the table has %d entries, want %d", args, got, want)
 		}
 		if args[0] == "-S" {
 			if err := tab.Add(Entry{Number: 300, Start: 30 * mib, Size: mib, Type: "BIOS boot"}); err == nil ||
