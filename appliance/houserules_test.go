@@ -82,6 +82,8 @@ var house = []rule{
 	{from: "griddle/initramfs/ntfs/volume", never: []string{"griddle/..."}, why: "a format knows no other package"},
 	{from: "griddle/initramfs/ntfs/trace", never: []string{"griddle/..."},
 		why: "a program is traced the same way, whatever it does"},
+	{from: "griddle/initramfs/nvram", never: []string{"griddle/..."},
+		why: "firmware starts a program, whatever that is"},
 	{from: "griddle/initramfs/kmod", never: []string{"griddle/..."},
 		why: "the kernel and the agent load modules in the same way"},
 	{from: "griddle/initramfs/debian", never: []string{"griddle/..."},
