@@ -50,7 +50,7 @@ func (t *target) decide(e layout.Partition, found []int) (made bool) {
 		for _, i := range found[:min(len(found), 4)] {
 			names += "; " + what(t.parts[i].Partition)
 		}
-		t.refusePart(e, "%d partitions fit: %s; give match: {number: …}", len(found), names[2:])
+		t.add(e.ID, "give match: {number: …}", "%d partitions fit: %s", len(found), names[2:])
 		return false
 	case len(found) == 0 && e.Match == nil && e.Shrink == nil && !e.Keep:
 		return true
@@ -76,7 +76,7 @@ func (t *target) decide(e layout.Partition, found []int) (made bool) {
 	case e.Wipe:
 		t.empty(e, p)
 	case differs != "":
-		t.refusePart(e, "%s is there, and %s; to lose it, write wipe: true", what(p.Partition), differs)
+		t.add(e.ID, "to lose it, write wipe: true", "%s is there, and %s", what(p.Partition), differs)
 	default:
 		t.keep(e, p)
 	}
@@ -114,7 +114,8 @@ func (t *target) keep(e layout.Partition, p *part) {
 		t.refusePart(e, "%s is too full: %s are free, and %s are needed; delete files in it that no system needs",
 			what(p.Partition), job.Bytes(p.Size-p.Used), job.Bytes(espNeeds))
 	case e.Use == layout.Pool && p.Size < t.pool:
-		t.refusePart(e, "%s is too small: %d bytes are needed", what(p.Partition), t.pool)
+		has, needs := apart(p.Size, t.pool)
+		t.refusePart(e, "%s is too small: it has %s, and %s are needed", what(p.Partition), has, needs)
 	}
 }
 
@@ -122,7 +123,8 @@ func (t *target) keep(e layout.Partition, p *part) {
 func (t *target) empty(e layout.Partition, p *part) {
 	p.fate = Emptied
 	if least := t.least(e); p.Size < least {
-		t.refusePart(e, "%s is too small: it has %d bytes, and %d are needed", what(p.Partition), p.Size, least)
+		has, needs := apart(p.Size, least)
+		t.refusePart(e, "%s is too small: it has %s, and %s are needed", what(p.Partition), has, needs)
 	}
 	kind, _ := typeOf(e.Use)
 	if logical(t.table, p.Number) && p.Type != kind {

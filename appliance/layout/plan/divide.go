@@ -58,18 +58,18 @@ func (t *target) whole() bool {
 	const wipe = "to lose everything on it, write wipe: true"
 	switch {
 	case t.want.Blank:
-		t.refuse("it is not blank: it holds %s; %s", d.Loss(), wipe)
+		t.add("", wipe, "it is not blank: it holds %s", d.Loss())
 	case d.Unfinished != "":
-		t.refuse("an install on it did not finish; %s", wipe)
+		t.add("", wipe, "an install on it did not finish")
 	case d.Damaged != "":
-		t.refuse("its %s partition table is damaged: %s; repair it, or %s", job.Printable(d.Table),
-			job.Sentence(d.Damaged), wipe)
+		t.add("", "repair it, or "+wipe, "its %s partition table is damaged: %s", job.Printable(d.Table),
+			job.Sentence(d.Damaged))
 	case d.Table == "" || d.Signature != "":
-		t.refuse("it holds %s; %s", d.Loss(), wipe)
+		t.add("", wipe, "it holds %s", d.Loss())
 	case d.Table != layout.GPT && d.Table != layout.MBR:
-		t.refuse("its partition table is of another kind: %s; %s", job.Printable(d.Table), wipe)
+		t.add("", wipe, "its partition table is of another kind: %s", job.Printable(d.Table))
 	case t.want.Table != "" && t.want.Table != d.Table:
-		t.refuse("it has a table of kind %s, and the layout says %s; %s", d.Table, t.want.Table, wipe)
+		t.add("", wipe, "it has a table of kind %s, and the layout says %s", d.Table, t.want.Table)
 	default:
 		t.table = d.Table
 		return true

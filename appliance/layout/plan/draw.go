@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -16,8 +15,8 @@ func (p Plan) Text(columns int) string {
 	for _, d := range p.Disks {
 		name := job.Disk{Path: d.Path, Size: d.Size, Serial: d.Serial, Model: d.Model}.String()
 		fmt.Fprintf(&b, "disk %s: %s\n", d.ID, name)
-		fmt.Fprintf(&b, "  today     %s\n", bar(d.Before, d.Size, columns-12))
-		fmt.Fprintf(&b, "  tomorrow  %s\n\n", bar(d.After, d.Size, columns-12))
+		fmt.Fprintf(&b, "  today     %s\n", d.bar(d.Before, columns-12))
+		fmt.Fprintf(&b, "  tomorrow  %s\n\n", d.bar(d.After, columns-12))
 		for _, row := range d.rows() {
 			b.WriteString(strings.TrimRight(row, " ") + "\n")
 		}
@@ -46,12 +45,7 @@ func (d Disk) rows() (out []string) {
 		if p.Number > 0 {
 			number = fmt.Sprint(p.Number)
 		}
-		size := job.Bytes(p.Size)
-		name := p.what()
-		if p.Mount != "" {
-			name += " at " + job.Printable(p.Mount)
-		}
-		out = append(out, fmt.Sprintf("  %3s  %10s  %-40s  %s", number, size, name, p.Fate))
+		out = append(out, fmt.Sprintf("  %3s  %10s  %-40s  %s", number, job.Bytes(p.Size), p.Holds(), p.Fate))
 	}
 	for _, p := range d.Before {
 		if p.Fate == Lost {
@@ -62,6 +56,14 @@ func (d Disk) rows() (out []string) {
 		line(p)
 	}
 	return out
+}
+
+// Holds is what the partition holds and where the system has it, for people.
+func (p Part) Holds() string {
+	if p.Mount == "" {
+		return p.what()
+	}
+	return p.what() + " at " + job.Printable(p.Mount)
 }
 
 // what is what the partition holds, for people.
@@ -79,71 +81,17 @@ func (p Part) what() string {
 	return kind
 }
 
-// bar draws a disk to scale: each partition and each free area has columns in proportion to its size, and at least
-// what its number takes.
-func bar(parts []Part, size int64, columns int) string {
-	type cell struct {
-		text  string
-		bytes int64
-		width int
-	}
-	var cells []cell
-	at := int64(0)
-	gap := func(to int64) {
-		if to-at >= 16*mib {
-			cells = append(cells, cell{"free", to - at, 0})
-		}
-	}
-	for _, p := range parts {
-		if p.Fate == Extended {
-			continue
-		}
-		gap(p.Start)
-		text := p.what()
-		if p.Number > 0 {
-			text = fmt.Sprintf("%d %s", p.Number, text)
-		}
-		cells = append(cells, cell{text, p.Size, 0})
-		at = p.Start + p.Size
-	}
-	gap(size)
-	// The least width first, and then a column at a time to the cell that lacks most.
-	left := columns - 1
-	for i := range cells {
-		cells[i].width = 3
-		left -= 4
-	}
-	all := left + 3*len(cells)
-	for ; left > 0 && len(cells) > 0; left-- {
-		most := slices.MaxFunc(indexes(len(cells)), func(a, b int) int {
-			lacks := func(c cell) float64 { return float64(c.bytes)/float64(size)*float64(all) - float64(c.width) }
-			switch x, y := lacks(cells[a]), lacks(cells[b]); {
-			case x < y:
-				return -1
-			case x > y:
-				return 1
-			}
-			return b - a
-		})
-		cells[most].width++
-	}
+// bar draws a disk to scale in one line of so many columns.
+func (d Disk) bar(parts []Part, columns int) string {
 	var b strings.Builder
-	for _, c := range cells {
-		text := c.text
-		if r := []rune(text); len(r) > c.width {
-			text = string(r[:c.width])
+	for _, c := range d.Cells(parts, columns) {
+		text := c.Text
+		if r := []rune(text); len(r) > c.Width {
+			text = string(r[:c.Width])
 		}
-		b.WriteString("|" + text + strings.Repeat(" ", c.width-utf8.RuneCountInString(text)))
+		b.WriteString("|" + text + strings.Repeat(" ", c.Width-utf8.RuneCountInString(text)))
 	}
 	return b.String() + "|"
-}
-
-func indexes(n int) []int {
-	out := make([]int, n)
-	for i := range out {
-		out[i] = i
-	}
-	return out
 }
 
 // sentences are the steps, numbered.

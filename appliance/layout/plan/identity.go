@@ -84,16 +84,6 @@ func (p part) end() int64 { return p.Start + p.to }
 // describe is a disk in an error. The path is what people type.
 func describe(d job.Disk) string { return "disk " + d.String() }
 
-func (t *target) refuse(format string, args ...any) {
-	t.refusals = append(t.refusals, fmt.Errorf("disk %s (%s): %w", t.want.ID, t.have.String(),
-		fmt.Errorf(format, args...)))
-}
-
-// refusePart refuses because of an entry of the layout.
-func (t *target) refusePart(e layout.Partition, format string, args ...any) {
-	t.refuse("partition %s: %w", e.ID, fmt.Errorf(format, args...))
-}
-
 // what is a partition for people.
 func what(p job.Partition) string {
 	kind := job.Printable(p.Filesystem)

@@ -121,8 +121,8 @@ func (t *target) sizes(made []layout.Partition, into area, where string) (out []
 			n = max(mib, roundDown(t.bytes(s)))
 		}
 		if n > left {
-			t.refusePart(e, "it needs %s (%d bytes), and %s has %s (%d bytes) left", job.Bytes(n), n, where,
-				job.Bytes(left), left)
+			needs, has := apart(n, left)
+			t.refusePart(e, "it needs %s, and %s has %s left", needs, where, has)
 			return nil, false
 		}
 		left -= n
@@ -133,10 +133,9 @@ func (t *target) sizes(made []layout.Partition, into area, where string) (out []
 	}
 	for i, e := range made {
 		if least := t.least(e); out[i] < least {
-			t.refusePart(e, "too small: it gets %d bytes, and needs %d; %s has %s", out[i], least, where,
-				job.Bytes(into.size()))
-			ok = false
-			return nil, ok
+			gets, needs := apart(out[i], least)
+			t.refusePart(e, "too small: it gets %s, and needs %s; %s has %s", gets, needs, where, job.Bytes(into.size()))
+			return nil, false
 		}
 	}
 	return out, true
