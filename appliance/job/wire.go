@@ -1,6 +1,9 @@
 package job
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Paths of the agent's API below the server's https address. Requests and replies are JSON.
 const (
@@ -70,12 +73,15 @@ type ImageChoice struct {
 
 // Choice is what the user chose on the screen. Erase names the disk that the user typed on the last page. Continue is
 // an Unfinished.Job: the disk that Disk names gets the rest of that job's image, and only a disk with that mark may
-// lose data.
+// lose data. A job with a layout continues with its layout and the plan that was agreed to. With a new Layout there is
+// neither Disk nor Erase; Plan is the one that the user saw and agreed to.
 type Choice struct {
-	Image    string   `json:"image,omitempty"`
-	Disk     DiskRule `json:"disk"`
-	Erase    string   `json:"erase,omitempty"`
-	Continue string   `json:"continue,omitempty"`
+	Image    string          `json:"image,omitempty"`
+	Disk     DiskRule        `json:"disk"`
+	Erase    string          `json:"erase,omitempty"`
+	Layout   json.RawMessage `json:"layout,omitempty"` // as Spec.Layout
+	Plan     string          `json:"plan,omitempty"`   // as Spec.Plan
+	Continue string          `json:"continue,omitempty"`
 }
 
 // Events has the events since the last acknowledged number. To send an event twice changes nothing.
