@@ -43,6 +43,16 @@ func Inner(columns, rows int) int {
 	return columns
 }
 
+// Halves divides a frame with boxes, of least columns or more, into a section of percent of it and one at its side. It
+// gives the columns of the first, and the cells of a line of each; zero columns if they are one below the other.
+func Halves(columns, rows, percent, least int) (left, first, second int) {
+	if !Boxed(columns, rows) || columns < least {
+		return 0, Inner(columns, rows), Inner(columns, rows)
+	}
+	left = columns * percent / 100
+	return left, left - 2, columns - left - 2
+}
+
 // edges is how a frame is divided: the lines above the keys, and the rows that are left for the sections.
 func (t Theme) edges(p Page, columns, rows int) (notice []string, room int) {
 	style, text := t.Warn, p.Notice

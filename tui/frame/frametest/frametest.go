@@ -39,7 +39,8 @@ func Check(t testing.TB, text string, columns, rows int) {
 // CheckASCII fails t unless ascii is the same frame as lines, with other glyphs for lines and blocks alone.
 func CheckASCII(t testing.TB, lines, ascii string) {
 	t.Helper()
-	same := strings.NewReplacer("─", "-", "│", "|", "┌", "+", "┐", "+", "└", "+", "┘", "+", "█", "#", "░", ".")
+	same := strings.NewReplacer("─", "-", "│", "|", "┌", "+", "┐", "+", "└", "+", "┘", "+", "┬", "+",
+		"┴", "+", "█", "#", "░", ".")
 	if got := frame.ASCII(same.Replace(lines)); got != ascii {
 		t.Errorf("without lines the frame is\n%s\nwant\n%s", ascii, got)
 	}

@@ -11,11 +11,12 @@ import (
 	"griddle/tui/frame"
 )
 
-// sizes are those of a small window, of a serial line, of a large window, and of 1280x800 pixels with a font of 8x16.
+// sizes are those of a small window, of a serial line, of 800x600 pixels with a font of 8x16, of a large window, and of
+// 1280x800 pixels with that font.
 var sizes = []struct {
 	columns, rows int
 	colored       bool // the golden frames have one with colours too
-}{{40, 12, false}, {80, 24, true}, {132, 43, false}, {160, 50, true}}
+}{{40, 12, false}, {80, 24, true}, {100, 37, false}, {132, 43, false}, {160, 50, true}}
 
 // Goldens compares what draw draws with testdata/SIZE/NAME.txt, and with colours too: they change nothing but colours.
 // It writes the files if update.
