@@ -59,6 +59,25 @@ func FuzzScreen(f *testing.F) {
 		checkFrame(t, failed.View())
 		frametest.Check(t, send(failed, tea.WindowSizeMsg{Width: 40, Height: 12}).View(), 40, 12)
 		checkFrame(t, send(m, Ended{errors.New(message + "\n" + message)}).View())
+		divided := l
+		divided.Layouts = true
+		d := &divided.Inventory.Disks[0]
+		d.SectorSize, d.Partitions = 512, nil
+		for i := range int(n % 9) {
+			d.Partitions = append(d.Partitions, job.Partition{Number: i + 1, Start: mib + int64(i)*gib, Size: gib - size%gib,
+				Type: message, Filesystem: []string{"ntfs", fs, "btrfs"}[i%3], Label: serial, Name: model, Used: size,
+				Minimum: size % gib, Unfit: fs})
+		}
+		d.Partitions = append(d.Partitions, job.Partition{Number: int(n), Start: 100 * gib, Size: size, Type: "EFI system"})
+		m = send(fresh, divided)
+		small = m
+		for _, k := range []string{"i", "enter", "enter", "end", "up", "enter", "up", "enter", "?", "x", "esc", "esc",
+			"home", "down", "enter", "down", "enter", "end", "esc", "end", "enter", "pgdown", serial, "enter"} {
+			frametest.Check(t, small.View(), small.columns, small.rows)
+			small = press(t, small.On(small.theme, 1+int(n)*7%170, 1+int(uint64(size)%60)), k)
+			m = press(t, m, k)
+			checkFrame(t, m.View())
+		}
 		asked := l
 		asked.Welcome.Job = &job.Spec{Disk: job.DiskRule(serial), Image: job.Image{Ref: ref}}
 		checkFrame(t, send(fresh, asked).View())
@@ -69,10 +88,13 @@ func FuzzScreen(f *testing.F) {
 func TestEverySize(t *testing.T) {
 	looks := []frame.Theme{frame.NewTheme(frame.Look{}), frame.NewTheme(frame.Look{Ink: frame.Colors, Lines: true})}
 	welcome := send(New("1.0", false, Actions{}), lab())
+	ways := press(t, send(New("1.0", false, Actions{}), shared()), "i", "enter", "enter")
 	for name, m := range map[string]Model{"welcome": press(t, welcome, "end"), "image": press(t, welcome, "i", "end"),
 		"disk": press(t, welcome, "i", "enter", "end"), "help": press(t, welcome, "?"),
-		"confirm":  press(t, welcome, "i", "enter", "enter", "enter", "z"),
-		"progress": send(send(welcome, running()...)), "hook": send(installing(Actions{}), joinFailed())} {
+		"ways": ways, "amounts": press(t, ways, "enter"), "plan": press(t, ways, "enter", "enter"),
+		"hostile plan": press(t, send(New("1.0", false, Actions{}), evilShared()), "i", "enter", "enter", "end", "enter"),
+		"confirm":      press(t, welcome, "i", "enter", "enter", "enter", "z"),
+		"progress":     send(send(welcome, running()...)), "hook": send(installing(Actions{}), joinFailed())} {
 		for _, columns := range []int{1, 2, 15, 16, 17, 21, 40, 61, 80, 99, 100, 119, 120, 139} {
 			for _, rows := range []int{1, 2, 3, 4, 6, 7, 8, 9, 12, 15, 24, 29, 30, 43} {
 				drawn := m.On(looks[(columns+rows)%2], columns, rows).View()

@@ -3,11 +3,11 @@ package tui
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	tea "github.com/charmbracelet/bubbletea"
 
 	"griddle/appliance/job"
+	"griddle/tui/way"
 )
 
 // key handles one key press. Ctrl-L repaints on every page: a terminal that is attached to a serial line late shows
@@ -34,7 +34,7 @@ func (m Model) key(k tea.KeyMsg) (Model, tea.Cmd) {
 	case pageDisk:
 		return m.onList(k, len(m.disks()), pageImage, Model.pickDisk)
 	case pageMethod:
-		return m.onList(k, 1, pageDisk, func(m Model) Model { m.page, m.typed = pageConfirm, ""; return m })
+		return m.onMethod(k)
 	case pageConfirm:
 		return m.onConfirm(k)
 	case pageProgress:
@@ -192,6 +192,10 @@ func (m Model) pickDisk() Model {
 	}
 	m.disk = at
 	m.page = pageMethod
+	if d := m.found.Inventory.Disks[at]; m.found.Layouts {
+		m.way = way.Of(d, m.found.Inventory.Disks, job.DiskNeeds(m.found.Welcome.Images[m.image].Size),
+			m.found.Inventory.Firmware == "bios")
+	}
 	return m
 }
 
@@ -228,86 +232,6 @@ func (m Model) unfit(d job.Disk) string {
 		return fmt.Sprintf("it has %s and the image needs %s", job.Bytes(d.Size), job.Bytes(need))
 	}
 	return ""
-}
-
-// maxTyped bounds the confirmation, in bytes: the longest serial that a disk has is far shorter.
-const maxTyped = 128
-
-func (m Model) onConfirm(k tea.KeyMsg) (Model, tea.Cmd) {
-	switch k.Type {
-	case tea.KeyEsc:
-		m.page = pageMethod
-	case tea.KeyBackspace, tea.KeyDelete:
-		if r := []rune(m.typed); len(r) > 0 {
-			m.typed = string(r[:len(r)-1])
-		}
-	case tea.KeyCtrlU:
-		m.typed = ""
-	case tea.KeySpace:
-		m.typed += " "
-	case tea.KeyRunes:
-		if len(m.typed)+len(string(k.Runes)) <= maxTyped && !k.Alt {
-			m.typed += string(k.Runes)
-		}
-	case tea.KeyEnter:
-		return m.confirm()
-	}
-	return m, nil
-}
-
-// names are what may be typed to confirm d: its bare name, its path, and its serial as the screen shows it. A serial
-// that another disk has too names neither of them.
-func (m Model) names(d job.Disk) []string {
-	names := []string{deviceName(d), job.Printable(d.Path)}
-	if m.unique(d) {
-		names = append(names, job.Sentence(d.Serial))
-	}
-	return names
-}
-
-// unique says whether d has a serial, and no other disk one that looks the same or another name that reads so.
-func (m Model) unique(d job.Disk) bool {
-	serial := job.Sentence(d.Serial)
-	alike := 0
-	for _, o := range m.found.Inventory.Disks {
-		if job.Sentence(o.Serial) == serial || o.Path != d.Path && o.Named(serial) {
-			alike++
-		}
-	}
-	return serial != "" && alike == 1
-}
-
-// choice names the chosen disk by something that stays the same from boot to boot, if it has that: a power cut may
-// interrupt the job, and device names can change at the next boot.
-func (m Model) choice(d job.Disk, image string) job.Choice {
-	rule, name := d.NameAmong(m.found.Inventory.Disks)
-	if strings.HasPrefix(string(rule), "serial:") && !m.unique(d) {
-		rule, name = job.DiskRule("path:"+d.Path), d.Path
-	}
-	return job.Choice{Image: image, Disk: rule, Erase: name}
-}
-
-func (m Model) confirm() (Model, tea.Cmd) {
-	d := m.found.Inventory.Disks[m.disk]
-	typed := strings.TrimSpace(m.typed)
-	for _, n := range m.names(d) {
-		if typed != n {
-			continue
-		}
-		if m.down {
-			return m.notStarted(), nil
-		}
-		img := m.found.Welcome.Images[m.image]
-		m.page, m.progress, m.target = pageProgress, newProgress(img.Ref), diskName(d, 66)
-		return m, m.choose(m.choice(d, img.Ref))
-	}
-	switch {
-	case typed == "":
-		m.notice = "Type the name of the disk first."
-	default:
-		m.notice = fmt.Sprintf("%q is not the name of this disk.", job.Printable(typed))
-	}
-	return m, nil
 }
 
 func (m Model) power(p Power) tea.Cmd {

@@ -3,6 +3,7 @@ package tui
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -30,7 +31,7 @@ func TestConfirmNamesTheDisk(t *testing.T) {
 			m := send(New("1.0", false, Actions{Choose: func(c job.Choice) { got = &c }}), lab())
 			m = press(t, m, "i", "enter", "enter", "enter")
 			m = press(t, press(t, m, strings.Split(tt.typed, "")...), "enter")
-			if (got == nil) != (tt.want == nil) || got != nil && *got != *tt.want {
+			if (got == nil) != (tt.want == nil) || got != nil && !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("typing %q chose %+v, want %+v\n%s", tt.typed, got, tt.want, m.View())
 			}
 		})
@@ -117,8 +118,8 @@ func TestContinue(t *testing.T) {
 	}
 	l.Welcome.Unfinished = []job.Unfinished{{Job: "j1", Image: "web:1"}}
 	got := press(t, send(New("1.0", false, a), l), "c")
-	if want := (job.Choice{Continue: "j1", Disk: "serial:blank-1"}); len(chosen) != 1 || chosen[0] != want ||
-		got.page != pageProgress {
+	if want := (job.Choice{Continue: "j1", Disk: "serial:blank-1"}); len(chosen) != 1 ||
+		!reflect.DeepEqual(chosen[0], want) || got.page != pageProgress {
 		t.Errorf("chosen %+v, want %+v", chosen, want)
 	}
 	got = press(t, send(New("1.0", false, a), l, noLink()), "c")

@@ -3,8 +3,11 @@ package tui
 import (
 	"strings"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"griddle/appliance/job"
 	"griddle/tui/frame"
+	"griddle/tui/way"
 )
 
 // column is one of a list.
@@ -189,10 +192,23 @@ func (m Model) chosenDisk(d job.Disk, width int) []string {
 	out = append(out, frame.Wrap(strings.Join(what, ", ")+":", 1, width)...)
 	holds := d.Holds()
 	if len(holds) == 0 {
-		holds = []string{blank(d)}
+		holds = []string{way.Blank(d)}
 	}
 	for _, h := range holds {
 		out = append(out, frame.Wrap(h, 3, width)...)
 	}
 	return out
 }
+
+// diskName names a disk in one line of width cells. Its model is cut first, its serial only in the middle.
+func diskName(d job.Disk, width int) string {
+	known := d
+	known.Model = ""
+	if ansi.StringWidth(known.String()) > width {
+		return frame.CutMiddle(known.String(), width)
+	}
+	return cut(d.String(), width)
+}
+
+// deviceName is the name of a disk's device file without its folder.
+func deviceName(d job.Disk) string { return strings.TrimPrefix(job.Printable(d.Path), "/dev/") }

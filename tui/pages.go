@@ -109,56 +109,6 @@ func (m Model) welcomePage() []frame.Section {
 	return []frame.Section{{Title: "This machine", Lines: m.facts(m.inner())}, menu}
 }
 
-func (m Model) methodPage() []frame.Section {
-	width := m.inner()
-	row := "Whole disk: create a new partition table; everything on the disk is lost"
-	if width < 76 {
-		row = "Whole disk: everything is lost"
-	}
-	return []frame.Section{
-		{Title: "How to use the disk", List: true, Lines: []string{m.theme.Row(m.place.Row == 0, row, width)}},
-		{Title: "Whole disk", Lines: frame.Wrap("The disk gets a new partition table: a boot partition for "+
-			"BIOS, one for UEFI, and a btrfs pool for images, roots, /home and /persistent on the rest. This also "+
-			"deletes /home and /persistent of an earlier install.", 1, min(width, 100))}}
-}
-
-func (m Model) confirmPage() []frame.Section {
-	d, img, width := m.found.Inventory.Disks[m.disk], m.found.Welcome.Images[m.image], m.inner()
-	what := append(fact("Install", job.Sentence(img.Ref), width), fact("onto", diskName(d, 2*width), width)...)
-	var lost []string
-	holds := d.Holds()
-	if len(holds) == 0 {
-		lost = append(lost, frame.Wrap("This disk is "+blank(d)+". Data that was not sampled will be lost.", 1,
-			width)...)
-	} else {
-		lost = append(lost, m.theme.Warn.Render(" EVERYTHING ON THIS DISK WILL BE LOST:"))
-		for _, h := range holds {
-			lost = append(lost, frame.Wrap(h, 3, width)...)
-		}
-	}
-	names := m.names(d)
-	ask := "To install, type the disk's name (" + names[0] + ")"
-	if len(names) > 2 {
-		ask += " or its serial (" + names[2] + ")"
-	}
-	if m.columns < 60 {
-		ask = "Type " + strings.Join(append(names[:1:1], names[2:]...), " or ")
-	}
-	typed := []rune(job.Sentence(m.typed))
-	if room := max(1, width-6); len(typed) > room { // what is typed last is what is seen
-		typed = append([]rune(".."), typed[len(typed)-room+2:]...)
-	}
-	input := frame.Wrap(ask+", then press Enter:", 1, width)
-	if m.rows >= Rows {
-		lost, input = append(append(what, ""), lost...), append(input, "")
-	} else { // what matters most is seen first
-		lost = append(lost, what...)
-	}
-	input = append(input, m.theme.Head.Render(" > "+string(typed)+"_"))
-	return []frame.Section{{Title: "What will be lost", Lines: lost},
-		{Title: "Confirm", Lines: input, Keep: true, First: len(input)}}
-}
-
 func (m Model) resultPage() []frame.Section {
 	p, width := m.progress, m.inner()
 	var out []string

@@ -20,8 +20,10 @@ type progress struct {
 	last  *job.Progress
 	log   []logLine
 	ended bool
-	began time.Time // of the first event that has a time
-	now   time.Time // of the last one
+	// shared says that the job carries a layout out, which says what else of the disk stays.
+	shared bool
+	began  time.Time // of the first event that has a time
+	now    time.Time // of the last one
 }
 
 type logLine struct {
@@ -134,21 +136,24 @@ func (m Model) meter(width int) []string {
 
 // left says what the job leaves if it ends now, by a power cut or because someone gives up.
 func (m Model) left() string {
-	const lost = "Do not switch this machine off: the disk %s not boot. Its old content is lost."
+	const off = "Do not switch this machine off: "
 	p := m.progress
+	boots := "may"
 	switch p.phase {
 	case "", job.PhaseNetwork, job.PhaseCheck:
 		return "Nothing is written yet. A stop now leaves the disk as it was."
 	case job.PhasePartition, job.PhaseReceive, job.PhaseVerify:
-		if p.kind != job.Update {
-			return fmt.Sprintf(lost, "would")
-		}
-	default:
-		if p.kind != job.Update {
-			return fmt.Sprintf(lost, "may")
-		}
+		boots = "would"
 	}
-	return "Do not switch this machine off. A stop now leaves the system as it was."
+	switch {
+	case p.kind == job.Update:
+		return "Do not switch this machine off. A stop now leaves the system as it was."
+	case p.shared && p.phase == job.PhasePartition:
+		return off + "partitions are being changed. After a stop, start it from the network again, to continue."
+	case p.shared:
+		return off + "the new system " + boots + " not boot. What the plan keeps stays."
+	}
+	return off + "the disk " + boots + " not boot. Its old content is lost."
 }
 
 // duration writes d to the second, as m:ss or h:mm:ss.

@@ -21,6 +21,7 @@ import (
 	"griddle/tui/care"
 	"griddle/tui/frame"
 	"griddle/tui/place"
+	"griddle/tui/way"
 )
 
 // Columns and Rows are the size of a frame before a tea.WindowSizeMsg or On, in character cells.
@@ -42,7 +43,7 @@ const (
 // Actions are called with the user's decisions. Nil functions are not called.
 type Actions struct {
 	// Choose is called when the user has confirmed the last page. Choice.Erase names the disk whose content may be
-	// lost.
+	// lost. With Found.Layouts the choice has a layout and the hash of its plan instead.
 	Choose func(job.Choice)
 	// Power is called for reboot, power off and shell. The caller draws the screen again when the shell has ended.
 	Power func(Power)
@@ -79,6 +80,9 @@ type Found struct {
 	Welcome   job.Welcome
 	Identity  job.Identity
 	Inventory job.Inventory
+	// Layouts says that the agent and the server carry out layouts. Then each way to use a disk is offered that the disk
+	// has (package way); otherwise the whole disk alone.
+	Layouts bool
 }
 
 // Asking is sent while the agent asks the server again and waits for the answer. The choices so far may be out of date,
@@ -137,6 +141,7 @@ type Model struct {
 	place     place.Place // on the present page
 	image     int         // chosen, index into found.Welcome.Images
 	disk      int         // chosen, index into found.Inventory.Disks
+	way       way.Model   // how the disk is used, with Found.Layouts
 	typed     string
 	notice    string // why the last key had no effect
 	lost      string // what is wrong with the connection to the server
@@ -185,7 +190,7 @@ func (m Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 }
 
 // shows is which page is drawn, and what in its place.
-func (m Model) shows() [3]any { return [3]any{m.page, m.asksForHook(), m.isWaiting()} }
+func (m Model) shows() [4]any { return [4]any{m.page, m.asksForHook(), m.isWaiting(), m.way.Depth()} }
 
 // chosen is the row of the page that was chosen before.
 func (m Model) chosen() int {
@@ -194,6 +199,8 @@ func (m Model) chosen() int {
 		return max(0, slices.Index(m.images(), m.image))
 	case pageDisk:
 		return max(0, slices.Index(m.disks(), m.disk))
+	case pageMethod:
+		return m.way.Row()
 	}
 	return 0
 }
@@ -255,7 +262,7 @@ func (m Model) welcome(f Found) Model {
 	}
 	caring := m.page == pageCare && f.Welcome.Job == nil
 	m.found, m.notice, m.err = f, "", nil
-	m.image, m.disk, m.typed, m.countdown = -1, -1, "", -1
+	m.image, m.disk, m.way, m.typed, m.countdown = -1, -1, way.Model{}, "", -1
 	m.page, m.lost, m.down = pageWelcome, "", false
 	if j := f.Welcome.Job; j != nil {
 		m.page = pageProgress

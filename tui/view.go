@@ -21,14 +21,9 @@ func (m Model) View() string {
 // inner is how many cells a line of a section has.
 func (m Model) inner() int { return frame.Inner(m.columns, m.rows) }
 
-// halves divides a frame with boxes, of least columns or more, into a section of percent of it and one at its side. It
-// gives the columns of the first, and the cells of a line of each; zero columns if they are one below the other.
+// halves divides the frame as frame.Halves does.
 func (m Model) halves(percent, least int) (columns, first, second int) {
-	if !frame.Boxed(m.columns, m.rows) || m.columns < least {
-		return 0, m.inner(), m.inner()
-	}
-	columns = m.columns * percent / 100
-	return columns, columns - 2, m.columns - columns - 2
+	return frame.Halves(m.columns, m.rows, percent, least)
 }
 
 // warning is the line above the keys: why the last key had no effect, else what is wrong with the connection to the
@@ -50,6 +45,7 @@ var (
 	listKeys  = []key.Binding{frame.Key("Enter", "select"), frame.Key("Esc", "back")}
 	menuKeys  = []key.Binding{frame.Key("Enter", "select"), frame.Key("or press", "the letter")}
 	typeKeys  = []key.Binding{frame.Key("Enter", "install"), frame.Key("Esc", "back"), frame.Key("Ctrl-U", "clear")}
+	planKeys  = []key.Binding{frame.Key("i", "install"), frame.Key("Esc", "back")}
 	powerKeys = []key.Binding{frame.Key("s", "rescue shell"), frame.Key("r", "reboot"), frame.Key("p", "power off")}
 	careKeys  = []key.Binding{frame.Key("m", "maintenance"), frame.Key("v", "recovery")}
 )
@@ -75,8 +71,15 @@ func (m Model) present() frame.Page {
 		return frame.Page{Title: title("2 of 4: disk"), Sections: m.diskPage(), Keys: listKeys, Filters: true,
 			About: aboutDisk}
 	case pageMethod:
+		if m.found.Layouts {
+			return frame.Page{Title: title("3 of 4: how to use the disk"), Sections: m.methodPage(), Keys: listKeys,
+				About: aboutWays}
+		}
 		return frame.Page{Title: title("3 of 4: method"), Sections: m.methodPage(), Keys: listKeys, About: aboutMethod}
 	case pageConfirm:
+		if m.found.Layouts {
+			return m.presentPlan()
+		}
 		return frame.Page{Title: title("4 of 4: what will be lost"), Sections: m.confirmPage(), Keys: typeKeys,
 			Types: true, About: aboutConfirm}
 	case pageProgress:
@@ -89,6 +92,15 @@ func (m Model) present() frame.Page {
 		keys = append(keys[:len(keys):len(keys)], careKeys...)
 	}
 	return frame.Page{Title: "starting", Sections: m.startPage(), Keys: keys, About: aboutStart}
+}
+
+func (m Model) presentPlan() frame.Page {
+	p := frame.Page{Title: m.found.title("4 of 4: the plan"), Sections: m.confirmPage(), Keys: typeKeys, Types: true,
+		About: aboutPlan}
+	if !m.asksName() {
+		p.Keys, p.Types = planKeys, false
+	}
+	return p
 }
 
 func (m Model) presentJob() frame.Page {

@@ -1,0 +1,149 @@
+package way
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"griddle/appliance/job"
+	"griddle/appliance/layout"
+	"griddle/appliance/layout/plan"
+	"griddle/tui/frame"
+)
+
+// ways is the first page. The first way that the disk offers is the usual one: it loses least.
+func (m Model) ways() level {
+	keep := m.plans(option{name: "Existing pool", says: "it stays, with its roots and data",
+		about: "The pool of an earlier install stays, with its roots, /home and /persistent, and gets the new system. " +
+			"All other partitions stay."},
+		layout.Form{Layout: layout.KeepPool})
+	free := m.plans(option{name: "Free space", says: "all that is on the disk stays",
+		about: "The new system goes into free space of the disk. All partitions stay. It shares the EFI system " +
+			"partition with the other systems, if there is one."},
+		layout.Form{Layout: layout.FreeSpace})
+	whole := m.plans(option{name: "Whole disk", says: "EVERYTHING on the disk is lost",
+		about: "The disk gets a new partition table: a boot partition for BIOS, one for UEFI, and a btrfs pool for " +
+			"images, roots, /home and /persistent on the rest. This also deletes the /home and /persistent of an " +
+			"earlier install."},
+		layout.Form{Layout: layout.WholeDisk, Wipe: !m.disk.Blank()})
+	smaller := m.shrinking()
+	switch {
+	case m.disk.Blank():
+		whole.says = "the disk is blank"
+		free.why = []string{"the disk is blank, and \"Whole disk\" is the same"}
+	case len(keep.why) == 0: // a layout would mean that pool, and make none
+		free.why = []string{"the disk has a pool, and \"Existing pool\" uses it"}
+		smaller.why = free.why
+	}
+	l := level{title: "How to use " + job.Printable(m.disk.Path),
+		options: []option{keep, free, smaller, m.overwriting(), whole}}
+	l.row = l.usual()
+	return l
+}
+
+// usual is the first row that is offered.
+func (l level) usual() int {
+	return max(0, slices.IndexFunc(l.options, func(o option) bool { return len(o.why) == 0 }))
+}
+
+// plans gives an option its layout and the plan of it, or the reasons why there is none.
+func (m Model) plans(o option, f layout.Form) option {
+	f.Version, f.Match = layout.Version, m.match
+	o.doc = f.Document()
+	var err error
+	o.plan, err = plan.Make(plan.Input{Layout: o.doc, Disks: m.disks, Pool: m.need})
+	o.why = nil
+	boot := func(p plan.Part) bool { return p.Type == "BIOS boot" }
+	switch {
+	case err != nil:
+		o.why = reasons(err)
+	case m.bios && m.disk.Table == layout.GPT && !slices.ContainsFunc(o.plan.Disks[0].After, boot):
+		o.why = []string{"this machine starts by BIOS, and the disk has and gets no BIOS boot partition"}
+	}
+	return o
+}
+
+// reasons are why a plan was refused, without what only helps people who write layouts.
+func reasons(err error) (out []string) {
+	for _, r := range plan.Refusals(err) {
+		text := r.Text
+		switch of := parts[r.Part]; {
+		case strings.HasPrefix(text, "there is none on the disk") && of != "":
+			text = "the disk has no " + of
+		case of != "" && !strings.HasPrefix(text, "partition "):
+			text = of + ": " + text
+		}
+		out = append(out, frame.Clean(text))
+	}
+	if len(out) == 0 {
+		out = []string{frame.Clean(strings.TrimPrefix(err.Error(), plan.ErrRefused.Error()+": "))}
+	}
+	return out
+}
+
+// parts are the partitions of the short forms of layouts, for people.
+var parts = map[string]string{"esp": "EFI system partition", "bios": "BIOS boot partition", "pool": "pool",
+	"shrunk": "filesystem that can be made smaller"}
+
+// which names one partition of the disk in a layout. The plan that the user agrees to knows it by more than that.
+func which(p job.Partition) *layout.Which { return &layout.Which{Number: p.Number} }
+
+// label names a partition on the screen.
+func label(p job.Partition) string {
+	kind := plan.Part{Type: p.Type, Filesystem: p.Filesystem, Label: p.Label}
+	return fmt.Sprintf("Partition %d, %s", p.Number, kind.Holds())
+}
+
+// overwriting is the way that loses one partition.
+func (m Model) overwriting() option {
+	o := option{name: "One partition", says: "its content is lost, all others stay",
+		about: "One partition gets the new system, and what is in it is lost. All others stay. The next page asks which " +
+			"one."}
+	var all []option
+	for _, p := range m.disk.Partitions {
+		sizes := job.Bytes(p.Size) + ", " + job.Binary(p.Size)
+		one := option{name: label(p), says: sizes,
+			about: fmt.Sprintf("What is in partition %d, %s, is lost. All other partitions stay.", p.Number, sizes)}
+		switch p.Type {
+		case "extended":
+			continue
+		case "EFI system":
+			one.why = []string{fmt.Sprintf("partition %d is the EFI system partition, which the new system needs too", p.Number)}
+		default:
+			one = m.plans(one, layout.Form{Layout: layout.OnePartition, Partition: which(p), Wipe: true})
+		}
+		all = append(all, one)
+	}
+	return o.of("Which partition is to be overwritten?", all, "there is no partition on the disk")
+}
+
+// maxReasons are shown of what is in the way: a disk can have more than a screen has room for.
+const maxReasons = 4
+
+// of is the option whose choice a page with all completes. If none of them is offered, the reasons are those of all.
+func (o option) of(title string, all []option, none string) option {
+	l := level{title: title, options: all}
+	l.row = l.usual()
+	switch {
+	case len(all) == 0:
+		o.why = []string{none}
+	case len(all[l.row].why) > 0:
+		for _, why := range slices.Concat(each(all, func(o option) []string { return o.why })...) {
+			if !slices.Contains(o.why, why) && len(o.why) < maxReasons {
+				o.why = append(o.why, why)
+			}
+		}
+	default:
+		o.plan, o.doc = all[l.row].plan, all[l.row].doc
+		o.next = func() level { return l }
+	}
+	return o
+}
+
+func each[T, U any](all []T, f func(T) U) []U {
+	out := make([]U, len(all))
+	for i, x := range all {
+		out[i] = f(x)
+	}
+	return out
+}
