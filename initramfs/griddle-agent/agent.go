@@ -301,7 +301,7 @@ func (s *station) watchLink(w *watch, failed error) {
 
 // carryOutChoice asks for the job that was chosen on the screen, and carries it out.
 func (s *station) carryOutChoice(ctx context.Context, l *uplink.Lease, c job.Choice, found tui.Found) {
-	now, err := s.unchanged(ctx, c.Disk, l, found)
+	now, err := s.unchanged(ctx, c, l, found)
 	var spec job.Spec
 	if err == nil {
 		if spec, err = s.api.choose(ctx, c); err != nil {
@@ -342,37 +342,6 @@ func (s *station) refresh(ctx context.Context, l *uplink.Lease, old tui.Found) (
 func changed(old, next tui.Found) bool {
 	return next.Welcome.Job != nil || !reflect.DeepEqual(next.Inventory.Disks, old.Inventory.Disks) ||
 		!reflect.DeepEqual(next.Welcome.Approval, old.Welcome.Approval)
-}
-
-// unchanged looks at the link and the disks once more: a page may have been read for hours.
-func (s *station) unchanged(ctx context.Context, rule job.DiskRule, l *uplink.Lease,
-	shown tui.Found) (tui.Found, error) {
-	list, err := uplink.NICs(l.NIC.MAC)
-	if err != nil {
-		return shown, fmt.Errorf("listing network interfaces: %w", err)
-	}
-	if lost := lostLink(list, l.NIC.Name, l.NIC.MAC); lost != "" {
-		return shown, fmt.Errorf("%s %w", lost, errLinkLost)
-	}
-	now := shown
-	now.Inventory = inventory(ctx, s.log, s.disks, list, l)
-	return now, sameDisk(rule, shown.Inventory.Disks, now.Inventory.Disks)
-}
-
-// sameDisk fails where rule picks another disk now than among those that were shown, or one that holds something else.
-func sameDisk(rule job.DiskRule, shown, now []job.Disk) error {
-	was, err := rule.Pick(shown)
-	if err != nil {
-		return err
-	}
-	is, err := rule.Pick(now)
-	if err != nil {
-		return err
-	}
-	if !reflect.DeepEqual(was, is) {
-		return fmt.Errorf("%w: it was %s and is now %s", errChanged, was, is)
-	}
-	return nil
 }
 
 // countdown is how many seconds a machine shows what came of its job before it restarts: time to press a key for

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,32 +9,6 @@ import (
 	"griddle/appliance/job"
 	"griddle/tui"
 )
-
-func TestSameDisk(t *testing.T) {
-	a := job.Disk{Path: "/dev/sda", Serial: "A", Size: 10}
-	b := job.Disk{Path: "/dev/sdb", Serial: "B", Size: 10}
-	moved := func(d job.Disk, path string) job.Disk { d.Path = path; return d }
-	filled := a
-	filled.Signature = "ext4"
-	shown := []job.Disk{a, b}
-	for _, c := range []struct {
-		name string
-		rule job.DiskRule
-		now  []job.Disk
-		want error
-	}{
-		{"as shown", "path:/dev/sda", shown, nil},
-		{"another disk has come", "path:/dev/sda", []job.Disk{a, b, {Path: "/dev/sdc", Size: 1}}, nil},
-		{"another disk has the name", "path:/dev/sda", []job.Disk{moved(b, "/dev/sda")}, errChanged},
-		{"it holds something by now", "serial:A", []job.Disk{filled, b}, errChanged},
-		{"it has another name", "serial:A", []job.Disk{moved(a, "/dev/sdc"), b}, errChanged},
-		{"it is gone", "path:/dev/sda", []job.Disk{b}, job.ErrRule},
-	} {
-		if err := sameDisk(c.rule, shown, c.now); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v, want %v", c.name, err, c.want)
-		}
-	}
-}
 
 // TestUntilAnother: the job that failed is not begun again by itself, another one is.
 func TestUntilAnother(t *testing.T) {
