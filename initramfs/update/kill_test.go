@@ -20,6 +20,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore/content"
 	"griddle/imagestore/fetch"
+	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/intake/intaketest"
 	"griddle/initramfs/pool/pooltest"
@@ -283,6 +284,5 @@ func attach(t testing.TB, file string) string {
 func detach(t testing.TB, dev string) {
 	t.Helper()
 	_ = exec.Command("btrfs", "device", "scan", "--forget", dev+"p3").Run()
-	_ = exec.Command("partx", "-d", dev).Run()
-	pooltest.Tool(t, "losetup", "-d", dev)
+	disktest.Detach(t, dev)
 }

@@ -30,8 +30,9 @@ shift
 script=$1 label=$2 size=$3; shift 3
 loops=
 trap 'umount /srv/data 2>/dev/null || :; for l in $loops; do losetup -d $l; done' EXIT
-# A program that looks at all disks may have kept what the loop device showed before.
-for i; do l=$(losetup --show -f "$i"); loops="$loops $l"; blockdev --flushbufs "$l"; done
+# A program that looks at all disks may have kept what the loop device showed before, and a test before this one may
+# have left partitions.
+for i; do l=$(losetup --show -f "$i"); loops="$loops $l"; partx -d "$l" 2>/dev/null || :; blockdev --flushbufs "$l"; done
 sh "$script" "$label" /srv/data "$size" $loops && rc=0 || rc=$?
 [ $rc = 0 ] && { losetup -n -O BACK-FILE "$(findmnt -n -o SOURCE /srv/data)"; cat /etc/fstab; ls -A /srv/data; echo kept >/srv/data/kept; }
 exit $rc

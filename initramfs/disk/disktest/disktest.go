@@ -29,10 +29,7 @@ func Tool(t testing.TB, name string, args ...string) string {
 // Image makes a file of n bytes and lets a program write to it.
 func Image(t testing.TB, path string, n int64, command string) {
 	t.Helper()
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(path, n); err != nil {
+	if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, n)); err != nil {
 		t.Fatal(err)
 	}
 	args := append(strings.Fields(command), path)
@@ -42,22 +39,45 @@ func Image(t testing.TB, path string, n int64, command string) {
 // Loop attaches a loop device of n bytes and returns its path.
 func Loop(t testing.TB, n int64, sectorSize int) string {
 	t.Helper()
-	img := filepath.Join(t.TempDir(), "disk")
-	if err := os.WriteFile(img, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(img, n); err != nil {
-		t.Fatal(err)
-	}
+	img := File(t, n)
 	dev := strings.TrimSpace(Tool(t, "losetup", "--find", "--show", "--partscan",
 		"--sector-size", fmt.Sprint(sectorSize), img))
-	t.Cleanup(func() {
-		exec.Command("partx", "-d", dev).Run()
-		if out, err := exec.Command("losetup", "-d", dev).CombinedOutput(); err != nil {
-			t.Errorf("losetup -d %s: %v: %s", dev, err, out)
-		}
-	})
+	t.Cleanup(func() { Detach(t, dev) })
 	return dev
+}
+
+// File makes a file of n bytes, all of them holes.
+func File(t testing.TB, n int64) string {
+	t.Helper()
+	img := filepath.Join(t.TempDir(), "disk")
+	if err := errors.Join(os.WriteFile(img, nil, 0o600), os.Truncate(img, n)); err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// Detach takes away a loop device and its partitions, and returns when the kernel has let go of it: programs of other
+// tests look at all devices for a moment. It fails the test if something uses the device for longer.
+func Detach(t testing.TB, dev string) {
+	t.Helper()
+	backing := filepath.Join("/sys/block", filepath.Base(dev), "loop/backing_file")
+	file, err := os.ReadFile(backing)
+	if err != nil {
+		t.Errorf("detaching %s: it has no file: %v", dev, err)
+		return
+	}
+	exec.Command("partx", "-d", dev).Run()
+	if out, err := exec.Command("losetup", "-d", dev).CombinedOutput(); err != nil {
+		t.Errorf("losetup -d %s: %v: %s", dev, err, out)
+		return
+	}
+	for range 300 {
+		if now, err := os.ReadFile(backing); err != nil || string(now) != string(file) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Errorf("%s is still in use: something on it is mounted", dev)
 }
 
 // Extent is a range of bytes.

@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
+	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/subvolume"
 
 	"github.com/google/uuid"
@@ -38,27 +38,10 @@ func Tool(t testing.TB, name string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// Loop is a device with a file of n bytes behind it. It fails the test if something still uses it in the end.
+// Loop is a device of n bytes. It fails the test if something still uses it in the end.
 func Loop(t testing.TB, n int64) string {
 	t.Helper()
-	img := filepath.Join(t.TempDir(), "disk")
-	if err := errors.Join(os.WriteFile(img, nil, 0o600), os.Truncate(img, n)); err != nil {
-		t.Fatal(err)
-	}
-	dev := Tool(t, "losetup", "--find", "--show", "--partscan", img)
-	t.Cleanup(func() {
-		exec.Command("partx", "-d", dev).Run()
-		Tool(t, "losetup", "-d", dev)
-		for range 100 { // programs of other tests look at all devices for a moment
-			back, _ := os.ReadFile(filepath.Join("/sys/block", filepath.Base(dev), "loop/backing_file"))
-			if !strings.Contains(string(back), img) {
-				return
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-		t.Errorf("%s is still in use: its pool is mounted", dev)
-	})
-	return dev
+	return disktest.Loop(t, n, 512)
 }
 
 // Put writes files below dir.
