@@ -96,7 +96,10 @@ func (t *terminal) draw(ctx context.Context) {
 	defer stop()
 	t.ask()
 	go func() {
-		t.program.Send(tea.WindowSizeMsg{Width: t.columns, Height: t.rows})
+		t.mu.Lock()
+		columns, rows := t.columns, t.rows
+		t.mu.Unlock()
+		t.program.Send(tea.WindowSizeMsg{Width: columns, Height: rows})
 		for ctx.Err() == nil {
 			t.measure()
 			select {
