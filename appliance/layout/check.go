@@ -2,7 +2,6 @@ package layout
 
 import (
 	"fmt"
-	"path"
 	"strings"
 )
 
@@ -159,14 +158,13 @@ func (c *checker) mount(at string, p Partition) {
 		return
 	case p.Use != Data && p.Use != Home:
 		c.wrong(at, "", "only partitions with use: data or home are mounted")
-	case !path.IsAbs(m) || path.Clean(m) != m || m == "/" || strings.ContainsAny(m, " \t\\\"#"):
-		c.wrong(at, "", "%q is not an absolute path below /, without spaces and quotes", short(m))
+	case CheckMount(m) != nil:
+		c.wrong(at, "", "%v", CheckMount(m))
 	case c.mounts[m] != "":
 		c.wrong(at, "", "%s is mounted at %q too", c.mounts[m], m)
 	default:
 		c.mounts[m] = p.ID
 	}
-	c.text(at, m)
 }
 
 // short is text of a document in an error.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"griddle/initramfs/mounts"
 	"griddle/initramfs/swapfile"
 )
 
@@ -15,7 +16,7 @@ func (m *making) fstab() error {
 	}
 	lines := []string{"# Written by Griddle when this system was installed."}
 	for _, v := range [][2]string{{"/", Folder + "/" + m.Name}, {"/home", "@home"}, {"/persistent", "@persistent"}} {
-		if v[0] == "/home" && m.ownHome() {
+		if m.isBeside(v[0]) || v[0] == mounts.Home && m.ownHome() {
 			continue
 		}
 		// All three are one filesystem, which is there once the root is: a machine whose udev takes long to say so must
@@ -30,12 +31,20 @@ func (m *making) fstab() error {
 	if m.hasSwap() {
 		lines = append(lines, swapfile.Lines("UUID="+m.PoolID)...)
 	}
+	lines = append(lines, mounts.Lines(m.beside)...)
+	for _, b := range m.beside {
+		if b.Path != "" {
+			if err := m.MakeDir(b.Path[1:], 0o755); err != nil {
+				return err
+			}
+		}
+	}
 	for line := range strings.Lines(string(old)) {
 		f := strings.Fields(line)
 		if len(f) < 3 || strings.HasPrefix(f[0], "#") || strings.HasPrefix(f[0], "/dev/") ||
 			strings.Contains(f[0], "=") || f[2] == "swap" ||
 			f[1] == "/" || f[1] == "/home" || f[1] == "/persistent" || f[1] == "/boot/efi" ||
-			m.hasSwap() && f[1] == swapfile.Mount {
+			m.hasSwap() && f[1] == swapfile.Mount || m.isBeside(f[1]) {
 			continue
 		}
 		lines = append(lines, strings.Join(f, " "))
@@ -44,4 +53,9 @@ func (m *making) fstab() error {
 		return err
 	}
 	return m.Write("etc/fstab", []byte(strings.Join(lines, "\n")+"\n"), 0o644)
+}
+
+func (m *making) isBeside(path string) bool {
+	_, yes := mounts.At(m.beside, path)
+	return yes
 }

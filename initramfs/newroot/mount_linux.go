@@ -1,12 +1,19 @@
 package newroot
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
+	"griddle/initramfs/mounts"
+	"griddle/initramfs/pool/carry/tree"
 	"griddle/initramfs/subvolume"
+	"griddle/initramfs/sysroot"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,9 +22,9 @@ import (
 const quiet = unix.MS_NOATIME | unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOEXEC
 
 // mountVolumes mounts on the root what the system will mount there.
-func (m *making) mountVolumes() error {
+func (m *making) mountVolumes(ctx context.Context) error {
 	for folder, volume := range map[string]string{"home": "@home", "persistent": "@persistent"} {
-		if folder == "home" && m.ownHome() {
+		if m.isBeside("/"+folder) || folder == "home" && m.ownHome() {
 			continue
 		}
 		if err := mountVolume(m.Node, volume, m.Root, folder); err != nil {
@@ -25,20 +32,84 @@ func (m *making) mountVolumes() error {
 		}
 		m.undo = append(m.undo, func() error { return unmount(filepath.Join(m.dir, folder)) })
 	}
+	// What is mounted below another filesystem comes after that.
+	for _, b := range slices.SortedFunc(slices.Values(m.beside), func(a, b mounts.Mount) int {
+		return strings.Compare(a.Path, b.Path)
+	}) {
+		if b.Path == "" {
+			continue
+		}
+		if err := m.mountBeside(ctx, b); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// mountVolume mounts a subvolume of the pool on a folder of a root, wherever the names of the image may lead.
-func mountVolume(node, volume string, root *os.Root, folder string) error {
-	d, err := root.Open(folder)
+// mountBeside mounts a filesystem beside the pool. One for /home gets what the image has there.
+func (m *making) mountBeside(ctx context.Context, b mounts.Mount) error {
+	folder := b.Path[1:]
+	node, err := b.Node(ctx)
 	if err != nil {
-		return fmt.Errorf("mounting %s: %w", volume, err)
+		return err
 	}
-	defer d.Close()
-	if err := unix.Mount(node, fmt.Sprintf("/proc/self/fd/%d", d.Fd()), "btrfs", quiet, "subvol=/"+volume); err != nil {
+	under, err := m.OpenRoot(folder) // of the root itself, also when something is mounted over it
+	if err != nil {
+		return fmt.Errorf("mounting %s: %w", b.Path, err)
+	}
+	defer under.Close()
+	if err := mountOn(node, b.Filesystem, "", m.Root, folder); err != nil {
+		return fmt.Errorf("mounting %s on %s: %w", node, b.Path, err)
+	}
+	m.undo = append(m.undo, func() error { return unmount(filepath.Join(m.dir, folder)) })
+	if b.Path != mounts.Home {
+		return nil
+	}
+	home, err := m.OpenRoot(folder)
+	if err != nil {
+		return fmt.Errorf("mounting %s: %w", b.Path, err)
+	}
+	defer home.Close()
+	return moveHome(ctx, under, home)
+}
+
+// moveHome copies to a filesystem for /home what it has not, and takes it out of the root.
+func moveHome(ctx context.Context, under, home *os.Root) error {
+	entries, err := sysroot.Dir{Root: under}.List(".")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if _, err := home.Lstat(e.Name()); errors.Is(err, fs.ErrNotExist) {
+			if _, err := tree.Carry(ctx, tree.Roots{Old: under, New: home}, e.Name(), tree.Options{}); err != nil {
+				return fmt.Errorf("moving /home to its own filesystem: %w", err)
+			}
+		} else if err != nil {
+			return fmt.Errorf("moving /home to its own filesystem: %w", err)
+		}
+		if err := under.RemoveAll(e.Name()); err != nil {
+			return fmt.Errorf("moving /home to its own filesystem: %w", err)
+		}
+	}
+	return nil
+}
+
+// mountVolume mounts a subvolume of the pool on a folder of a root.
+func mountVolume(node, volume string, root *os.Root, folder string) error {
+	if err := mountOn(node, "btrfs", "subvol=/"+volume, root, folder); err != nil {
 		return fmt.Errorf("mounting %s on /%s: %w", volume, folder, err)
 	}
 	return nil
+}
+
+// mountOn mounts a device on a folder of a root, wherever the names of the image may lead.
+func mountOn(node, kind, options string, root *os.Root, folder string) error {
+	d, err := root.Open(folder)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return unix.Mount(node, fmt.Sprintf("/proc/self/fd/%d", d.Fd()), kind, quiet, options)
 }
 
 // unmount is durable: the filesystem is synced before it is taken off.

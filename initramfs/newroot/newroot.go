@@ -8,6 +8,9 @@
 //	@persistent    mounted on /persistent; the caller makes it
 //	@swap          mounted on /swap, with the swap file; only if the settings have one
 //
+// What the machine mounts beside its pool (package mounts) is mounted too. A filesystem for /home takes the place of
+// @home: it gets what the image has in /home and it has not.
+//
 // Make writes fstab, an identity of its own or what Options.Carry carries over, the agent with its units, GRUB's files
 // and the settings, and runs the deploy hooks with all mounted. It syncs nothing: the caller does, before the root
 // boots. After an error or a power cut the root is deleted and made again.
@@ -37,6 +40,7 @@ import (
 	"griddle/appliance/site"
 	"griddle/initramfs/bootloader/arguments"
 	"griddle/initramfs/hook"
+	"griddle/initramfs/mounts"
 	"griddle/initramfs/swapfile"
 	"griddle/initramfs/sysroot"
 )
@@ -89,8 +93,9 @@ type Options struct {
 type making struct {
 	Options
 	sysroot.Dir
-	dir  string // path of the root
-	undo []func() error
+	dir    string // path of the root
+	beside []mounts.Mount
+	undo   []func() error
 }
 
 // Make makes the root at dir a system. dir is a path in the tree of folders, not one of a subvolume.Mounted.
@@ -108,6 +113,7 @@ func Make(ctx context.Context, dir string, o Options) (err error) {
 	}()
 	for _, step := range []func(context.Context) error{
 		func(context.Context) error { return m.unproved() },
+		func(context.Context) error { return m.mounted() },
 		func(context.Context) error { return m.volumes() },
 		func(context.Context) error { return m.fstab() },
 		m.kernel,
@@ -120,7 +126,7 @@ func Make(ctx context.Context, dir string, o Options) (err error) {
 		func(context.Context) error { return m.agent() },
 		func(context.Context) error { return m.phoneHome() },
 		func(context.Context) error { return m.keepGRUB() },
-		func(context.Context) error { return m.mountVolumes() },
+		m.mountVolumes,
 		func(context.Context) error { return m.service() },
 		m.apply,
 		func(context.Context) error { return m.updates() },

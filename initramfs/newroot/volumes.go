@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 
+	"griddle/initramfs/mounts"
 	"griddle/initramfs/subvolume"
 	"griddle/initramfs/sysroot"
 )
@@ -24,7 +25,7 @@ func (m *making) volumes() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if m.ownHome() {
+	if m.isBeside(mounts.Home) || m.ownHome() {
 		return m.MakeDir("home", 0o755)
 	}
 	if _, err := os.Lstat(filepath.Join(m.Top, "@home")); errors.Is(err, fs.ErrNotExist) {
@@ -117,4 +118,21 @@ func keepOnly(s sysroot.Dir, dir string) error {
 		return err
 	}
 	return s.Chmod(".", st.Mode().Perm())
+}
+
+// mounted reads what the machine mounts beside its pool.
+func (m *making) mounted() error {
+	dir, err := os.OpenRoot(filepath.Join(m.Top, "@persistent"))
+	if err != nil {
+		return fmt.Errorf("opening @persistent of the pool: %w", err)
+	}
+	defer dir.Close()
+	if m.beside, err = mounts.Read(dir); err != nil {
+		return err
+	}
+	if m.isBeside(mounts.Home) && m.ownHome() {
+		return errors.New("this machine has a filesystem of its own for /home, which cannot be fresh at each start: " +
+			"give the job --reset=system or --reset=no")
+	}
+	return nil
 }
