@@ -35,6 +35,7 @@ type Partition struct {
 	Name      string // of a GPT entry
 	Type      string // "EFI system", "Linux filesystem"…, or the bare type code
 	Signature Signature
+	Mark      Mark // of the pool that a btrfs is, on a disk that others share; see mark.go
 }
 
 // Recognised says whether something on the disk is recognised: a table, a signature, or the mark of a job.
@@ -45,37 +46,3 @@ func (c Content) Recognised() bool {
 // Blank says whether the disk is proved to be blank: nothing is recognised, and all bytes that Sample read are 0x00, or
 // all are 0xff.
 func (c Content) Blank() bool { return !c.Recognised() && (c.Sampled == Zeros || c.Sampled == Ones) }
-
-// The names of the pool's partition: during an install and after it.
-const (
-	NameUnfinished = "griddle-unfinished"
-	NameFinished   = "griddle-pool"
-)
-
-// Unfinished is the ID of the job that started to install on this disk and did not finish, or "".
-func (c Content) Unfinished() string {
-	if c.Begun != "" {
-		return c.Begun
-	}
-	return c.marked(NameUnfinished)
-}
-
-// Finished is the ID of the job that finished an install on this disk, or "".
-func (c Content) Finished() string {
-	if c.Begun != "" {
-		return ""
-	}
-	return c.marked(NameFinished)
-}
-
-func (c Content) marked(name string) string {
-	if c.Table != "gpt" {
-		return ""
-	}
-	for _, p := range c.Partitions {
-		if p.Name == name {
-			return c.GUID
-		}
-	}
-	return ""
-}

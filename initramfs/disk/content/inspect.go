@@ -30,7 +30,11 @@ func Inspect(dev io.ReaderAt, size int64, sectorSize int) (Content, error) {
 		if p.Type == "extended" || p.Type == "GPT protective" || p.Size <= 0 || p.Start < 0 || p.Start+p.Size > size {
 			continue
 		}
-		p.Signature = Identify(io.NewSectionReader(r, p.Start, p.Size), p.Size)
+		part := io.NewSectionReader(r, p.Start, p.Size)
+		// Another filesystem may have left the mark of an earlier pool where it was.
+		if p.Signature = Identify(part, p.Size); p.Signature.Type == "btrfs" {
+			p.Mark = readMark(part)
+		}
 	}
 	if r.failed && !c.Recognised() {
 		c.Signature.Type = Unreadable

@@ -2,7 +2,8 @@
 //
 // Start with WholeDisk: it makes the layout below, Layout.Write writes it to a disk, and Announce makes its partitions
 // known to the kernel. Mark removes the unfinished mark as the last step of an install. Adopt gives a finished install
-// to the next job.
+// to the next job. On a disk that others share another program made the partitions: there Begin writes the mark that
+// Mark and Adopt change, and all else on the disk stays.
 //
 //	1 MiB        1 MiB             260 MiB              the rest
 //	+-----------+-----------------+--------------------+--------------------------+--------+
@@ -26,6 +27,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/diskfs/go-diskfs/partition/gpt"
@@ -181,15 +183,20 @@ func wipe(f Writable, l Layout, old content.Content) error {
 	return f.Sync()
 }
 
-// Mark renames the pool's partition from NameUnfinished to NameFinished, as the last step of an install. It is durable
-// on return. It fails if the disk does not have the unfinished mark of job id.
+// Mark is the last step of an install. On a disk that Griddle has for itself it renames the pool's partition from
+// NameUnfinished to NameFinished; on one that others share it writes the mark in that partition. It is durable on
+// return. It fails if the disk does not have the unfinished mark of job id.
 func Mark(f Writable, size int64, sectorSize int, id string) error {
-	c, err := content.Inspect(f, size, sectorSize)
+	c, err := inspect(f, size, sectorSize)
 	if err != nil {
 		return err
 	}
-	if c.Unfinished() != id {
+	of := slices.DeleteFunc(c.Pools(), func(p content.Pool) bool { return p.Finished || p.Job != id })
+	if len(of) != 1 || c.Begun != "" {
 		return fmt.Errorf("marking disk as installed: it does not have the mark of job %s", id)
+	}
+	if of[0].Version == content.Shared {
+		return writeMark(f, of[0].Partition, content.Mark{Job: id, Finished: true})
 	}
 	t, err := gpt.Read(f, sectorSize, sectorSize)
 	if err != nil {
