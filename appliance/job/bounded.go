@@ -81,6 +81,7 @@ func (v Inventory) Bounded() Inventory {
 			p.Name, p.Type, p.Filesystem, p.Label = clip(p.Name), clip(p.Type), clip(p.Filesystem), clip(p.Label)
 			p.Variant = clipAt(p.Variant, maxWord)
 			p.UUID, p.Unfit = clipAt(p.UUID, maxID), clip(p.Unfit)
+			p.Installed, p.Unfinished = clipAt(p.Installed, maxID), clipAt(p.Unfinished, maxID)
 		}
 	}
 	v.NICs = append([]NIC(nil), v.NICs[:min(len(v.NICs), maxMACs)]...)

@@ -44,8 +44,9 @@ type Disk struct {
 	// Sampled is Zeros, Ones, or in words why the disk is not blank; "" if it was not read.
 	Sampled string `json:"sampled,omitempty"`
 	// ID of the job that started to install on this disk and did not finish
-	Unfinished string      `json:"unfinished,omitempty"`
-	Installed  string      `json:"installed,omitempty"` // ID of the job that finished an install on this disk
+	Unfinished string `json:"unfinished,omitempty"`
+	// ID of the job that finished an install on this disk; "" also if several did
+	Installed  string      `json:"installed,omitempty"`
 	Partitions []Partition `json:"partitions,omitempty"`
 }
 
@@ -66,6 +67,18 @@ type Partition struct {
 	Minimum int64 `json:"minimum,omitempty"`
 	// Unfit is why Filesystem must not be changed: Hibernated, Unclean, Dirty, or in words; "" if no reason is known.
 	Unfit string `json:"unfit,omitempty"`
+	// Installed and Unfinished are Disk.Installed and Disk.Unfinished of the one partition that says it itself, on a
+	// disk that others share; "" on a disk that Griddle has for itself.
+	Installed  string `json:"installed,omitempty"`
+	Unfinished string `json:"unfinished,omitempty"`
+}
+
+// PoolName is the name in a GPT of a pool whose install was finished, on a disk that Griddle has for itself.
+const PoolName = "griddle-pool"
+
+// HasPool says whether the partition of this disk has the pool of a finished install.
+func (d Disk) HasPool(p Partition) bool {
+	return p.Installed != "" || d.Installed != "" && d.Table == "gpt" && p.Name == PoolName && p.Unfinished == ""
 }
 
 // The values of Partition.Unfit that have a remedy of their own.

@@ -69,9 +69,13 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 	}
 	if hasPool(spec, d) {
 		_, name := d.NameAmong(disks)
+		with := "gdisk " + job.Printable(d.Path) + " (its command w)"
+		if d.Table == "mbr" {
+			with = "fdisk " + job.Printable(d.Path)
+		}
 		return job.Disk{}, fmt.Errorf("%w: disk %s has a pool, but a damaged partition table: %s; to keep the pool, "+
-			"repair the table with gdisk %s (its command w); to overwrite it, add --erase %s", ErrRefused, d,
-			job.Sentence(d.Damaged), job.Printable(d.Path), name)
+			"repair the table with %s; to overwrite it, add --erase %s", ErrRefused, d, job.Sentence(d.Damaged), with,
+			name)
 	}
 	if need := job.DiskNeeds(img.Size()); d.Size < need {
 		return job.Disk{}, fmt.Errorf("%w: disk too small: %s has %s (%d bytes), %s needs %s (%d bytes)",
@@ -118,7 +122,7 @@ func hasPool(spec job.Spec, d job.Disk) bool {
 	if d.Installed == "" || d.Installed == spec.ID || spec.Erase != "" {
 		return false
 	}
-	return slices.ContainsFunc(d.Partitions, func(p job.Partition) bool { return p.Name == content.NameFinished })
+	return slices.ContainsFunc(d.Partitions, d.HasPool)
 }
 
 // ownPool says whether the pool of the disk is one that the server knows of this machine, or the server knows none.
@@ -153,8 +157,9 @@ func mayWrite(spec job.Spec, d job.Disk, disks []job.Disk) error {
 	return fmt.Errorf("%w: disk %s is not blank: %s; to overwrite it, add --erase %s", ErrRefused, d, holds, name)
 }
 
-// hasMark says whether the disk has the unfinished mark of this very job. The mark of a job that wrote no table yet
-// counts only where nothing else is recognised: what was put there later is not the job's.
+// hasMark says whether the disk has the unfinished mark of this very job on the whole of it. The mark of a job that wrote
+// no table yet counts only where nothing else is recognised: what was put there later is not the job's. The mark of one
+// partition never counts: all others belong to someone else.
 func hasMark(spec job.Spec, d job.Disk) bool {
 	if d.Unfinished == "" || d.Unfinished != spec.ID {
 		return false
@@ -224,6 +229,12 @@ func withContent(j job.Disk, c content.Content) job.Disk {
 			Number: p.Number, Start: p.Start, Size: p.Size, Name: p.Name, Type: p.Type,
 			Filesystem: p.Signature.Type, Label: p.Signature.Label, Variant: p.Signature.Variant,
 		})
+		switch part := &j.Partitions[len(j.Partitions)-1]; {
+		case p.Mark.Finished:
+			part.Installed = p.Mark.Job
+		default:
+			part.Unfinished = p.Mark.Job
+		}
 	}
 	return j
 }

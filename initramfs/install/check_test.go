@@ -66,6 +66,12 @@ func TestCheck(t *testing.T) {
 		d.Table, d.Installed = "gpt", "0"+jobID[1:]
 		d.Partitions = []job.Partition{{Number: 3, Name: diskcontent.NameFinished}}
 	})
+	shared := func(id string) job.Disk {
+		return with(func(d *job.Disk) {
+			d.Table, d.Installed = "mbr", id
+			d.Partitions = []job.Partition{{Number: 1, Filesystem: "ntfs"}, {Number: 2, Filesystem: "btrfs", Installed: id}}
+		})
+	}
 	poolTwin := pool
 	poolTwin.Path = "/dev/vdb"
 	damaged, damagedTwin := pool, poolTwin
@@ -88,6 +94,20 @@ func TestCheck(t *testing.T) {
 		want  []string // nothing: it passes
 	}{
 		{name: "blank", spec: install, disks: []job.Disk{blank}},
+		{name: "shared pool", spec: install, disks: []job.Disk{shared("0" + jobID[1:])}},
+		{name: "shared pool, erased", spec: erase("A"), disks: []job.Disk{shared("0" + jobID[1:])}},
+		{name: "shared pool of another machine", spec: spec(func(s *job.Spec) { s.Pools = []string{"1"} }),
+			disks: []job.Disk{shared("0" + jobID[1:])}, want: []string{"which is not one of this machine"}},
+		{name: "this job is finished in a shared pool", spec: install, disks: []job.Disk{shared(jobID)}},
+		{name: "two pools", spec: install, disks: []job.Disk{with(func(d *job.Disk) {
+			d.Table = "gpt"
+			d.Partitions = []job.Partition{{Number: 3, Installed: jobID}, {Number: 4, Installed: "0" + jobID[1:]}}
+		})}, want: []string{"is not blank"}},
+		{name: "this job began in a partition", spec: install, disks: []job.Disk{with(func(d *job.Disk) {
+			d.Table, d.Unfinished = "gpt", jobID
+			d.Partitions = []job.Partition{{Number: 1, Filesystem: "ntfs", Label: "Windows"},
+				{Number: 3, Name: "griddle", Filesystem: "btrfs", Unfinished: jobID}}
+		})}, want: []string{"is not blank", `ntfs "Windows"`, "--erase A"}},
 		{name: "ext4", spec: install, disks: []job.Disk{ext4}, want: []string{
 			"disk /dev/vda, 20.0 GB, serial A is not blank: whole disk: ext4; to overwrite it, add --erase A"}},
 		{name: "not sampled", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Sampled = "" })},

@@ -33,13 +33,20 @@ func (t *target) names(e layout.Partition, p job.Partition) bool {
 	case e.Use == layout.BIOS:
 		return p.Type == "BIOS boot"
 	case e.Use == layout.Pool:
-		return isPool(p)
+		return t.isPool(p)
 	}
 	return p.Label == e.Made().Label
 }
 
-func isPool(p job.Partition) bool {
-	return p.Name == layout.NamePool || p.Filesystem == "btrfs" && p.Label == layout.PoolLabel
+// isPool says whether p is a pool, or was to become one.
+func (t *target) isPool(p job.Partition) bool {
+	return t.have.HasPool(p) || p.Unfinished != "" || p.Name == layout.NamePool ||
+		p.Filesystem == "btrfs" && p.Label == layout.PoolLabel
+}
+
+// begun says whether p is what an install left that did not finish, and e makes it again: no data of people is in it.
+func begun(e layout.Partition, p job.Partition) bool {
+	return p.Unfinished != "" && e.Use == layout.Pool && e.Match == nil && e.Shrink == nil && !e.Keep
 }
 
 // decide applies the row of the truth table that the entry has. It says whether the partition has to be made.
@@ -73,7 +80,7 @@ func (t *target) decide(e layout.Partition, found []int) (made bool) {
 		t.refusePart(e, "%s is a part of something larger (%s); take it out of that first", what(p.Partition), m)
 	case e.Shrink != nil:
 		t.shrink(e, p, differs)
-	case e.Wipe:
+	case e.Wipe || begun(e, p.Partition):
 		t.empty(e, p)
 	case differs != "":
 		t.add(e.ID, "to lose it, write wipe: true", "%s is there, and %s", what(p.Partition), differs)
@@ -94,8 +101,10 @@ func (t *target) differs(e layout.Partition, p job.Partition) string {
 		return "the layout says " + want
 	case e.Label != "" && e.Label != p.Label:
 		return "the layout says the label " + e.Label
-	case e.Use == layout.Pool && !isPool(p):
-		return "it is not a pool that Griddle made"
+	case e.Use == layout.Pool && p.Unfinished != "":
+		return "its install did not finish"
+	case e.Use == layout.Pool && !t.have.HasPool(p):
+		return "it has no mark of an install that Griddle finished"
 	case e.Use == layout.ESP && p.Type != "EFI system":
 		return "it is not an EFI system partition"
 	case e.Use == layout.BIOS && p.Type != "BIOS boot":

@@ -40,6 +40,7 @@ func (t *target) divide() {
 			made = append(made, e)
 		}
 	}
+	t.onePool()
 	if len(t.refusals) == 0 {
 		t.place(made)
 	}
@@ -59,7 +60,9 @@ func (t *target) whole() bool {
 	switch {
 	case t.want.Blank:
 		t.add("", wipe, "it is not blank: it holds %s", d.Loss())
-	case d.Unfinished != "":
+	case d.Unfinished != "" && !slices.ContainsFunc(d.Partitions, func(p job.Partition) bool {
+		return p.Unfinished == d.Unfinished // then only that partition belongs to the install
+	}):
 		t.add("", wipe, "an install on it did not finish")
 	case d.Damaged != "":
 		t.add("", "repair it, or "+wipe, "its %s partition table is damaged: %s", job.Printable(d.Table),
@@ -126,6 +129,20 @@ func dynamic(p job.Partition) bool {
 
 // logical says whether the partition is within the extended one of an MBR.
 func logical(table string, number int) bool { return table == layout.MBR && number > 4 }
+
+// onePool refuses a second pool on the disk: no one could say which of the two starts.
+func (t *target) onePool() {
+	if !slices.ContainsFunc(t.want.Partitions, func(e layout.Partition) bool { return e.Use == layout.Pool }) {
+		return
+	}
+	for _, p := range t.parts {
+		marked := t.have.HasPool(p.Partition) || p.Unfinished != ""
+		if marked && p.fate != Emptied && (p.entry == nil || p.entry.Use != layout.Pool) {
+			t.refuse("%s is a pool that the layout does not use, and a disk can have one; use it, or empty it with "+
+				"wipe: true", what(p.Partition))
+		}
+	}
+}
 
 // usable is from where to where the table of today lets partitions be, in bytes.
 func (t *target) usable() (from, to int64) {

@@ -8,7 +8,10 @@ import (
 	"griddle/appliance/layout"
 )
 
-const gib = 1 << 30
+const (
+	gib   = 1 << 30
+	jobID = "5b2f0a4e-7a1c-4d3e-9f00-0123456789ab"
+)
 
 // windows is a disk as Windows 11 divides it.
 func windows() job.Disk {

@@ -42,7 +42,7 @@ func (t *target) whatIs() (out []Part) {
 
 func pictured(p job.Partition, fate Fate, size int64) Part {
 	return Part{Number: p.Number, Start: p.Start, Size: size, Type: p.Type, Name: p.Name, Filesystem: p.Filesystem,
-		Label: p.Label, UUID: p.UUID, Fate: fate}
+		Label: p.Label, UUID: p.UUID, Installed: p.Installed, Unfinished: p.Unfinished, Fate: fate}
 }
 
 // tomorrow is the partition as it will be.
@@ -56,6 +56,7 @@ func (p part) tomorrow(table string) Part {
 	if p.fate == Emptied {
 		kind, name := typeOf(p.entry.Use)
 		out.Type, out.Filesystem, out.Label, out.UUID = kind, made.Filesystem, made.Label, ""
+		out.Installed, out.Unfinished = "", ""
 		if name != "" && table == "gpt" {
 			out.Name = name
 		}
@@ -82,7 +83,11 @@ func (m *maker) words(p *Plan) {
 		for _, q := range t.parts {
 			switch q.fate {
 			case Emptied:
-				say(&p.Losses, "what is in %s", what(q.Partition))
+				of := ""
+				if q.Unfinished != "" {
+					of = "an install that did not finish, "
+				}
+				say(&p.Losses, "what is in %s%s", of, what(q.Partition))
 			case Shrunk:
 				say(&p.Shrinks, "%s, to %s: %s become free", what(q.Partition), job.Bytes(q.to), job.Bytes(q.Size-q.to))
 			case Stays:

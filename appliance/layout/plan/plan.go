@@ -26,9 +26,10 @@
 //
 // The hash is the SHA-256 of the steps, of what is on the disks today and tomorrow, and of what identifies the disks:
 // serial, WWN, size and size of the sectors, and the place where the disk is plugged in where it has neither serial nor
-// WWN; table and its ID; of each partition number, start, size, type, name, filesystem, its label and UUID. What can
-// change between two looks at the same machine does not count: the paths of disks, models, what a sample read, how full
-// filesystems are and how far they could be shrunk. Nor do the words of the plan.
+// WWN; table and its ID; of each partition number, start, size, type, name, filesystem, its label and UUID, and the
+// install that the partition says it has. What can change between two looks at the same machine does not count: the
+// paths of disks, models, what a sample read, how full filesystems are and how far they could be shrunk. Nor do the
+// words of the plan.
 //
 // Sources: UEFI 2.10 section 5.3 (GPT); the kernel's block/partitions/msdos.c (MBR).
 package plan
@@ -91,6 +92,9 @@ type Part struct {
 	UUID       string `json:"uuid,omitempty"`  // of the filesystem of today
 	Mount      string `json:"mount,omitempty"` // where the installed system has it
 	Use        string `json:"use,omitempty"`   // as the layout says what it is for; "" where that says nothing
+	// Installed and Unfinished are those of today, as in job.Partition.
+	Installed  string `json:"installed,omitempty"`
+	Unfinished string `json:"unfinished,omitempty"`
 	Fate       Fate   `json:"fate"`
 }
 

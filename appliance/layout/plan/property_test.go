@@ -131,7 +131,8 @@ func carryOut(p Plan, d Disk, on job.Disk) error {
 			}
 		}
 		for _, q := range before {
-			if from < q.Start+q.Size && q.Start < to && stays(d, q) {
+			inner := q.Type == "extended" && logical(kind, s.Number) // which is in it
+			if from < q.Start+q.Size && q.Start < to && stays(d, q) && !inner {
 				return fmt.Errorf("%s touches partition %d", s, q.Number)
 			}
 		}

@@ -33,6 +33,10 @@ func randomDisk(r *rand.Rand, serial string) job.Disk {
 			p.Type, p.Filesystem = "EFI system", "vfat"
 		case n == 2 && r.IntN(4) == 0:
 			p.Filesystem, p.Name, p.Label = "btrfs", layout.NamePool, layout.PoolLabel
+			if p.Installed = pick(r, "", jobID); p.Installed == "" {
+				p.Unfinished = jobID
+			}
+			d.Installed, d.Unfinished = p.Installed, p.Unfinished
 		case d.Table == "mbr" && n == 4:
 			p.Type, p.Filesystem = "extended", ""
 		case n > 4 && d.Table == "mbr":

@@ -147,7 +147,7 @@ func TestTooSmall(t *testing.T) {
 	}
 	// A pool that is there, and one that is emptied.
 	d := has(fits)
-	d.Partitions[1].Name, d.Partitions[1].Filesystem, d.Partitions[1].Size = "griddle-pool", "btrfs", gib
+	d.Partitions[1].Installed, d.Partitions[1].Filesystem, d.Partitions[1].Size = jobID, "btrfs", gib
 	for _, p := range []layout.Partition{{ID: "p", Use: layout.Pool, Keep: true},
 		{ID: "p", Use: layout.Pool, Match: &layout.Which{Number: 9}, Wipe: true}} {
 		if _, err := Make(Input{Layout: of(esp, p), Disks: []job.Disk{d}, Pool: gib}); err != nil {

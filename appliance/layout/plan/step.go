@@ -48,6 +48,8 @@ type Condition struct {
 	Entries    []Entry `json:"entries,omitempty"` // by where they begin
 	Filesystem string  `json:"filesystem,omitempty"`
 	UUID       string  `json:"uuid,omitempty"`
+	// Unfinished is the job whose unfinished install must be in the partition; "" does not count.
+	Unfinished string `json:"unfinished,omitempty"`
 	// Cleared says that the partition must be without a filesystem: an earlier step of the plan cleared it.
 	Cleared bool `json:"cleared,omitempty"`
 }
@@ -177,12 +179,12 @@ func (w *writer) divide() {
 		}
 		s := w.step(Clear, p)
 		if p.fate == Emptied {
-			s.If.Filesystem, s.If.UUID = p.Filesystem, p.UUID
+			s.If.Filesystem, s.If.UUID, s.If.Unfinished = p.Filesystem, p.UUID, p.Unfinished
 		}
 		w.writes = append(w.writes, s)
 		if made := p.entry.Made(); made.Filesystem != "" {
 			s.Do, s.Filesystem, s.Label = MakeFilesystem, made.Filesystem, made.Label
-			s.If.Filesystem, s.If.UUID, s.If.Cleared = "", "", true
+			s.If.Filesystem, s.If.UUID, s.If.Unfinished, s.If.Cleared = "", "", "", true
 			w.writes = append(w.writes, s)
 		}
 	}
@@ -199,7 +201,7 @@ func (w *writer) setType(p part) {
 		return
 	}
 	s := w.step(SetType, p)
-	s.If.Filesystem, s.If.UUID, s.Type, s.Name = p.Filesystem, p.UUID, kind, name
+	s.If.Filesystem, s.If.UUID, s.If.Unfinished, s.Type, s.Name = p.Filesystem, p.UUID, p.Unfinished, kind, name
 	w.writes = append(w.writes, s)
 	for i := range w.now.Entries {
 		if w.now.Entries[i].Number == p.Number {

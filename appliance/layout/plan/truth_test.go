@@ -144,8 +144,12 @@ func TestPartitionTruth(t *testing.T) {
 func TestNames(t *testing.T) {
 	part := func(p job.Partition) job.Disk {
 		p.Number, p.Start, p.Size = 1, mib, 400*mib
-		return job.Disk{Path: "/dev/vda", Serial: "V1", Size: 20 * gib, SectorSize: 512, Table: "gpt",
-			Partitions: []job.Partition{p}}
+		d := job.Disk{Path: "/dev/vda", Serial: "V1", Size: 20 * gib, SectorSize: 512, Table: "gpt",
+			Installed: p.Installed, Unfinished: p.Unfinished, Partitions: []job.Partition{p}}
+		if p.Name == job.PoolName {
+			d.Installed = jobID
+		}
+		return d
 	}
 	for _, c := range []struct {
 		name  string
@@ -156,8 +160,11 @@ func TestNames(t *testing.T) {
 		{"esp", esp, job.Partition{Type: "EFI system", Filesystem: "vfat"}, "EFI system stays"},
 		{"not an esp", esp, job.Partition{Type: "Microsoft basic data", Filesystem: "vfat"},
 			"vfat stays, EFI system made, btrfs \"griddle\" made"},
-		{"pool by name", pool, job.Partition{Name: "griddle-pool", Filesystem: "btrfs"}, "btrfs stays"},
-		{"pool by label", pool, job.Partition{Label: "griddle", Filesystem: "btrfs"}, `btrfs "griddle" stays`},
+		{"pool of a whole disk", pool, job.Partition{Name: job.PoolName, Filesystem: "btrfs"}, "btrfs stays"},
+		{"pool by its mark", pool, job.Partition{Installed: jobID, Label: "griddle", Filesystem: "btrfs"},
+			`btrfs "griddle" stays`},
+		{"pool that did not finish", pool, job.Partition{Unfinished: jobID, Filesystem: "btrfs"},
+			`btrfs "griddle" emptied`},
 		{"not a pool", pool, job.Partition{Label: "griddle", Filesystem: "ext4"}, `ext4 "griddle" stays, btrfs ` +
 			`"griddle" made, EFI system made`},
 		{"bios", layout.Partition{ID: "bios", Use: layout.BIOS}, job.Partition{Type: "BIOS boot"}, "BIOS boot stays"},
@@ -184,7 +191,21 @@ func TestNames(t *testing.T) {
 		"it is not an EFI system partition", part(job.Partition{Filesystem: "vfat"}))
 	refused(t, "not Griddle's", of(esp, layout.Partition{ID: "pool", Use: layout.Pool,
 		Match: &layout.Which{Number: 1}}),
-		"it is not a pool that Griddle made", part(job.Partition{Filesystem: "btrfs"}))
+		"it has no mark of an install that Griddle finished", part(job.Partition{Filesystem: "btrfs"}))
+	for _, p := range []job.Partition{{Name: layout.NamePool, Filesystem: "btrfs"},
+		{Label: layout.PoolLabel, Filesystem: "btrfs"}} {
+		refused(t, "no mark", of(esp, pool), "it has no mark of an install that Griddle finished; to lose it, write "+
+			"wipe: true", part(p))
+	}
+	half := part(job.Partition{Unfinished: jobID, Filesystem: "btrfs"})
+	refused(t, "unfinished, keep", form(layout.Form{Layout: layout.KeepPool}), "its install did not finish", half)
+	refused(t, "unfinished, match", of(esp, layout.Partition{ID: "pool", Use: layout.Pool,
+		Match: &layout.Which{Number: 1}}), "its install did not finish", half)
+	for _, d := range []job.Disk{half, part(job.Partition{Installed: jobID, Filesystem: "btrfs"})} {
+		d.Partitions = append(d.Partitions, job.Partition{Number: 2, Start: gib, Size: gib, Filesystem: "ext4"})
+		refused(t, "a second pool", of(esp, layout.Partition{ID: "pool", Use: layout.Pool, Wipe: true,
+			Match: &layout.Which{Number: 2}}), "partition 1, btrfs, 419 MB is a pool that the layout does not use", d)
+	}
 	refused(t, "a label", of(esp, pool, layout.Partition{ID: "d", Use: layout.Data, Label: "e",
 		Match: &layout.Which{Number: 1}}), "the layout says the label e", part(job.Partition{Filesystem: "ext4"}))
 	refused(t, "named twice", of(esp, layout.Partition{ID: "d", Use: layout.Pool, Match: &layout.Which{Number: 1},
