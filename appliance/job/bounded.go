@@ -13,7 +13,8 @@ import (
 const (
 	maxText       = 128 // bytes of one string
 	maxMACs       = 64
-	maxSources    = 8 // and as many features
+	maxSources    = 8 // and as many features of a service
+	maxFeatures   = 16
 	maxDisks      = 128
 	maxPartitions = 512 // of all disks
 	maxWord       = 32  // bytes of a string that is a word
@@ -29,7 +30,7 @@ func (h Hello) Bounded() Hello {
 	for i := range h.Sources {
 		h.Sources[i] = clip(h.Sources[i])
 	}
-	h.Features = append([]string(nil), h.Features[:min(len(h.Features), maxSources)]...)
+	h.Features = append([]string(nil), h.Features[:min(len(h.Features), maxFeatures)]...)
 	for i := range h.Features {
 		h.Features[i] = clip(h.Features[i])
 	}

@@ -130,6 +130,11 @@ func (c *Client) post(ctx context.Context, url, token string, in, out any) error
 
 // do makes one request; a nil out takes no reply.
 func (c *Client) do(ctx context.Context, method, url, token string, body []byte, out any) error {
+	return c.fetch(ctx, method, url, token, body, out, MaxReply)
+}
+
+// fetch is do for a reply of at most limit bytes.
+func (c *Client) fetch(ctx context.Context, method, url, token string, body []byte, out any, limit int) error {
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return err
@@ -145,12 +150,12 @@ func (c *Client) do(ctx context.Context, method, url, token string, body []byte,
 		return err
 	}
 	defer res.Body.Close()
-	reply, err := io.ReadAll(io.LimitReader(res.Body, MaxReply+1))
+	reply, err := io.ReadAll(io.LimitReader(res.Body, int64(limit)+1))
 	if err != nil {
 		return fmt.Errorf("reading the reply: %w", err)
 	}
-	if len(reply) > MaxReply {
-		return fmt.Errorf("reply has more than %d bytes", MaxReply)
+	if len(reply) > limit {
+		return fmt.Errorf("reply has more than %d bytes", limit)
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return ReadProblem(res.StatusCode, reply)

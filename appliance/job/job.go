@@ -9,6 +9,7 @@
 package job
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -85,6 +86,12 @@ type Spec struct {
 	Sources []string `json:"sources"`
 	Disk    DiskRule `json:"disk"`
 	Erase   string   `json:"erase,omitempty"` // serial, WWN or path of the one disk whose content may be destroyed
+	// Layout is a layout.Document: how the disks are to be divided. The job has neither Disk nor Erase then. Only an
+	// agent with FeatureLayout gets one.
+	Layout json.RawMessage `json:"layout,omitempty"`
+	// Plan is the hash of the plan that the person agreed to who ordered the job (plan.Plan.Hash). The agent carries
+	// out no other plan. "" agrees to each plan that loses nothing and shrinks nothing.
+	Plan string `json:"plan,omitempty"`
 	// Started names the disk on which this job was started: by its serial, or by another name that no other disk had.
 	Started  string   `json:"started,omitempty"`
 	Hostname string   `json:"hostname,omitempty"`
