@@ -53,13 +53,17 @@ type Machine struct {
 
 // Install asks for an install. The fields are what an operator types.
 type Install struct {
-	Image    string   `json:"image"`
-	Disk     string   `json:"disk"`
-	Erase    string   `json:"erase,omitempty"`
-	Hostname string   `json:"hostname,omitempty"`
-	Args     []string `json:"args,omitempty"`
-	Reset    string   `json:"reset,omitempty"`   // what is fresh at each start, see job.Reset
-	Replace  bool     `json:"replace,omitempty"` // take back what waits or runs on the machine
+	Image string `json:"image"`
+	Disk  string `json:"disk"`
+	Erase string `json:"erase,omitempty"`
+	// Layout is a layout.Document, and takes the place of Disk and Erase. Plan is the hash of the plan that was agreed
+	// to, as job.Spec.Plan.
+	Layout   json.RawMessage `json:"layout,omitempty"`
+	Plan     string          `json:"plan,omitempty"`
+	Hostname string          `json:"hostname,omitempty"`
+	Args     []string        `json:"args,omitempty"`
+	Reset    string          `json:"reset,omitempty"`   // what is fresh at each start, see job.Reset
+	Replace  bool            `json:"replace,omitempty"` // take back what waits or runs on the machine
 }
 
 // Approve says which boot of a machine an operator has seen.

@@ -81,6 +81,8 @@ func lacking(s job.Spec, features []string) string {
 	switch {
 	case s.Kind == job.Update && !can(job.FeatureUpdate):
 		return updates
+	case s.Layout != nil && !can(job.FeatureLayout):
+		return "a layout of disks"
 	case s.Kind == job.Install && s.Disk.IsMatch() && !can(job.FeatureMatch):
 		return "a disk rule that begins with match:"
 	case s.Reset != "" && !can(job.FeatureReset):
@@ -132,7 +134,8 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 	} else {
 		var order fleet.Order
 		if order, err = h.order(r.Context(), job.Install,
-			Install{Image: in.Image, Disk: string(in.Disk), Erase: in.Erase}); err == nil {
+			Install{Image: in.Image, Disk: string(in.Disk), Erase: in.Erase, Layout: in.Layout,
+				Plan: in.Plan}); err == nil {
 			_, err = h.check(r.Context(), who.Machine, order)
 		}
 		if err == nil {
@@ -153,6 +156,9 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 	if who.Kernel {
 		features = append(features, job.FeatureKernel)
 	}
+	if who.Layout {
+		features = append(features, job.FeatureLayout)
+	}
 	if lacks := lacking(s, features); lacks != "" {
 		return h.tooOld(r.Context(), by, s.ID, lacks)
 	}
@@ -163,13 +169,14 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 
 // order plans what is asked for. Every mistake in it is told at once.
 func (h *Handler) order(ctx context.Context, kind job.Kind, in Install) (fleet.Order, error) {
-	o := fleet.Order{Kind: kind, Asked: in.Image, Erase: in.Erase, Hostname: in.Hostname, Args: in.Args}
+	o := fleet.Order{Kind: kind, Asked: in.Image, Disk: job.DiskRule(in.Disk), Erase: in.Erase, Layout: in.Layout,
+		Plan: in.Plan, Hostname: in.Hostname, Args: in.Args}
 	var errs []error
 	var err error
 	if o.Reset, err = job.ParseReset(in.Reset); err != nil {
 		errs = append(errs, fmt.Errorf("%w: %w", fleet.ErrInvalid, err))
 	}
-	if kind == job.Install {
+	if kind == job.Install && in.Layout == nil {
 		if o.Disk, err = job.ParseDiskRule(in.Disk); err != nil {
 			errs = append(errs, fmt.Errorf("%w: %w", fleet.ErrInvalid, err))
 		}

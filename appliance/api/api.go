@@ -9,6 +9,8 @@
 //	worker    POST /v1/agent/stream                multicast.Ask -> multicast.Answer
 //	worker    POST /v1/agent/plan                  job.PlanAsk -> job.Image
 //	agent     POST /v1/agent/relay                 multicast.RelayReport -> multicast.RelayCommand
+//	agent     POST /v1/agent/records/ID            a record of the job ID -> 204
+//	agent     GET  /v1/agent/records/ID?after=N    job.RecordPage
 //	home      POST /v1/agent/home                  job.HomeReport -> 204
 //	machine   POST /v1/agent/check-in              job.CheckIn -> job.CheckedIn
 //	machine   POST /v1/agent/update                job.UpdateAsk -> job.Spec
@@ -37,8 +39,9 @@
 // the key of its connection says which machine it is. A worker is an agent, or an installed machine with a live update.
 // A refusal is a problem document (RFC 9457).
 //
-// Bodies are at most job.MaxBody bytes and must be application/json, which a page in a browser cannot send here
-// by itself. All requests under way share one budget (body.go); if it is used up, the answer is 503. Strings from
+// Bodies are at most job.MaxBody bytes, records at most job.MaxRecord, and must be application/json, which a page in a
+// browser cannot send here by itself. All requests under way share one budget (body.go), and records have their own
+// (record.go); if it is used up, the answer is 503. Strings from
 // machines are made printable before they are logged.
 package api
 
@@ -124,7 +127,9 @@ type Handler struct {
 
 	bodies *quota.Quota
 	plans  *quota.Quota
-	last   lastImage
+	// of Record and Records
+	records *quota.Quota
+	last    lastImage
 }
 
 // New makes a Handler.
@@ -139,7 +144,7 @@ func New(o Options) (*Handler, error) {
 		o.Now = time.Now
 	}
 	h := &Handler{o: o, admin: sha256.Sum256([]byte(o.Admin)), mux: http.NewServeMux(), bodies: quota.New(bodyQuota),
-		plans: quota.New(planQuota)}
+		plans: quota.New(planQuota), records: quota.New(recordQuota)}
 	for _, r := range h.Routes() {
 		h.mux.HandleFunc(r.Pattern, h.guard(r))
 	}
@@ -179,6 +184,8 @@ func (h *Handler) Routes() []Route {
 		{"POST " + job.StreamPath, Worker, h.stream},
 		{"POST " + job.PlanPath, Worker, h.plan},
 		{"POST " + job.RelayPath, Agent, h.relayReport},
+		{"POST " + job.RecordsPath + "{id}", Agent, h.record},
+		{"GET " + job.RecordsPath + "{id}", Agent, h.giveRecords},
 		{"POST " + job.HomePath, HomeToken, h.home},
 		{"POST " + job.CheckInPath, MachineKey, h.checkIn},
 		{"POST " + job.UpdatePath, MachineKey, h.askUpdate},
@@ -308,7 +315,9 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", "5")
 	case errors.Is(err, fleet.ErrToken), errors.Is(err, fleet.ErrKey):
 		p = job.NewProblem(http.StatusUnauthorized, err.Error())
-	case errors.Is(err, quota.ErrFull), errors.Is(err, fleet.ErrFull):
+	case errors.Is(err, fleet.ErrRecords):
+		p = job.NewProblem(http.StatusRequestEntityTooLarge, err.Error())
+	case errors.Is(err, quota.ErrFull), errors.Is(err, fleet.ErrFull), errors.Is(err, fleet.ErrNoRoom):
 		p = job.NewProblem(http.StatusServiceUnavailable, err.Error()+"; try again later")
 		w.Header().Set("Retry-After", "5")
 	case errors.Is(err, fleet.ErrDiskFull):
@@ -342,9 +351,14 @@ func write(w http.ResponseWriter, status int, kind string, v any) {
 	if err != nil {
 		status, kind, body = http.StatusInternalServerError, "text/plain", []byte("writing the reply as JSON failed")
 	}
+	send(w, status, kind, append(body, '\n'))
+}
+
+// send answers with a body of this kind.
+func send(w http.ResponseWriter, status int, kind string, body []byte) {
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	w.Write(append(body, '\n')) // who is gone does not read it
+	w.Write(body) // who is gone does not read it
 }

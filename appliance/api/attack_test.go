@@ -219,7 +219,7 @@ func TestSlowBody(t *testing.T) {
 		}
 		began := time.Now()
 		r := httptest.NewRequest(http.MethodPost, "/", trickle{})
-		_, err = read(httptest.NewRecorder(), r, hold)
+		_, err = read(httptest.NewRecorder(), r, hold, job.MaxBody)
 		var p *job.Problem
 		if !errors.As(err, &p) || p.Status != http.StatusRequestTimeout || time.Since(began) > bodyTime+5*time.Second {
 			t.Errorf("read() = %v after %s, want 408 after %s", err, time.Since(began), bodyTime)
@@ -227,7 +227,8 @@ func TestSlowBody(t *testing.T) {
 		// One that does not move at all: its read is ended from outside.
 		w := &deadlined{ResponseRecorder: httptest.NewRecorder(), passed: make(chan struct{})}
 		began = time.Now()
-		_, err = read(w, httptest.NewRequest(http.MethodPost, "/", w), hold)
+		_, err = read(w, httptest.NewRequest(http.MethodPost, "/", w), hold,
+			job.MaxBody)
 		if !errors.As(err, &p) || p.Status != http.StatusRequestTimeout || time.Since(began) != bodyTime {
 			t.Errorf("read() of a body that does not come = %v after %s, want 408 after %s", err,
 				time.Since(began), bodyTime)

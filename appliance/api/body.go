@@ -45,17 +45,11 @@ func (h *Handler) hold(r *http.Request, known bool) (*http.Request, *quota.Hold,
 // decode reads one JSON value of at most job.MaxBody bytes, within bodyTime and the budget. Agents may be newer than
 // the server, so that fields that it does not know are no mistake where strict is false.
 func decode(w http.ResponseWriter, r *http.Request, strict bool, v any) error {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return job.NewProblem(http.StatusUnsupportedMediaType, "the body must be application/json")
-	}
 	hold, ok := r.Context().Value(holdKey{}).(*quota.Hold)
 	if !ok {
 		return errors.New("reading a body outside the budget")
 	}
-	if r.ContentLength > job.MaxBody {
-		return &http.MaxBytesError{Limit: job.MaxBody}
-	}
-	b, err := read(w, r, hold)
+	b, err := body(w, r, hold, job.MaxBody)
 	if err != nil {
 		return err
 	}
@@ -80,15 +74,26 @@ func decode(w http.ResponseWriter, r *http.Request, strict bool, v any) error {
 	return nil
 }
 
+// body reads a body of JSON with at most limit bytes.
+func body(w http.ResponseWriter, r *http.Request, hold *quota.Hold, limit int64) ([]byte, error) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return nil, job.NewProblem(http.StatusUnsupportedMediaType, "the body must be application/json")
+	}
+	if r.ContentLength > limit {
+		return nil, &http.MaxBytesError{Limit: limit}
+	}
+	return read(w, r, hold, limit)
+}
+
 // read takes each byte that it sets aside from hold before it does.
-func read(w http.ResponseWriter, r *http.Request, hold *quota.Hold) ([]byte, error) {
-	in := http.MaxBytesReader(w, r.Body, job.MaxBody)
+func read(w http.ResponseWriter, r *http.Request, hold *quota.Hold, limit int64) ([]byte, error) {
+	in := http.MaxBytesReader(w, r.Body, limit)
 	end := time.Now().Add(bodyTime)
 	defer hangUp(w, end)()
 	var b []byte
 	for {
 		if len(b) == cap(b) {
-			size := min(max(firstRead, 2*cap(b)), job.MaxBody+1)
+			size := min(max(firstRead, 2*cap(b)), int(limit)+1)
 			if err := hold.Grow(int64(size)); err != nil {
 				return nil, err
 			}

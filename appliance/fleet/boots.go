@@ -44,10 +44,11 @@ func (f *Fleet) boot(ctx context.Context, tx *sql.Tx, m Machine, from string, h 
 	}
 	// A boot ID is random, and only its agent knows it. So a boot that says hello again is still running. If an
 	// operator has named its machine by another address in the meantime, the boot now belongs to that machine.
-	_, err = tx.ExecContext(ctx, `INSERT INTO boots (boot, machine, token, seq, created, used, acted, source, mac, uuid, key, code, settings, kernel) VALUES (?1, ?2, ?3, 0, ?4, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-		ON CONFLICT (boot) DO UPDATE SET machine = excluded.machine, token = excluded.token, used = excluded.used, acted = excluded.used, source = excluded.source, mac = excluded.mac, uuid = excluded.uuid, key = excluded.key, settings = excluded.settings, kernel = excluded.kernel, code = iif(code = '', excluded.code, code)`,
+	_, err = tx.ExecContext(ctx, `INSERT INTO boots (boot, machine, token, seq, created, used, acted, source, mac, uuid, key, code, settings, kernel, layout) VALUES (?1, ?2, ?3, 0, ?4, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+		ON CONFLICT (boot) DO UPDATE SET machine = excluded.machine, token = excluded.token, used = excluded.used, acted = excluded.used, source = excluded.source, mac = excluded.mac, uuid = excluded.uuid, key = excluded.key, settings = excluded.settings, kernel = excluded.kernel, layout = excluded.layout, code = iif(code = '', excluded.code, code)`,
 		h.Boot, m.ID, hash(p.Token), now.UnixNano(), from, mac, h.Identity.UUID, p.Key, code,
-		slices.Contains(h.Features, job.FeatureSettings), slices.Contains(h.Features, job.FeatureKernel))
+		slices.Contains(h.Features, job.FeatureSettings), slices.Contains(h.Features, job.FeatureKernel),
+		slices.Contains(h.Features, job.FeatureLayout))
 	if err != nil {
 		return false, err
 	}
@@ -88,10 +89,11 @@ type Session struct {
 	// Approved says that an operator approved the key of the boot for the machine.
 	Approved bool
 
-	// Settings says that the agent asks for settings (job.FeatureSettings), and Kernel that it adds one
-	// (job.FeatureKernel).
+	// Settings says that the agent asks for settings (job.FeatureSettings), Kernel that it adds one
+	// (job.FeatureKernel), and Layout that it carries out layouts (job.FeatureLayout).
 	Settings bool
 	Kernel   bool
+	Layout   bool
 }
 
 // Session returns the boot that p proves, or ErrToken. A token expires one day after its last use.
@@ -109,10 +111,10 @@ func (f *Fleet) session(ctx context.Context, tx *sql.Tx, p Proof) (s Session, se
 	var rank Rank
 	var key string
 	err = tx.QueryRowContext(ctx, "SELECT boots.boot, boots.machine, boots.seq, boots.key, "+
-		"boots.settings, boots.kernel, machines.name, machines.rank, "+approved+
+		"boots.settings, boots.kernel, boots.layout, machines.name, machines.rank, "+approved+
 		" FROM boots JOIN machines ON machines.id = "+
 		"boots.machine WHERE token = ? AND used >= ?", hash(p.Token),
-		now.Add(-tokenLife).UnixNano()).Scan(&s.Boot, &s.Machine, &seq, &key, &s.Settings, &s.Kernel,
+		now.Add(-tokenLife).UnixNano()).Scan(&s.Boot, &s.Machine, &seq, &key, &s.Settings, &s.Kernel, &s.Layout,
 		&s.Name, &rank, &s.Approved)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, 0, ErrToken

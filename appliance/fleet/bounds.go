@@ -23,6 +23,7 @@ import (
 //	inventories  64 KiB of a stranger's machine and 64 MiB in all; 256 KiB of an ordered one and 256 MiB in all
 //	journals     64 KiB of a sighting, 256 KiB of a touched one and 32 MiB in all;
 //	             4 MiB of an ordered one and 256 MiB in all
+//	records      64 MiB of a job; 4 GiB in all, 1 GiB of touched machines and of 512 jobs, 256 MiB of one address
 const (
 	maxSighted    = 1024 // sightings from network boot
 	maxPerMAC     = 8    // sightings with one address as their first
@@ -52,12 +53,17 @@ type totals struct {
 	allInventories                int64
 	strangerJournals              int64
 	allJournals                   int64
+	allRecords                    int64
+	strangerRecords               int64
+	sourceRecords                 int64
+	recorded                      int64 // jobs of touched machines with records
 }
 
 func defaultTotals() totals {
 	return totals{
 		sightings: 4096, perSource: 128, touched: 2048,
 		strangerInventories: 64 << 20, allInventories: 256 << 20, strangerJournals: 32 << 20, allJournals: 256 << 20,
+		allRecords: 4 << 30, strangerRecords: 1 << 30, sourceRecords: 256 << 20, recorded: 512,
 	}
 }
 
@@ -88,7 +94,7 @@ func (f *Fleet) makeRoom(ctx context.Context, tx *sql.Tx, rank Rank, source stri
 		}
 		return nil
 	}
-	if err := f.checkSpace(); err != nil {
+	if err := f.checkSpace("records unknown machines"); err != nil {
 		return err
 	}
 	if rank == Sighting {
@@ -104,21 +110,22 @@ func (f *Fleet) makeRoom(ctx context.Context, tx *sql.Tx, rank Rank, source stri
 	return f.evict(ctx, tx, rank, "", f.max.touched)
 }
 
-// checkSpace says whether the file system has room for strangers.
-func (f *Fleet) checkSpace() error {
+// checkSpace says whether the file system has room for what the server does only while it has Options.Spare.
+func (f *Fleet) checkSpace(does string) error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(filepath.Dir(f.file), &st); err != nil {
 		return fmt.Errorf("checking the free space of the state disk: %w", err)
 	}
 	if free := int64(st.Bavail) * st.Bsize; free < f.o.Spare {
-		return fmt.Errorf("%w: %s is free, and the server records unknown machines only above %s",
-			ErrDiskFull, job.Bytes(free), job.Bytes(f.o.Spare))
+		return fmt.Errorf("%w: %s is free, and the server %s only above %s",
+			ErrDiskFull, job.Bytes(free), does, job.Bytes(f.o.Spare))
 	}
 	return nil
 }
 
 // evict forgets machines of rank until one more fits below limit: of source, or, where that is "", of the one that has
-// the most. A touched machine on which a boot is under way is never forgotten for a stranger.
+// the most. A touched machine on which a boot is under way is never forgotten for a stranger, nor one with records of a
+// job: they may say how to complete what is half done on its disks.
 func (f *Fleet) evict(ctx context.Context, tx *sql.Tx, rank Rank, source string, limit int) error {
 	var n int
 	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM machines WHERE rank = ?1 AND (?2 = '' OR source = ?2)",
@@ -143,7 +150,8 @@ func (f *Fleet) evict(ctx context.Context, tx *sql.Tx, rank Rank, source string,
 func (f *Fleet) victim(ctx context.Context, tx *sql.Tx, rank Rank, source string) (id string, err error) {
 	busy := f.o.Now().Add(-silence).UnixNano()
 	return id, tx.QueryRowContext(ctx, `WITH free AS (SELECT id, source, seen FROM machines WHERE rank = ?1 AND (?2 = '' OR source = ?2)
-			AND (rank = 0 OR NOT EXISTS (SELECT 1 FROM boots WHERE boots.machine = machines.id AND boots.acted > ?3)))
+			AND (rank = 0 OR NOT EXISTS (SELECT 1 FROM boots WHERE boots.machine = machines.id AND boots.acted > ?3)
+			AND NOT EXISTS (SELECT 1 FROM recorded JOIN jobs ON jobs.id = recorded.job WHERE jobs.machine = machines.id)))
 		SELECT id FROM free JOIN (SELECT source AS s, count(*) AS n FROM free GROUP BY source) ON s = source
 		ORDER BY n DESC, seen, id LIMIT 1`, rank, source, busy).Scan(&id)
 }

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -17,7 +18,9 @@ func (f *Fleet) Choose(ctx context.Context, p Proof, o Order) (j Job, home strin
 	}
 	err = f.atScreen(ctx, p, &home, func(tx *sql.Tx, s Session, m *Machine, jobs []Job) (Job, error) {
 		if l := chosenBy(jobs, s.Boot); l != nil {
-			if l.Spec.Image.Ref == o.Image.Ref && l.Spec.Disk == o.Disk && l.Spec.Erase == o.Erase {
+			want := o.spec()
+			if l.Spec.Image.Ref == o.Image.Ref && l.Spec.Disk == o.Disk && l.Spec.Erase == o.Erase &&
+				bytes.Equal(l.Spec.Layout, want.Layout) && l.Spec.Plan == want.Plan {
 				j = *l
 				return j, nil
 			}
@@ -44,7 +47,8 @@ func (f *Fleet) Choose(ctx context.Context, p Proof, o Order) (j Job, home strin
 
 // Continue gives the job id to the token's boot: the same image for the disk that rule names. An earlier boot of the
 // same machine chose this job on its screen and started to write. The job may now overwrite only what has its own mark,
-// whatever the first choice allowed. The mark is id; only that disk and this file have it.
+// whatever the first choice allowed. The mark is id; only that disk and this file have it. With a layout it continues
+// with the plan that the first choice agreed to.
 func (f *Fleet) Continue(ctx context.Context, p Proof, id string, rule job.DiskRule) (j Job, home string, err error) {
 	if rule, err = job.ParseDiskRule(string(rule)); err != nil {
 		return j, "", fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -69,8 +73,10 @@ func (f *Fleet) Continue(ctx context.Context, p Proof, id string, rule job.DiskR
 		now := f.o.Now().UTC()
 		j.Boot, j.State, j.Begun, j.Changed, j.Message, j.Progress, j.Phase = s.Boot, job.Pending,
 			true, now, "", nil, ""
-		// The disk may have another name now; the mark identifies it.
-		j.Spec.Disk, j.Spec.Erase, j.Spec.Started = rule, "", ""
+		// The disk may have another name now; the mark identifies it. A layout names its disks itself.
+		if j.Spec.Erase, j.Spec.Started = "", ""; j.Spec.Layout == nil {
+			j.Spec.Disk = rule
+		}
 		if err := saveJob(ctx, tx, j); err != nil {
 			return j, err
 		}

@@ -50,13 +50,16 @@
 //	jobs         id, machine, origin, state, created, data (Job as JSON)
 //	boots        boot, machine, token (SHA-256), seq (highest event in the journal), created, used, acted, source, mac,
 //	             uuid, key (see Proof), code (of its screen), waiting (for an operator: when last), settings (its agent
-//	             asks for them), given (the job whose settings it got last), kernel (its agent can add one)
+//	             asks for them), given (the job whose settings it got last), kernel (its agent can add one), layout
+//	             (its agent carries out layouts)
 //	keys         machine, key, approved: the keys that an operator approved
 //	installs     machine, key, job, time: the key of the boot that last installed it, see CheckIn
 //	guesses      machine, time: codes that matched no boot
 //	settings     machine, sealed (setting.Document as JSON, see Sealer), changed
 //	homes        token (SHA-256), job, boot, created
 //	events       id (ascending), machine, job, boot, seq, progress, received, size, data (job.Event as JSON)
+//	recorded     job, count and bytes of its records, changed
+//	records      job, number (from 1), data: what its boots keep here, see Record
 //
 // What strangers can make it store is limited, see bounds.go. While the file system has less than Options.Spare free,
 // strangers add nothing.

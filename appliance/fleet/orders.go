@@ -4,23 +4,30 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 
 	"github.com/google/uuid"
 
 	"griddle/appliance/job"
+	"griddle/appliance/layout"
 )
 
 // Order is what an operator or a user at the screen wants a machine to do.
 type Order struct {
-	Kind     job.Kind // "" means job.Install; a job.Relay and a job.Update need only the image
-	Image    job.Image
-	Asked    string    // the image as it was asked for; "" means Image.Ref
-	Kernel   job.Image // for an image that has none; zero if it has one
-	Disk     job.DiskRule
-	Erase    string   // serial or path of the one disk whose content may be destroyed
+	Kind   job.Kind // "" means job.Install; a job.Relay and a job.Update need only the image
+	Image  job.Image
+	Asked  string    // the image as it was asked for; "" means Image.Ref
+	Kernel job.Image // for an image that has none; zero if it has one
+	Disk   job.DiskRule
+	Erase  string // serial or path of the one disk whose content may be destroyed
+	// Layout is a layout.Document, and takes the place of Disk and Erase. Plan is the hash of the plan that was agreed
+	// to, "" for one that loses nothing and shrinks nothing.
+	Layout   json.RawMessage
+	Plan     string
 	Hostname string   // "" means the machine's name; otherwise it becomes the machine's name
 	Args     []string // kernel arguments of the installed system
 	Reset    job.Reset
@@ -38,10 +45,55 @@ func (o Order) spec() job.Spec {
 	case job.Update:
 		s.When, s.AllowOlder = o.When, o.AllowOlder
 	case job.Install:
-		s.Disk, _ = job.ParseDiskRule(string(o.Disk))
+		if o.Layout == nil {
+			s.Disk, _ = job.ParseDiskRule(string(o.Disk))
+			break
+		}
+		// Written again, so that the machine reads what was checked: not all readers take the same of two equal keys.
+		d, _ := layout.Decode(o.Layout)
+		s.Layout, s.Plan = json.RawMessage(encode(d)), o.Plan
 	}
 	return s
 }
+
+// disks says what is wrong with the disks that the order names.
+func (o Order) disks() error {
+	install := o.Kind == "" || o.Kind == job.Install
+	switch {
+	case !install && (o.Disk != "" || o.Erase != "" || o.Layout != nil):
+		return fmt.Errorf("%w: a %s names no disk, but the order does", ErrInvalid, o.Kind)
+	case o.Plan != "" && o.Layout == nil:
+		return fmt.Errorf("%w: the order agrees to a plan, but has no layout", ErrInvalid)
+	case !install:
+		return nil
+	case o.Layout == nil:
+		if _, err := job.ParseDiskRule(string(o.Disk)); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		return nil
+	case o.Disk != "" || o.Erase != "":
+		return fmt.Errorf("%w: a layout says which disks are meant and what of them is lost; leave out the disk rule "+
+			"and the disk to erase", ErrInvalid)
+	case o.Plan != "" && !planHash.MatchString(o.Plan):
+		return fmt.Errorf("%w: %q is not the hash of a plan, which is sha256: and 64 digits from 0 to f", ErrInvalid,
+			job.Printable(o.Plan))
+	}
+	if _, err := layout.Decode(o.Layout); err != nil {
+		return fmt.Errorf("%w layout: %w", ErrInvalid, err)
+	}
+	return nil
+}
+
+// agreed says to what plan an order agrees.
+func agreed(plan string) string {
+	if plan == "" {
+		return "a plan that loses nothing and shrinks nothing"
+	}
+	return "the plan " + plan
+}
+
+// planHash is the form of plan.Plan.Hash.
+var planHash = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 func (o Order) validate() error {
 	var errs []error
@@ -49,14 +101,8 @@ func (o Order) validate() error {
 		errs = append(errs, fmt.Errorf("%w: the order has no image", ErrInvalid))
 	}
 	switch o.Kind {
-	case "", job.Install:
-		if _, err := job.ParseDiskRule(string(o.Disk)); err != nil {
-			errs = append(errs, fmt.Errorf("%w: %w", ErrInvalid, err))
-		}
-	case job.Relay, job.Update:
-		if o.Disk != "" || o.Erase != "" {
-			errs = append(errs, fmt.Errorf("%w: a %s names no disk, but the order does", ErrInvalid, o.Kind))
-		}
+	case "", job.Install, job.Relay, job.Update:
+		errs = append(errs, o.disks())
 	default:
 		errs = append(errs, fmt.Errorf("%w: unknown kind of job %q", ErrInvalid, job.Printable(string(o.Kind))))
 	}
@@ -215,6 +261,9 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 	case job.Install:
 		spec.Pools = pools(jobs)
 		what = fmt.Sprintf("job: install %s on disk %s", o.Image.Ref, spec.Disk)
+		if spec.Layout != nil {
+			what = fmt.Sprintf("job: install %s by a layout, with %s", o.Image.Ref, agreed(spec.Plan))
+		}
 	}
 	if spec.Kexec, err = f.mayKexec(ctx, tx, *m, spec.Kind); err != nil {
 		return Job{}, err

@@ -164,9 +164,13 @@ func jobsOf(ctx context.Context, tx *sql.Tx, machine string) ([]Job, error) {
 	return queryJobs(ctx, tx, "WHERE machine = ? ORDER BY rowid DESC", machine)
 }
 
+// saveJob writes a job. One that is done needs its records no more.
 func saveJob(ctx context.Context, tx *sql.Tx, j Job) error {
-	_, err := tx.ExecContext(ctx, "UPDATE jobs SET state = ?, data = ? WHERE id = ?", string(j.State),
-		encode(j), j.Spec.ID)
+	if _, err := tx.ExecContext(ctx, "UPDATE jobs SET state = ?, data = ? WHERE id = ?", string(j.State),
+		encode(j), j.Spec.ID); err != nil || j.State != job.Done {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, "DELETE FROM recorded WHERE job = ?", j.Spec.ID)
 	return err
 }
 
