@@ -221,6 +221,7 @@ func Disks(found []disk.Disk) []job.Disk {
 
 func withContent(j job.Disk, c content.Content) job.Disk {
 	j.Table, j.TableID, j.Damaged, j.Sampled = c.Table, c.GUID, c.Damaged, c.Sampled
+	j.UsableFrom, j.UsableTo = c.UsableFrom, c.UsableTo
 	j.Signature, j.Label, j.Variant = c.Signature.Type, c.Signature.Label, c.Signature.Variant
 	j.Unfinished, j.Installed, j.Partitions = c.Unfinished(), c.Finished(), nil
 	j.Slots = c.Slots
@@ -228,6 +229,7 @@ func withContent(j job.Disk, c content.Content) job.Disk {
 		j.Partitions = append(j.Partitions, job.Partition{
 			Number: p.Number, Start: p.Start, Size: p.Size, Name: p.Name, Type: p.Type,
 			Filesystem: p.Signature.Type, Label: p.Signature.Label, Variant: p.Signature.Variant,
+			UUID: p.UUID,
 		})
 		switch part := &j.Partitions[len(j.Partitions)-1]; {
 		case p.Mark.Finished:

@@ -12,13 +12,17 @@ type Region struct {
 type Answer struct {
 	Table     string
 	Signature Signature
+	UUID      string // of the filesystem
 }
 
 // maxAsked bounds the partitions of one disk that another program is asked about.
 const maxAsked = 24
 
+// maxUUID is how long the UUID of a filesystem is at most. Those of members of something larger may be longer.
+const maxUUID = 36
+
 // AddAnswers adds to what Inspect recognised what another program does, asked about the disk at path, of size bytes:
-// what Inspect has no name for, and labels.
+// what Inspect has no name for, labels and UUIDs.
 func (c *Content) AddAnswers(ctx context.Context, question func(context.Context, Region) Answer, path string,
 	size int64) {
 	whole := question(ctx, Region{Path: path})
@@ -29,13 +33,17 @@ func (c *Content) AddAnswers(ctx context.Context, question func(context.Context,
 	asked := 0
 	for i := range c.Partitions {
 		p := &c.Partitions[i]
-		if p.Signature.Label != "" || p.Type == "extended" || p.Size <= 0 || p.Start < 0 || p.Start+p.Size > size {
+		if p.Signature.Label != "" && p.UUID != "" || p.Type == "extended" || p.Size <= 0 || p.Start < 0 || p.Start+p.Size > size {
 			continue
 		}
 		if asked++; asked > maxAsked {
 			return
 		}
-		p.Signature = p.Signature.mergedWith(question(ctx, Region{path, p.Start, p.Size}).Signature)
+		answer := question(ctx, Region{path, p.Start, p.Size})
+		p.Signature = p.Signature.mergedWith(answer.Signature)
+		if p.UUID == "" && p.Signature.Type == answer.Signature.Type && len(answer.UUID) <= maxUUID {
+			p.UUID = answer.UUID
+		}
 	}
 }
 

@@ -67,6 +67,8 @@ func parseBlkid(b []byte) Answer {
 			a.Signature.Type = value
 		case "LABEL":
 			a.Signature.Label = value
+		case "UUID":
+			a.UUID = value
 		case "PTTYPE":
 			a.Table = value
 		}
@@ -75,7 +77,7 @@ func parseBlkid(b []byte) Answer {
 		a.Table = "mbr"
 	}
 	if a.Signature.Type == "" {
-		a.Signature.Label = ""
+		a.Signature.Label, a.UUID = "", ""
 	}
 	return a
 }

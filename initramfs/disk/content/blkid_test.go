@@ -7,16 +7,17 @@ import (
 
 func TestParseBlkid(t *testing.T) {
 	for in, want := range map[string]Answer{
-		"":                                   {},
-		"DEVNAME=/dev/vda\nTYPE=ext4\n":      {"", Signature{Type: "ext4"}},
-		"LABEL=a\\ b\\\"\\$x\\\\\nTYPE=x":    {"", Signature{Type: "x", Label: `a b"$x\`}},
-		"LABEL=\\x1b[2J\\xc3\\xa4\nTYPE=x\n": {"", Signature{Type: "x", Label: "[2Jä"}},
-		"LABEL=\xff\\\nTYPE=\x1bx\n":         {"", Signature{Type: "x", Label: `\`}},
-		"PTTYPE=dos\n":                       {"mbr", Signature{}},
-		"PTTYPE=gpt\nLABEL=of nothing\n":     {"gpt", Signature{}},
-		"TYPE=" + strings.Repeat("x", 999):   {"", Signature{Type: strings.Repeat("x", 256)}},
+		"":                                        {},
+		"UUID=1234-ABCD\nTYPE=vfat\n":             {"", Signature{Type: "vfat"}, "1234-ABCD"},
+		"DEVNAME=/dev/vda\nTYPE=ext4\n":           {"", Signature{Type: "ext4"}, ""},
+		"LABEL=a\\ b\\\"\\$x\\\\\nTYPE=x":         {"", Signature{Type: "x", Label: `a b"$x\`}, ""},
+		"LABEL=\\x1b[2J\\xc3\\xa4\nTYPE=x\n":      {"", Signature{Type: "x", Label: "[2Jä"}, ""},
+		"LABEL=\xff\\\nTYPE=\x1bx\n":              {"", Signature{Type: "x", Label: `\`}, ""},
+		"PTTYPE=dos\n":                            {"mbr", Signature{}, ""},
+		"PTTYPE=gpt\nUUID=no\nLABEL=of nothing\n": {"gpt", Signature{}, ""},
+		"TYPE=" + strings.Repeat("x", 999):        {"", Signature{Type: strings.Repeat("x", 256)}, ""},
 		"TYPE=iso9660\nPTTYPE=gpt\nUUID=TYPE=y\nLABEL=" + "Debian\\=1": {"gpt",
-			Signature{Type: "iso9660", Label: "Debian=1"}},
+			Signature{Type: "iso9660", Label: "Debian=1"}, "TYPE=y"},
 	} {
 		if got := parseBlkid([]byte(in)); got != want {
 			t.Errorf("parseBlkid(%q) = %+v, want %+v", in, got, want)
@@ -29,7 +30,7 @@ func FuzzParseBlkid(f *testing.F) {
 	f.Add([]byte("LABEL=\\x\nTYPE=\\"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a := parseBlkid(b)
-		for _, s := range []string{a.Table, a.Signature.Type, a.Signature.Label} {
+		for _, s := range []string{a.Table, a.Signature.Type, a.Signature.Label, a.UUID} {
 			if Clean(s) != s || len(s) > 64<<10 {
 				t.Errorf("parseBlkid(%q) has %q", b, s)
 			}

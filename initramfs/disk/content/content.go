@@ -16,11 +16,14 @@ package content
 
 // Content is the content of a disk. The zero value means that nothing is known, so it is not blank.
 type Content struct {
-	Table     string // "gpt", "mbr", "mac", "sun", "sgi", "bsd", "amiga", "atari", what blkid calls it, or ""
-	Damaged   string // what is wrong with the table, in words, "" for nothing
-	GUID      string // of a GPT, lower case
-	Begun     string // ID of the job with a mark in the last sector (see begun.go), or ""
-	Signature Signature
+	Table   string // "gpt", "mbr", "mac", "sun", "sgi", "bsd", "amiga", "atari", what blkid calls it, or ""
+	Damaged string // what is wrong with the table, in words, "" for nothing
+	GUID    string // of a GPT, lower case; of an MBR its disk signature, as 8 hex digits; "" if not known
+	// UsableFrom and UsableTo are where a GPT lets the first partition begin and the last one end, in bytes; 0 if not
+	// known.
+	UsableFrom, UsableTo int64
+	Begun                string // ID of the job with a mark in the last sector (see begun.go), or ""
+	Signature            Signature
 	// what Sample returned, "" where it was not asked: something was recognised, or the disk is not to be read
 	Sampled    string
 	Partitions []Partition
@@ -36,6 +39,7 @@ type Partition struct {
 	Type      string // "EFI system", "Linux filesystem"…, or the bare type code
 	Signature Signature
 	Mark      Mark // of the pool that a btrfs is, on a disk that others share; see mark.go
+	UUID      string // of the filesystem, as blkid writes it; "" if not known
 }
 
 // Recognised says whether something on the disk is recognised: a table, a signature, or the mark of a job.

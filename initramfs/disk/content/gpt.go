@@ -140,6 +140,10 @@ func readGPTCopy(r io.ReaderAt, size, sector, lba int64) (c Content, found, ok b
 		})
 	}
 	c.Table, c.GUID = "gpt", guidString(h[56:72])
+	if first, last := int64(le.Uint64(h[40:])), int64(le.Uint64(h[48:])); first > 1 && last >= first &&
+		last < size/sector {
+		c.UsableFrom, c.UsableTo = first*sector, (last+1)*sector
+	}
 	return c, true, true
 }
 

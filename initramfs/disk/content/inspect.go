@@ -35,6 +35,7 @@ func Inspect(dev io.ReaderAt, size int64, sectorSize int) (Content, error) {
 		if p.Signature = Identify(part, p.Size); p.Signature.Type == "btrfs" {
 			p.Mark = readMark(part)
 		}
+		p.UUID = uuidOf(part, p.Signature.Type)
 	}
 	if r.failed && !c.Recognised() {
 		c.Signature.Type = Unreadable

@@ -61,6 +61,9 @@ func readMBR(r io.ReaderAt, size int64, sectorSize int) (Content, bool) {
 		return Content{}, false
 	}
 	c := Content{Table: "mbr"}
+	if id := binary.LittleEndian.Uint32(b[440:]); id != 0 {
+		c.GUID = fmt.Sprintf("%08x", id)
+	}
 	if odd != 0 {
 		c.Damaged = fmt.Sprintf("it has a status byte of 0x%02x", odd)
 	}
