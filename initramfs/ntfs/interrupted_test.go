@@ -162,7 +162,7 @@ func (c cut) survives(t *testing.T, begun Begun, want State) {
 	if found.State == StateUnknown {
 		t.Fatalf("%+v", found)
 	}
-	if answer := must[int](t)(probe(c.Device)); answer != probeFit && answer != probeUnclean {
+	if answer := must[int](t)(probe(t.Context(), c.Device)); answer != probeFit && answer != probeUnclean {
 		t.Errorf("ntfs-3g.probe ends with %d", answer)
 	}
 	if after := c.Files(t); !maps.Equal(after, base(t).files) {

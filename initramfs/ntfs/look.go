@@ -132,7 +132,7 @@ func fits(v volume.Boot, device int64, sector int) []Refusal {
 // ask runs the two programs. Neither sees all: ntfs-3g.probe does not see that the volume is marked for a check, and
 // ntfsresize does not see hibernation and unfinished changes.
 func (f *Facts) ask(ctx context.Context, device string, v *volume.Volume) error {
-	answer, err := probe(device)
+	answer, err := probe(ctx, device)
 	if errors.Is(err, errWrites) {
 		f.Refusals = append(f.Refusals, damaged("ntfs-3g.probe wants to repair it"))
 		return nil

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"time"
 
@@ -85,13 +84,14 @@ const (
 
 // probe asks ntfs-3g.probe whether a volume may be written to. To answer that it opens the volume for writing, and for
 // some folders it would repair what it finds; it is killed before it writes.
-func probe(device string) (int, error) {
+func probe(ctx context.Context, device string) (int, error) {
 	cmd := exec.Command(ProbePath, "--readwrite", device)
 	cmd.Env = environment()
-	deadline := time.Now().Add(maxTime)
+	ctx, cancel := context.WithTimeout(ctx, maxTime)
+	defer cancel()
 	status, err := trace.Run(cmd, func(c trace.Call) error {
-		if time.Now().After(deadline) {
-			return os.ErrDeadlineExceeded
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		return onlyReads(c)
 	})

@@ -58,7 +58,7 @@ func prove(ctx context.Context, dev *os.File, begun Begun) error {
 	if !bytes.Equal(first, last) {
 		return errors.New("the copy of the boot sector at its end is not equal to the boot sector")
 	}
-	if answer, err := probe(dev.Name()); err != nil {
+	if answer, err := probe(ctx, dev.Name()); err != nil {
 		return err
 	} else if r, ok := probed(answer); !ok {
 		return r

@@ -116,7 +116,7 @@ func (o Options) begin(ctx context.Context, dev *os.File) (Begun, State, error) 
 		default:
 			return *o.Begun, "", Refusal{Reason: HalfDone, Why: found.Why, Do: found.Do}
 		}
-		if ours, err := untouched(dev, *o.Begun); err != nil || ours {
+		if ours, err := untouched(ctx, dev, *o.Begun); err != nil || ours {
 			return *o.Begun, StateUnchanged, err
 		}
 	}
@@ -139,7 +139,7 @@ func (o Options) begin(ctx context.Context, dev *os.File) (Begun, State, error) 
 
 // untouched says whether no system has mounted a volume for writing since a shrink of it began: then its mark for a
 // check is that of ntfsresize. A refusal is what Windows left there nevertheless.
-func untouched(dev *os.File, begun Begun) (bool, error) {
+func untouched(ctx context.Context, dev *os.File, begun Begun) (bool, error) {
 	v, err := volume.Read(dev)
 	if err != nil {
 		return false, err
@@ -151,7 +151,7 @@ func untouched(dev *os.File, begun Begun) (bool, error) {
 	if hash(head) != begun.Log && len(bytes.Trim(head, "\xff")) > 0 {
 		return false, nil
 	}
-	answer, err := probe(dev.Name())
+	answer, err := probe(ctx, dev.Name())
 	if err != nil {
 		return false, err
 	}
