@@ -8,12 +8,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// readOnlyMount is the option of a filesystem that nothing can be written to. It has no value.
+var readOnlyMount = [2]string{"ro"}
+
 // Mounted is a filesystem that only this program has mounted, at no place in the tree of folders.
 type Mounted struct{ f *os.File }
 
 // Top mounts the top of the btrfs filesystem on a device, where its subvolumes are, whatever its default is.
 func Top(node string) (*Mounted, error) {
 	return mount("btrfs", node, [2]string{"subvolid", "5"})
+}
+
+// ReadTop is Top, and changes nothing on the device: it mounts read-only, and does not replay the log that a crash may
+// have left. It fails while the filesystem is mounted for writing.
+func ReadTop(node string) (*Mounted, error) {
+	return mount("btrfs", node, [2]string{"subvolid", "5"}, [2]string{"rescue", "nologreplay"}, readOnlyMount)
+}
+
+// ReadFAT is FAT, and changes nothing on the device.
+func ReadFAT(node string) (*Mounted, error) {
+	return mount("vfat", node, [2]string{"umask", "0077"}, readOnlyMount)
 }
 
 // FAT mounts a FAT filesystem that only root may read.
@@ -66,6 +80,10 @@ func openMount(kind, node string, attributes int, options ...[2]string) (*os.Fil
 	defer unix.Close(fs)
 	err = unix.FsconfigSetString(fs, "source", node)
 	for _, o := range options {
+		if o == readOnlyMount {
+			err = errors.Join(err, unix.FsconfigSetFlag(fs, o[0]))
+			continue
+		}
 		err = errors.Join(err, unix.FsconfigSetString(fs, o[0], o[1]))
 	}
 	if err == nil {

@@ -1,0 +1,28 @@
+package pool
+
+import (
+	"errors"
+	"os"
+
+	"griddle/initramfs/subvolume"
+)
+
+// Look lists what a pool has that is not in use, and changes nothing on its disk: it mounts read-only, and what only
+// the log of a crash has is missing. Without the EFI system partition, NoBoots says why it is not known which root
+// boots.
+func Look(place Place) (c Contents, err error) {
+	top, err := subvolume.ReadTop(place.Pool)
+	if err != nil {
+		return Contents{}, err
+	}
+	p := &Pool{place: place, dir: top.Dir(), close: []func() error{top.Close}}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	if st, e := os.Stat(place.ESP); e == nil && st.IsDir() {
+		p.esp = place.ESP
+	} else if esp, e := subvolume.ReadFAT(place.ESP); e != nil {
+		p.noESP = e
+	} else {
+		p.esp, p.close = esp.Dir(), append(p.close, esp.Close)
+	}
+	return p.Read()
+}
