@@ -18,7 +18,11 @@ const (
 	maxDisks      = 128
 	maxPartitions = 512 // of all disks
 	maxWord       = 32  // bytes of a string that is a word
+	maxSentence   = 300 // bytes of a string that says what is wrong, and what to do
 	maxID         = 36  // bytes of a UUID
+	maxType       = 64  // bytes of the type of a partition
+	maxSystems    = 64  // of all disks: systems, and reasons that are longer than a word
+	maxPools      = 4   // of all disks; each has maxRoots roots and as many images
 	maxPaths      = 128 // of all disks that have several, and as many areas of eMMCs
 )
 
@@ -60,9 +64,10 @@ func (i Identity) Bounded() Identity {
 
 // Bounded returns v with every string and list cut to what the server keeps.
 func (v Inventory) Bounded() Inventory {
-	v.CPU, v.Firmware = clip(v.CPU), clip(v.Firmware)
+	v.CPU, v.Firmware, v.FirstDrive = clip(v.CPU), clip(v.Firmware), clip(v.FirstDrive)
 	v.Disks = append([]Disk(nil), v.Disks[:min(len(v.Disks), maxDisks)]...)
-	left, paths, areas := maxPartitions, maxPaths, maxPaths
+	left, paths, areas, pools := maxPartitions, maxPaths, maxPaths, maxPools
+	reasons, systems := maxSystems, maxSystems
 	for i := range v.Disks {
 		d := &v.Disks[i]
 		for _, s := range []*string{&d.Path, &d.Model, &d.Serial, &d.WWN, &d.Place, &d.Bus, &d.Table, &d.Damaged,
@@ -79,9 +84,10 @@ func (v Inventory) Bounded() Inventory {
 		left -= len(d.Partitions)
 		for j := range d.Partitions {
 			p := &d.Partitions[j]
-			p.Name, p.Type, p.Filesystem, p.Label = clip(p.Name), clip(p.Type), clip(p.Filesystem), clip(p.Label)
-			p.Variant = clipAt(p.Variant, maxWord)
-			p.UUID, p.Unfit = clipAt(p.UUID, maxID), clip(p.Unfit)
+			p.Name, p.Type, p.Label = clip(p.Name), clipAt(p.Type, maxType), clip(p.Label)
+			p.Filesystem, p.Variant = clipAt(p.Filesystem, maxWord), clipAt(p.Variant, maxWord)
+			p.UUID, p.Pool = clipAt(p.UUID, maxID), p.Pool.bounded(&pools)
+			p.Unfit, p.System = clipFew(p.Unfit, maxSentence, &reasons), clipFew(p.System, maxText, &systems)
 			p.Installed, p.Unfinished = clipAt(p.Installed, maxID), clipAt(p.Unfinished, maxID)
 		}
 	}
@@ -120,6 +126,23 @@ func NormalUUID(s string) string {
 	return s
 }
 
+// bounded is p with bounded lists, nil where no more pools are left.
+func (p *Pool) bounded(left *int) *Pool {
+	if p == nil || *left == 0 {
+		return nil
+	}
+	*left--
+	out := &Pool{Roots: append([]Root(nil), p.Roots[:min(len(p.Roots), maxRoots)]...),
+		Images: append([]string(nil), p.Images[:min(len(p.Images), maxRoots)]...)}
+	for i := range out.Roots {
+		out.Roots[i] = out.Roots[i].bounded()
+	}
+	for i := range out.Images {
+		out.Images[i] = short(out.Images[i])
+	}
+	return out
+}
+
 // clipAll cuts each of list at maxWord bytes, and the list where nothing is left.
 func clipAll(list []string, left *int) []string {
 	list = append([]string(nil), list[:min(len(list), *left)]...)
@@ -128,6 +151,18 @@ func clipAll(list []string, left *int) []string {
 		list[i] = clipAt(list[i], maxWord)
 	}
 	return list
+}
+
+// clipFew cuts s at most bytes, and at maxWord after that happened to so many.
+func clipFew(s string, most int, left *int) string {
+	if len(s) <= maxWord {
+		return s
+	}
+	if *left == 0 {
+		return clipAt(s, maxWord)
+	}
+	*left--
+	return clipAt(s, most)
 }
 
 // clip cuts s at maxText bytes, between runes.

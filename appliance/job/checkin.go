@@ -96,8 +96,7 @@ func (c CheckIn) Bounded() CheckIn {
 	c.Boot = NormalUUID(c.Boot)
 	c.Roots = append([]Root(nil), c.Roots[:min(len(c.Roots), maxRoots)]...)
 	for i := range c.Roots {
-		r := &c.Roots[i]
-		r.Name, r.Image, r.Reset = short(r.Name), short(r.Image), Reset(Printable(string(r.Reset)))
+		c.Roots[i] = c.Roots[i].bounded()
 	}
 	if c.Job != nil {
 		j := c.Job.bounded()
@@ -141,6 +140,11 @@ func sane(t time.Time) time.Time {
 		return time.Time{}
 	}
 	return t
+}
+
+func (r Root) bounded() Root {
+	r.Name, r.Image, r.Reset = short(r.Name), short(r.Image), Reset(Printable(string(r.Reset)))
+	return r
 }
 
 // short is Sentence, cut to maxText bytes.

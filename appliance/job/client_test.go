@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -148,7 +149,9 @@ func TestBoundedFits(t *testing.T) {
 		}
 		for range 10 {
 			d.Partitions = append(d.Partitions, Partition{Name: long, Type: long, Filesystem: long, Label: long,
-				Variant: long, UUID: long, Unfit: long, Used: 1 << 62, Minimum: 1 << 62})
+				Variant: long, UUID: long, Unfit: long, Used: 1 << 62, Minimum: 1 << 62,
+				System: long, Pool: &Pool{Images: slices.Repeat([]string{long}, 99),
+					Roots: slices.Repeat([]Root{{Name: long, Image: long, Reset: Reset(long)}}, 99)}})
 		}
 		h.Inventory.Disks = append(h.Inventory.Disks, d)
 		h.Inventory.NICs = append(h.Inventory.NICs, NIC{Name: long, MAC: long, Driver: long, Address: long})

@@ -71,6 +71,9 @@ type Partition struct {
 	// disk that others share; "" on a disk that Griddle has for itself.
 	Installed  string `json:"installed,omitempty"`
 	Unfinished string `json:"unfinished,omitempty"`
+	// System is the Windows in an NTFS: "Windows 11 Pro 23H2, build 22631.3007, on LAB-07"; "" if it has none: hostile.
+	System string `json:"system,omitempty"`
+	Pool   *Pool  `json:"pool,omitempty"` // what a finished pool has; nil if it is not known
 }
 
 // PoolName is the name in a GPT of a pool whose install was finished, on a disk that Griddle has for itself.
@@ -79,6 +82,12 @@ const PoolName = "griddle-pool"
 // HasPool says whether the partition of this disk has the pool of a finished install.
 func (d Disk) HasPool(p Partition) bool {
 	return p.Installed != "" || d.Installed != "" && d.Table == "gpt" && p.Name == PoolName && p.Unfinished == ""
+}
+
+// Pool is what a pool has.
+type Pool struct {
+	Roots  []Root   `json:"roots,omitempty"`  // the newest first
+	Images []string `json:"images,omitempty"` // the newest first
 }
 
 // The values of Partition.Unfit that have a remedy of their own.
@@ -93,6 +102,17 @@ const (
 	Zeros = "zeros"
 	Ones  = "ones"
 )
+
+// WithoutFacts is d without what is asked about its filesystems, which may be known later than the rest: two values of
+// the same disk with the same content are equal then.
+func (d Disk) WithoutFacts() Disk {
+	d.Partitions = append([]Partition(nil), d.Partitions...)
+	for i := range d.Partitions {
+		p := &d.Partitions[i]
+		p.Used, p.Minimum, p.Unfit, p.System, p.Pool = 0, 0, "", "", nil
+	}
+	return d
+}
 
 // Blank says whether the disk is proved to be blank: it has no partition table and no known signature, and all bytes
 // that were sampled across the disk are 0x00, or all are 0xff. A disk that was not read is not blank.
@@ -118,7 +138,7 @@ func (d Disk) Holds() []string {
 		out = append(out, fmt.Sprintf("an empty %s partition table", Printable(d.Table)))
 	}
 	for _, p := range d.Partitions {
-		out = append(out, fmt.Sprintf("partition %d: %s, %s", p.Number, Bytes(p.Size), p.holds()))
+		out = append(out, fmt.Sprintf("partition %d: %s, %s%s", p.Number, Bytes(p.Size), p.holds(), p.more()))
 	}
 	if len(out) == 0 && !d.Blank() {
 		out = append(out, d.unproved())

@@ -38,7 +38,7 @@ type Partition struct {
 	Name      string // of a GPT entry
 	Type      string // "EFI system", "Linux filesystem"…, or the bare type code
 	Signature Signature
-	Mark      Mark // of the pool that a btrfs is, on a disk that others share; see mark.go
+	Mark      Mark   // of the pool that a btrfs is, on a disk that others share; see mark.go
 	UUID      string // of the filesystem, as blkid writes it; "" if not known
 }
 
