@@ -26,11 +26,15 @@ type Scanner struct {
 	Ask func(context.Context, content.Region) content.Answer
 	// Health asks a disk how it is, by path and bus: smart.Ask; nil: no disk is asked
 	Health func(path, bus string) smart.Health
+	// Facts says what is known of the filesystem in a partition of the disk at path: facts.Of; nil: nothing is asked.
+	// It may take long, and several disks are asked about at the same time. When ctx ends, its result does not count.
+	Facts func(ctx context.Context, path string, p content.Partition) content.Facts
 
 	mu      sync.Mutex
 	busy    map[string]*scanning // by Disk.Name, the newest one
 	samples map[string]sampled   // by Disk.Name
 	healths map[string]asked     // by Disk.Name
+	learned map[string]*learning // by Disk.Name
 }
 
 // scanning is one look at one disk.
@@ -128,7 +132,7 @@ func (s *Scanner) begin(ctx context.Context, d Disk) *scanning {
 	defer s.mu.Unlock()
 	if s.busy == nil {
 		s.busy, s.samples = map[string]*scanning{}, map[string]sampled{}
-		s.healths = map[string]asked{}
+		s.healths, s.learned = map[string]asked{}, map[string]*learning{}
 	}
 	if l := s.busy[d.Name]; l != nil {
 		return l
@@ -161,6 +165,7 @@ func (s *Scanner) examine(ctx context.Context, d *Disk) error {
 	if s.Ask != nil {
 		d.AddAnswers(ctx, s.Ask, d.Path, d.Size)
 	}
+	s.learn(ctx, d, state)
 	if d.Recognised() || d.Removable || d.ReadOnly {
 		return nil
 	}

@@ -33,7 +33,8 @@ func (c *Content) AddAnswers(ctx context.Context, question func(context.Context,
 	asked := 0
 	for i := range c.Partitions {
 		p := &c.Partitions[i]
-		if p.Signature.Label != "" && p.UUID != "" || p.Type == "extended" || p.Size <= 0 || p.Start < 0 || p.Start+p.Size > size {
+		known := p.Signature.Label != "" && p.UUID != ""
+		if known || p.Type == "extended" || p.Size <= 0 || p.Start < 0 || p.Start+p.Size > size {
 			continue
 		}
 		if asked++; asked > maxAsked {

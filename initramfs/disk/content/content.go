@@ -40,6 +40,32 @@ type Partition struct {
 	Signature Signature
 	Mark      Mark   // of the pool that a btrfs is, on a disk that others share; see mark.go
 	UUID      string // of the filesystem, as blkid writes it; "" if not known
+	Facts
+}
+
+// Facts are what is known of a filesystem beside its format. Inspect asks for none.
+type Facts struct {
+	Used    int64 // bytes that are in use; 0 if not known
+	Minimum int64 // bytes of the smallest partition that it may be shrunk to, with what its system needs; 0 if not known
+	// Unfit is why it must not be changed: job.Hibernated, job.Unclean, job.Dirty, or in words; "" if no reason is known.
+	Unfit string
+	// System is the Windows in an NTFS: "Windows 11 Pro 23H2, build 22631.3007, on LAB-07"; "" if it has none.
+	System string
+	Pool   *Pool // what a finished pool of Griddle has; nil for another filesystem, and if it is not known
+}
+
+// Pool is what a pool has. Its names are safe on a screen.
+type Pool struct {
+	Roots  []Root   // the newest first
+	Images []string // the newest first
+}
+
+// Root is a system in a pool.
+type Root struct {
+	Name, Image string // Image is that it was made of, "" if that was deleted
+	Good        bool   // it proved itself once
+	Next        bool   // the next start takes it
+	Reset       string // what is fresh at each of its starts, see job.Reset
 }
 
 // Recognised says whether something on the disk is recognised: a table, a signature, or the mark of a job.
