@@ -1,0 +1,30 @@
+package facts
+
+import (
+	"griddle/initramfs/disk/content"
+	"griddle/initramfs/pool"
+)
+
+// poolOf is what the pool in a partition of the disk at path has; nil if it has no pool that an install finished.
+func poolOf(path, node string) (*content.Pool, error) {
+	place, err := pool.On(path)
+	if err != nil || place.Pool != node {
+		return nil, nil // it is another btrfs
+	}
+	c, err := pool.Look(place)
+	if err != nil {
+		return nil, err
+	}
+	p := &content.Pool{}
+	for _, i := range c.Images {
+		p.Images = append(p.Images, pool.Label(i.Name))
+	}
+	for _, r := range c.Roots {
+		root := content.Root{Name: pool.Label(r.Name), Good: r.Good, Next: r.Boots, Reset: string(r.Reset)}
+		if r.Image != "" {
+			root.Image = pool.Label(r.Image)
+		}
+		p.Roots = append(p.Roots, root)
+	}
+	return p, nil
+}
