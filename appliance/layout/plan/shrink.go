@@ -44,7 +44,7 @@ func (t *target) canShrink(e layout.Partition, p *part, differs string) bool {
 	case !slices.Contains(layout.Shrinkable, p.Filesystem):
 		t.refusePart(e, "%s cannot be shrunk", what(p.Partition))
 	case p.Unfit != "":
-		t.refusePart(e, "%s must not be shrunk: %s", what(p.Partition), unfit(p.Unfit))
+		t.refusePart(e, "%s must not be shrunk: %s", what(p.Partition), unfit(p.Partition))
 	case logical(t.table, p.Number):
 		t.refusePart(e, "%s is a logical partition, and these are not shrunk so far", what(p.Partition))
 	case p.Minimum <= 0:
@@ -57,8 +57,16 @@ func (t *target) canShrink(e layout.Partition, p *part, differs string) bool {
 }
 
 // unfit says why a filesystem must not be changed, and what to do.
-func unfit(why string) string {
-	switch why {
+func unfit(p job.Partition) string {
+	if (p.Unfit == job.Unclean || p.Unfit == job.Dirty) && p.Filesystem != "ntfs" {
+		why := "its system has not finished its last changes of it"
+		if p.Unfit == job.Dirty {
+			why = "it is marked for a check"
+		}
+		return why + "; start its system and shut it down, or check it: `e2fsck -f` for ext2, ext3 and ext4, and a " +
+			"mount for btrfs"
+	}
+	switch p.Unfit {
 	case job.Hibernated:
 		return "Windows is hibernated, or was shut down with fast startup; start Windows, choose Restart (not Shut " +
 			"down), " +
@@ -66,7 +74,7 @@ func unfit(why string) string {
 	case job.Unclean, job.Dirty:
 		return "it has to be checked by its own system first; start Windows, run chkdsk /f, and restart it twice"
 	}
-	return job.Sentence(why)
+	return job.Sentence(p.Unfit)
 }
 
 // bytes is an absolute size or a share of the disk.
