@@ -31,3 +31,25 @@ func TestBIOSDrives(t *testing.T) {
 		}
 	}
 }
+
+func TestFirstDrive(t *testing.T) {
+	const dir = "firmware/edd/int13_dev80/"
+	file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
+	for _, c := range []struct {
+		name string
+		sys  fstest.MapFS
+		want Drive
+	}{
+		{"no module", fstest.MapFS{}, Drive{}},
+		{"both", fstest.MapFS{dir + "sectors": file("20971520\n"), dir + "mbr_signature": file("0x00a1b2c3\n")},
+			Drive{20971520, "00a1b2c3"}},
+		{"another drive", fstest.MapFS{"firmware/edd/int13_dev81/sectors": file("1\n")}, Drive{}},
+		{"no signature", fstest.MapFS{dir + "sectors": file("1\n"), dir + "mbr_signature": file("0x00000000\n")},
+			Drive{Sectors: 1}},
+		{"nonsense", fstest.MapFS{dir + "sectors": file("-1\n"), dir + "mbr_signature": file("0x1ffffffff\n")}, Drive{}},
+	} {
+		if got, ok := FirstDrive(c.sys); got != c.want || ok != (c.want != Drive{}) {
+			t.Errorf("%s: %+v, %v, want %+v", c.name, got, ok, c.want)
+		}
+	}
+}
