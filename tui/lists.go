@@ -194,7 +194,7 @@ func (m Model) chosenDisk(d job.Disk, width int) []string {
 	if len(holds) == 0 {
 		holds = []string{way.Blank(d)}
 	}
-	for _, h := range holds {
+	for _, h := range append(holds, d.Shrinkable()...) {
 		out = append(out, frame.Wrap(h, 3, width)...)
 	}
 	return out

@@ -18,6 +18,7 @@ import (
 	"griddle/initramfs/disk"
 	"griddle/initramfs/disk/content"
 	"griddle/initramfs/disk/smart"
+	"griddle/initramfs/facts"
 	"griddle/initramfs/hotplug"
 	"griddle/initramfs/journal"
 	"griddle/initramfs/uplink"
@@ -62,7 +63,7 @@ func agent(ctx context.Context) error {
 	defer stop()
 	s := &station{log: log, boot: uuid.NewString(),
 		disks: &disk.Scanner{Sys: os.DirFS("/sys"), Open: disk.Open, Ask: content.Blkid,
-			Health: smart.Ask},
+			Health: smart.Ask, Facts: facts.Of},
 		chosen: make(chan job.Choice, 1), power: make(chan tui.Power, 1), retry: make(chan struct{}, 1),
 		answers: make(chan tui.HookAnswer, 1)}
 	if err := readJSON("/"+initramfs.BuildPath, &s.build); err != nil {
@@ -145,6 +146,7 @@ func (s *station) run(ctx context.Context) error {
 	}
 	go l.Renew(ctx, s.log)
 
+	loadEDD(s.log)
 	// Disks behind slow controllers come late; a short wait here spares a wrong "no disk matches".
 	s.dev.Settled(ctx, time.Second, 20*time.Second)
 	found, err := s.introduce(ctx, l)
@@ -352,6 +354,9 @@ const countdown = 5
 // server has another job.
 func (s *station) carryOut(ctx context.Context, l *uplink.Lease, spec job.Spec, found tui.Found) {
 	unasked := found.Welcome.Job != nil
+	rest, cancel := context.WithTimeout(ctx, time.Minute)
+	s.disks.Rest(rest)
+	cancel()
 	var err error
 	switch spec.Kind {
 	case job.Relay:

@@ -16,7 +16,6 @@ import (
 	"griddle/initramfs/download"
 	"griddle/initramfs/hardware"
 	"griddle/initramfs/install"
-	"griddle/initramfs/kmod"
 	"griddle/initramfs/uplink"
 	"griddle/tui"
 )
@@ -50,9 +49,6 @@ func (s *station) install(ctx context.Context, l *uplink.Lease, spec job.Spec, f
 	bios := found.Inventory.Firmware == "bios"
 	var drives []int64
 	if bios {
-		if err := kmod.Modprobe([]string{"edd"}); err != nil {
-			s.log.Info("the BIOS's drives are not known", "error", err)
-		}
 		drives = hardware.BIOSDrives(os.DirFS("/sys"))
 	}
 	err = install.Run(ctx, spec, img, found.Inventory.Disks, s.events, install.Options{

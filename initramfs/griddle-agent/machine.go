@@ -14,6 +14,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/hardware"
 	"griddle/initramfs/install"
 	"griddle/initramfs/uplink"
 
@@ -78,6 +79,9 @@ func inventory(ctx context.Context, log *slog.Logger, disks *disk.Scanner, list 
 		log.Warn("reading disks", "error", err)
 	}
 	inv.Disks = append(inv.Disks, install.Disks(found)...)
+	if drive, ok := hardware.FirstDrive(os.DirFS("/sys")); ok {
+		inv.FirstDrive = firstDrive(drive, inv.Disks)
+	}
 	return inv
 }
 

@@ -13,7 +13,8 @@
 //	griddle-agent update       in an installed system: gives it the next version; likewise status, rollback and
 //	                           history (package upkeep)
 //
-// It is also the first process of each root that programs run in (package chroot).
+// It is also the first process of each root that programs run in (package chroot), and the process that reads the
+// registry of a Windows (package windows).
 //
 // The screen shows what users need to know. /run/agent.log has the details for developers.
 package main
@@ -32,10 +33,12 @@ import (
 	"griddle/initramfs/phonehome"
 	"griddle/initramfs/supervise"
 	"griddle/initramfs/upkeep"
+	"griddle/initramfs/windows"
 )
 
 func main() {
 	chroot.Inside()
+	windows.Inside()
 	os.Exit(run(os.Args))
 }
 

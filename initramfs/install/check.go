@@ -219,6 +219,18 @@ func Disks(found []disk.Disk) []job.Disk {
 	return out
 }
 
+func ofPool(p *content.Pool) *job.Pool {
+	if p == nil {
+		return nil
+	}
+	out := &job.Pool{Images: p.Images}
+	for _, r := range p.Roots {
+		out.Roots = append(out.Roots, job.Root{Name: r.Name, Image: r.Image, Good: r.Good, Next: r.Next,
+			Reset: job.Reset(r.Reset)})
+	}
+	return out
+}
+
 func withContent(j job.Disk, c content.Content) job.Disk {
 	j.Table, j.TableID, j.Damaged, j.Sampled = c.Table, c.GUID, c.Damaged, c.Sampled
 	j.UsableFrom, j.UsableTo = c.UsableFrom, c.UsableTo
@@ -229,7 +241,7 @@ func withContent(j job.Disk, c content.Content) job.Disk {
 		j.Partitions = append(j.Partitions, job.Partition{
 			Number: p.Number, Start: p.Start, Size: p.Size, Name: p.Name, Type: p.Type,
 			Filesystem: p.Signature.Type, Label: p.Signature.Label, Variant: p.Signature.Variant,
-			UUID: p.UUID,
+			UUID: p.UUID, Used: p.Used, Minimum: p.Minimum, Unfit: p.Unfit, System: p.System, Pool: ofPool(p.Pool),
 		})
 		switch part := &j.Partitions[len(j.Partitions)-1]; {
 		case p.Mark.Finished:

@@ -171,6 +171,12 @@ func inventoryLines(line func(name, value string), v *job.Inventory) {
 		if d.Blank() {
 			line("", "  blank")
 		}
+		for _, s := range d.Shrinkable() {
+			line("", "  "+s)
+		}
+		if d.Path == v.FirstDrive {
+			line("", "  first drive of the BIOS")
+		}
 	}
 	if v.Cut {
 		line("", "  This list is shortened; the machine's own screen shows all of it.")
