@@ -30,20 +30,37 @@ const (
 	blkpgDelete = 2
 )
 
-// Announce replaces the kernel's partitions of a disk by those of a layout. It does not ask the kernel to read the
-// table, so it also works with kernels without a GPT parser. On return the partitions exist, and disk.Node finds them:
-// both the ioctl and devtmpfs are synchronous.
+// known is a partition that the kernel knows.
+type known struct {
+	number      int
+	start, size int64 // bytes
+}
+
+// Announce replaces the kernel's partitions of a disk by those of a layout. Those that it has already stay, so they may
+// be in use. It does not ask the kernel to read the table, so it also works with kernels without a GPT parser. On
+// return the partitions exist, and disk.Node finds them: both the ioctl and devtmpfs are synchronous.
 func Announce(f *os.File, sys string, parts []Part) error {
-	known, err := numbers(f.Name(), sys)
+	has, err := partitions(f.Name(), sys)
 	if err != nil {
 		return err
 	}
-	for _, n := range known {
-		if err := tell(f, blkpgDelete, Part{Number: n}); err != nil {
-			return fmt.Errorf("removing partition %d of %s: %w", n, f.Name(), err)
+	wanted := map[known]bool{}
+	for _, p := range parts {
+		wanted[known{p.Number, p.Start, p.Size}] = true
+	}
+	for _, k := range has {
+		if wanted[k] {
+			delete(wanted, k)
+			continue
+		}
+		if err := tell(f, blkpgDelete, Part{Number: k.number}); err != nil {
+			return fmt.Errorf("removing partition %d of %s: %w", k.number, f.Name(), err)
 		}
 	}
 	for _, p := range parts {
+		if !wanted[known{p.Number, p.Start, p.Size}] {
+			continue
+		}
 		if err := tell(f, blkpgAdd, p); err != nil {
 			return fmt.Errorf("adding partition %d of %s: %w", p.Number, f.Name(), err)
 		}
@@ -60,21 +77,26 @@ func tell(f *os.File, op int32, p Part) error {
 	return nil
 }
 
-// numbers lists the partitions that the kernel knows of a disk.
-func numbers(path, sys string) ([]int, error) {
+// partitions lists what the kernel knows of a disk. What it does not say is -1, which no layout has.
+func partitions(path, sys string) ([]known, error) {
 	dir := filepath.Join(sys, "block", filepath.Base(path))
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("listing partitions: %w", err)
 	}
-	var found []int
+	var found []known
 	for _, e := range entries {
-		b, err := os.ReadFile(filepath.Join(dir, e.Name(), "partition"))
-		if err != nil {
-			continue
+		number := func(name string) int64 {
+			b, err := os.ReadFile(filepath.Join(dir, e.Name(), name))
+			n, bad := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 54)
+			if err != nil || bad != nil {
+				return -1
+			}
+			return n
 		}
-		if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
-			found = append(found, n)
+		const sector = 512 // of these files, whatever a sector of the disk has
+		if n := number("partition"); n >= 0 {
+			found = append(found, known{int(n), number("start") * sector, number("size") * sector})
 		}
 	}
 	return found, nil
