@@ -20,14 +20,15 @@ package swapfile
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"syscall"
 
+	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 )
 
@@ -113,7 +114,7 @@ func place(dir *os.Root, size int64) (err error) {
 	if err != nil {
 		return fmt.Errorf("allocating it: %w", err)
 	}
-	if _, err := f.WriteAt(header(size), 0); err != nil {
+	if _, err := f.WriteAt(Header(size, uuid.New(), ""), 0); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
@@ -122,14 +123,13 @@ func place(dir *os.Root, size int64) (err error) {
 	return dir.Rename(tmp, name)
 }
 
-// header is the first page of a file.
-func header(size int64) []byte {
+// Header is the first page of a swap file or a swap partition of size bytes. A label has at most 15 bytes.
+func Header(size int64, id uuid.UUID, label string) []byte {
 	page := make([]byte, os.Getpagesize())
 	binary.NativeEndian.PutUint32(page[1024:], version)
-	binary.NativeEndian.PutUint32(page[1028:], uint32(size/int64(len(page))-1))
-	rand.Read(page[1036:1052]) // the UUID
-	page[1036+6] = page[1036+6]&0x0f | 0x40
-	page[1036+8] = page[1036+8]&0x3f | 0x80
+	binary.NativeEndian.PutUint32(page[1028:], uint32(min(size/int64(len(page))-1, math.MaxUint32)))
+	copy(page[1036:1052], id[:])
+	copy(page[1052:1067], label)
 	copy(page[len(page)-len(magic):], magic)
 	return page
 }
