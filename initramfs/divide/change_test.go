@@ -1,0 +1,89 @@
+package divide
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"griddle/appliance/layout/plan"
+	"griddle/initramfs/disk/disktest"
+)
+
+// TestChanged changes a disk between the plan and a step, or between two steps. The step is not done.
+func TestChanged(t *testing.T) {
+	for name, c := range map[string]struct {
+		after  plan.Verb // the last step that is done before the change; "" is none
+		change func(t *testing.T, dev string)
+		want   string
+	}{
+		"a partition more": {"", func(t *testing.T, dev string) {
+			disktest.Tool(t, "sgdisk", "-n", "7:500M:+10M", dev)
+		}, "it has a partition 7 that was not planned"},
+		"a partition less": {"", func(t *testing.T, dev string) { disktest.Tool(t, "sgdisk", "-d", "4", dev) },
+			"partition 4 is missing"},
+		"another type": {plan.SaveTable, func(t *testing.T, dev string) {
+			disktest.Tool(t, "sgdisk", "-t", "4:8300", dev)
+		}, `type "Linux filesystem"`},
+		"another name": {plan.SaveTable, func(t *testing.T, dev string) {
+			disktest.Tool(t, "sgdisk", "-c", "4:mine", dev)
+		}, `name "mine"`},
+		"another table": {plan.AddEntry, func(t *testing.T, dev string) { disktest.Tool(t, "sgdisk", "-U", "R", dev) },
+			"its table has the ID"},
+		"a damaged table": {plan.SaveTable, func(t *testing.T, dev string) { noise(t, dev, 0x218, 1) },
+			"its partition table is damaged"},
+		"another filesystem": {plan.AddEntry, func(t *testing.T, dev string) {
+			disktest.Tool(t, "mkfs.ext4", "-q", "-F", dev+"p3")
+		}, "partition 3 has ext4, and ntfs was planned"},
+		"the same kind": {plan.AddEntry, func(t *testing.T, dev string) {
+			disktest.Tool(t, "mkntfs", "-q", "-Q", "-F", dev+"p3")
+		}, "partition 3 has another ntfs than was planned"},
+		"a filesystem in a new partition": {plan.AddEntry, func(t *testing.T, dev string) {
+			disktest.Tool(t, "mkfs.ext4", "-q", "-F", dev+"p5")
+		}, "another system has written to partition 5 since it was added"},
+		"bytes in a cleared partition": {plan.Clear, func(t *testing.T, dev string) {
+			noise(t, dev+"p3", mib, 512)
+			noise(t, dev+"p5", mib, 512)
+		}, "since it was cleared"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &machine{t: t}
+			dev := m.windows(512)
+			p := m.plan(methods()[0].doc)
+			if strings.HasSuffix(name, "new partition") { // it is cleared first
+				p = m.plan(of(esp, pool))
+			}
+			var b book
+			for i, s := range p.Steps {
+				if s.Do == c.after {
+					b.fail, b.keep = 2*(i+1)+1, true // its last entry is kept
+				}
+			}
+			if b.fail > 0 {
+				if _, err := m.run(p, &b); !errors.Is(err, errBook) {
+					t.Fatalf("Run = %v", err)
+				}
+				b.fail = 0
+			}
+			c.change(t, dev)
+			before := m.everything(dev)
+			_, err := m.run(p, &b)
+			if !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Run = %v, want %q", err, c.want)
+			}
+			if m.everything(dev) != before {
+				t.Error("the disk was written to")
+			}
+		})
+	}
+}
+
+// everything is a hash of a disk.
+func (m *machine) everything(dev string) uint64 {
+	m.t.Helper()
+	var n int64
+	if _, err := fmt.Sscan(disktest.Tool(m.t, "blockdev", "--getsize64", dev), &n); err != nil {
+		m.t.Fatal(err)
+	}
+	return sums(m.t, dev, plan.Part{Size: n})[0]
+}

@@ -1,0 +1,195 @@
+// Package divide carries out a plan for the disks of a machine (package plan): it changes their tables, shrinks
+// filesystems and makes new ones.
+//
+// Call Run with a plan. It does the steps in their order, and keeps a journal, by which a later Run continues after a
+// crash: give it the entries in Options.Past. Each step is one of
+//
+//	look -> record "begun" -> do -> record "done"
+//
+// Before each step Run looks at the disks again. The disk must be the planned one, by serial, WWN and size and not by
+// name; its table must have exactly the entries that the plan says, and the partition the filesystem that the plan
+// says. Otherwise Run stops, and says what differs. All looks that write nothing come first in a plan, and before them
+// Run checks that every program is there that the plan needs.
+//
+// What a crash leaves of a step that had begun, and how the next Run recognises it:
+//
+//	check, save-table  nothing was written
+//	shrink-filesystem  package ntfs says how; of ext2, ext3 and ext4 see ext.go; btrfs is whole in either size
+//	set-size, add-entry, set-type
+//	                   the table of before, that of after, or one of them in each copy of a GPT: then the disk gets
+//	                   that of before, and the step is done again
+//	make-table         the disk as it was; or the mark of the job in its last sector (content.BegunSector); or a table
+//	                   with the ID that the journal has
+//	clear              the partition as it was; or the mark of the job in its first sector; or it is cleared
+//	make-filesystem    nothing that is known; or a filesystem with the UUID that the journal has. It is made again
+//
+// Anything else was put there by someone else: Run stops. It never guesses.
+//
+// It guarantees: it writes to no other disk than those of the plan, and to no byte of a partition that stays. The
+// partition that a step writes to is opened by its own device file, so that a program cannot write beside it. Every
+// write is on the disk before the step is recorded as done. While a disk is divided, its name cannot go to another one,
+// because Run keeps it open.
+package divide
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"griddle/appliance/job"
+	"griddle/appliance/layout/plan"
+)
+
+// ErrChanged is wrapped by errors that say that a disk is not as the plan says. Nothing more was written.
+var ErrChanged = errors.New("the disk is not as it was planned")
+
+// Options say what is carried out. All fields but Past and Progress are required.
+type Options struct {
+	Job     string // ID of the job, a UUID in lower case
+	Plan    plan.Plan
+	Past    []Entry // of an earlier Run of this job, in their order
+	Journal Journal
+	// Find looks at all disks of the machine now, as for the plan.
+	Find     func(context.Context) ([]job.Disk, error)
+	Sys      string         // where sysfs is mounted
+	Progress func(Progress) // may be nil
+
+	// Of tests, which cut off the writes of a run, and stop programs before a write of theirs, counted from 1.
+	wrap   func(*os.File) device
+	before func(program string, write int) error
+}
+
+// Progress is how far a Run is.
+type Progress struct {
+	Step, Steps int    // from 1 on
+	Text        string // what is done, as the plan says it
+	Phase       string // of a step that takes long, such as "moving data"; else ""
+	Percent     float64
+}
+
+// Run carries out a plan, or the rest of it, and says what the disks have then. It is durable on return. An error says
+// which step failed; a Run with the entries of the journal continues there, unless the error wraps ErrChanged or a
+// refusal of package ntfs: then a person has to do what it says first.
+func Run(ctx context.Context, o Options) (Made, error) {
+	r, err := start(ctx, o)
+	if err != nil {
+		return Made{}, err
+	}
+	defer r.close()
+	for i := range r.plan.Steps {
+		if r.past[i].done {
+			continue
+		}
+		if err := r.step(ctx, i); err != nil {
+			return Made{}, fmt.Errorf("step %d of %d, %s: %w", i+1, len(r.plan.Steps), r.text(i), err)
+		}
+	}
+	return r.made(ctx)
+}
+
+// run is one Run.
+type run struct {
+	Options
+	plan plan.Plan
+	past []past // of each step
+	held map[string]*held
+	// shrunkNow are the steps that shrank a filesystem in this Run: no system can have used it since.
+	shrunkNow map[int]bool
+}
+
+// start checks the plan and the journal, and records the plan if the journal has nothing.
+func start(ctx context.Context, o Options) (*run, error) {
+	r := &run{Options: o, plan: o.Plan, held: map[string]*held{}, shrunkNow: map[int]bool{}}
+	if err := o.Plan.Verify(); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.past, err = history(o.Past, o.Job, o.Plan); err != nil {
+		return nil, err
+	}
+	if err := r.programs(); err != nil {
+		return nil, err
+	}
+	if len(o.Past) == 0 {
+		if err := r.record(ctx, Entry{Plan: &r.plan}); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// step does one step.
+func (r *run) step(ctx context.Context, i int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s := r.plan.Steps[i]
+	do, ok := verbs()[s.Do]
+	if !ok {
+		return fmt.Errorf("%q is not known: it needs a newer version of Griddle", s.Do)
+	}
+	r.say(i, "", 0)
+	h, err := r.find(ctx, s.Disk)
+	if err != nil {
+		return err
+	}
+	// What an interruption leaves of the others is more than a condition can say.
+	again := r.past[i].begun
+	switch {
+	case !again, s.Do == plan.CheckFilesystem, s.Do == plan.SaveTable, s.Do == plan.ShrinkFilesystem:
+		err = r.holds(i, h.disk)
+	case s.Do == plan.Clear, s.Do == plan.MakeFilesystem:
+		err = r.holdsTable(i, h.disk)
+	}
+	if err != nil {
+		return err
+	}
+	if err := do(ctx, r, i, h); err != nil {
+		return err
+	}
+	return r.record(context.WithoutCancel(ctx), Entry{Step: i + 1, State: Done})
+}
+
+// verb does step i on a disk. It records that the step has begun before it writes, and on return everything is on the
+// disk. Where the journal says that the step had begun before, it recognises what that left.
+type verb func(ctx context.Context, r *run, i int, h *held) error
+
+func verbs() map[plan.Verb]verb {
+	return map[plan.Verb]verb{
+		plan.CheckFilesystem:  checkFilesystem,
+		plan.SaveTable:        saveTable,
+		plan.ShrinkFilesystem: shrinkFilesystem,
+		plan.SetSize:          edit,
+		plan.MakeTable:        makeTable,
+		plan.AddEntry:         edit,
+		plan.SetType:          edit,
+		plan.Clear:            clearPartition,
+		plan.MakeFilesystem:   makeFilesystem,
+	}
+}
+
+// planned is the disk of the plan with an ID of the layout.
+func (r *run) planned(id string) plan.Disk {
+	for _, d := range r.plan.Disks {
+		if d.ID == id {
+			return d
+		}
+	}
+	return plan.Disk{} // Plan.Verify finds a step without a disk
+}
+
+// text is what step i does, in words.
+func (r *run) text(i int) string {
+	s := r.plan.Steps[i]
+	if s.Number == 0 {
+		return fmt.Sprintf("%s of disk %s", s.Do, s.Disk)
+	}
+	return fmt.Sprintf("%s of partition %d of disk %s", s.Do, s.Number, s.Disk)
+}
+
+func (r *run) say(i int, phase string, percent float64) {
+	if r.Progress != nil {
+		r.Progress(Progress{Step: i + 1, Steps: len(r.plan.Steps), Text: r.text(i), Phase: phase, Percent: percent})
+	}
+}

@@ -1,0 +1,127 @@
+package divide
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"griddle/appliance/job"
+	"griddle/appliance/layout"
+	"griddle/appliance/layout/plan"
+	"griddle/initramfs/disk"
+)
+
+// Made is what the disks have when a plan is carried out.
+type Made struct {
+	Disk  job.Disk // the one with the pool, as it is now
+	Pool  Place
+	ESP   Place
+	BIOS  Extent  // where GRUB for BIOS goes on Disk; zero if there is no place
+	Parts []Place // all partitions of all disks that the layout gives a use, these two among them
+}
+
+// Place is a partition.
+type Place struct {
+	Disk  string    // path of its disk
+	Node  string    // its device file
+	Part  plan.Part // as planned
+	UUID  string    // of its filesystem, as blkid writes it; "" if it has none
+	Fresh bool      // its filesystem was made
+}
+
+// Extent is a part of a disk, in bytes.
+type Extent struct{ Start, Size int64 }
+
+// made looks at the disks once more: they must be as planned.
+func (r *run) made(ctx context.Context) (Made, error) {
+	var out Made
+	for _, planned := range r.plan.Disks {
+		h, err := r.find(ctx, planned.ID)
+		if err != nil {
+			return Made{}, err
+		}
+		if err := sameEntries(entriesAfter(planned), entriesOf(h.disk)); err != nil {
+			return Made{}, fmt.Errorf("%w: %s: %w", ErrChanged, h.disk, err)
+		}
+		pool := false
+		for _, p := range planned.After {
+			if p.Use == "" {
+				continue
+			}
+			place, err := r.place(h, p)
+			if err != nil {
+				return Made{}, err
+			}
+			out.Parts = append(out.Parts, place)
+			switch p.Use {
+			case layout.Pool:
+				out.Pool, out.Disk, pool = place, h.disk, true
+			case layout.ESP:
+				out.ESP = place
+			}
+		}
+		if pool {
+			out.BIOS = gap(h.disk)
+		}
+	}
+	return out, nil
+}
+
+// entriesAfter are the entries of the table of tomorrow.
+func entriesAfter(planned plan.Disk) (out []plan.Entry) {
+	for _, p := range planned.After {
+		out = append(out, plan.Entry{Number: p.Number, Start: p.Start, Size: p.Size, Type: p.Type, Name: p.Name})
+	}
+	return sorted(out)
+}
+
+// place finds a planned partition, which must have the filesystem that was planned, and where that was made, the one
+// that was.
+func (r *run) place(h *held, p plan.Part) (Place, error) {
+	at := slices.IndexFunc(h.disk.Partitions, func(q job.Partition) bool { return q.Number == p.Number })
+	now := h.disk.Partitions[at] // its entry is there
+	fresh := p.Fate == plan.Made || p.Fate == plan.Emptied
+	uuid := p.UUID
+	if fresh {
+		uuid = r.uuid(h.planned.ID, p.Number)
+	}
+	if err := sameFilesystem(now, p.Filesystem, uuid); err != nil {
+		return Place{}, fmt.Errorf("%w: %s: %w", ErrChanged, h.disk, err)
+	}
+	if _, err := r.node(h, p.Number, p.Start, p.Size); err != nil {
+		return Place{}, err
+	}
+	node, err := disk.Node(h.disk.Path, r.Sys, p.Number)
+	if uuid == "" {
+		uuid = now.UUID
+	}
+	return Place{Disk: h.disk.Path, Node: node, Part: p, UUID: uuid, Fresh: fresh}, err
+}
+
+// uuid is that of the filesystem that was made in a partition, "" if none was.
+func (r *run) uuid(id string, number int) string {
+	for i, s := range r.plan.Steps {
+		if s.Do == plan.MakeFilesystem && s.Disk == id && s.Number == number {
+			return r.past[i].uuids[len(r.past[i].uuids)-1]
+		}
+	}
+	return ""
+}
+
+// gap is where GRUB for BIOS goes: the BIOS boot partition of a GPT, or the sectors between an MBR and its first
+// partition, of which it takes those before 1 MiB.
+func gap(d job.Disk) Extent {
+	if d.Table == layout.MBR {
+		to := int64(1 << 20)
+		for _, p := range d.Partitions {
+			to = min(to, p.Start)
+		}
+		return Extent{int64(d.SectorSize), to - int64(d.SectorSize)}
+	}
+	for _, p := range d.Partitions {
+		if p.Type == "BIOS boot" {
+			return Extent{p.Start, p.Size}
+		}
+	}
+	return Extent{}
+}
