@@ -57,7 +57,7 @@ func sameDisk(rule job.DiskRule, shown, now []job.Disk) error {
 	if err != nil {
 		return err
 	}
-	if !reflect.DeepEqual(was, is) {
+	if !reflect.DeepEqual(was.WithoutFacts(), is.WithoutFacts()) {
 		return fmt.Errorf("%w: it was %s and is now %s", errChanged, was, is)
 	}
 	return nil
