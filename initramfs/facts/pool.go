@@ -6,7 +6,7 @@ import (
 )
 
 // poolOf is what the pool in a partition of the disk at path has; nil if it has no pool that an install finished.
-func poolOf(path, node string) (*content.Pool, error) {
+func poolOf(path, node string) (*content.PoolContent, error) {
 	place, err := pool.On(path)
 	if err != nil || place.Pool != node {
 		return nil, nil // it is another btrfs
@@ -15,7 +15,7 @@ func poolOf(path, node string) (*content.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &content.Pool{}
+	p := &content.PoolContent{}
 	for _, i := range c.Images {
 		p.Images = append(p.Images, pool.Label(i.Name))
 	}

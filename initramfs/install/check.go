@@ -219,7 +219,7 @@ func Disks(found []disk.Disk) []job.Disk {
 	return out
 }
 
-func ofPool(p *content.Pool) *job.Pool {
+func ofPool(p *content.PoolContent) *job.Pool {
 	if p == nil {
 		return nil
 	}

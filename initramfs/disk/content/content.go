@@ -51,11 +51,11 @@ type Facts struct {
 	Unfit string
 	// System is the Windows in an NTFS: "Windows 11 Pro 23H2, build 22631.3007, on LAB-07"; "" if it has none.
 	System string
-	Pool   *Pool // what a finished pool of Griddle has; nil for another filesystem, and if it is not known
+	Pool   *PoolContent // what a finished pool of Griddle has; nil for another filesystem, and if it is not known
 }
 
-// Pool is what a pool has. Its names are safe on a screen.
-type Pool struct {
+// PoolContent is what a pool has. Its names are safe on a screen.
+type PoolContent struct {
 	Roots  []Root   // the newest first
 	Images []string // the newest first
 }
