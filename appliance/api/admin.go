@@ -234,6 +234,9 @@ func (h *Handler) give(w http.ResponseWriter, r *http.Request, kind job.Kind, in
 	if err != nil {
 		return err
 	}
+	if err := h.agreed(r.Context(), r.PathValue("key"), order); err != nil {
+		return err
+	}
 	order.Replace = in.Replace
 	return h.take(w, r, order)
 }
@@ -249,7 +252,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, order fleet.Order
 		return busy(err, m.Name)
 	}
 	h.o.Log.Info("job created", "machine", m.Name, "kind", string(j.Spec.Kind), "image", j.Spec.Image.Ref,
-		"disk", string(j.Spec.Disk), "job", j.Spec.ID, "remote", r.RemoteAddr)
+		"disk", string(j.Spec.Disk), "plan", j.Spec.Plan, "job", j.Spec.ID, "remote", r.RemoteAddr)
 	v, _, err := h.o.Fleet.Show(r.Context(), m.ID)
 	if err != nil {
 		v.Machine = m

@@ -17,6 +17,7 @@
 //	admin     GET  /v1/machines?after=NAME&limit=N Machines; a page of them, without inventories
 //	admin     GET  /v1/machines/KEY                Machine with all its jobs
 //	admin     POST /v1/machines/KEY/install        Install -> 201 Machine
+//	admin     POST /v1/machines/KEY/plan           PlanLayout -> Planned; changes nothing
 //	admin     POST /v1/machines/KEY/update         Update -> 201 Machine, or 200 if it has the image
 //	admin     POST /v1/machines/KEY/relay          Relay -> 201 Machine
 //	admin     POST /v1/machines/KEY/cancel         Machine
@@ -192,6 +193,7 @@ func (h *Handler) Routes() []Route {
 		{"GET /v1/machines", Admin, h.machines},
 		{"GET /v1/machines/{key}", Admin, h.machine},
 		{"POST /v1/machines/{key}/install", Admin, h.install},
+		{"POST /v1/machines/{key}/plan", Admin, h.planLayout},
 		{"POST /v1/machines/{key}/update", Admin, h.update},
 		{"POST /v1/machines/{key}/relay", Admin, h.relay},
 		{"POST /v1/machines/{key}/cancel", Admin, h.cancel},

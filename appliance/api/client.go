@@ -73,6 +73,12 @@ func (c *Client) Install(ctx context.Context, key string, in Install) (out Machi
 	return out, err
 }
 
+// Plan returns what a layout would do to its disks, and changes nothing.
+func (c *Client) Plan(ctx context.Context, key string, in PlanLayout) (out Planned, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/plan", in, &out)
+	return out, err
+}
+
 // Update gives it an update. Machine.Current says that it has the image already, and got no job.
 func (c *Client) Update(ctx context.Context, key string, in Update) (out Machine, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/update", in, &out)
