@@ -58,7 +58,9 @@ func (shelf) Settings(context.Context, job.Image) ([]byte, error) { return nil, 
 // the code that its screen shows; agent settings, which asks for the machine's settings and prints the answer, also
 // with $CODE; agent key, which makes it another computer; agent home, which is its installed system; agent service
 // JSON, which checks in for that, "JOB" in it standing for the update that it got last, and prints the image of the
-// one that it gets; agent enrolment MODE, which is the server's; agent pass DURATION, which passes for the server.
+// one that it gets; agent disks FILE, which are its disks from then on, and with which it carries out layouts; agent
+// job, which prints the layout and the plan of its job; hash FILE, which sets $HASH to the hash of plans as JSON;
+// agent enrolment MODE, which is the server's; agent pass DURATION, which passes for the server.
 func TestMachineScripts(t *testing.T) {
 	agents := map[string]*fakeAgent{}
 	commands := programCommands()
@@ -67,6 +69,9 @@ func TestMachineScripts(t *testing.T) {
 		err := a.do(args)
 		if a.welcome.Approval != nil {
 			ts.Setenv("CODE", a.welcome.Approval.Code)
+		}
+		if args[0] == "job" && a.welcome.Job != nil {
+			fmt.Fprintf(ts.Stdout(), "%s %s\n", a.welcome.Job.Layout, a.welcome.Job.Plan)
 		}
 		if args[0] == "service" {
 			fmt.Fprintln(ts.Stdout(), a.got)
@@ -81,6 +86,15 @@ func TestMachineScripts(t *testing.T) {
 		if err != nil {
 			fmt.Fprintln(ts.Stderr(), err)
 		}
+	}
+	commands["hash"] = func(ts *testscript.TestScript, _ bool, args []string) {
+		var all struct {
+			Hash string `json:"hash"`
+		}
+		if err := json.Unmarshal([]byte(ts.ReadFile(args[0])), &all); err != nil || all.Hash == "" {
+			ts.Fatalf("there is no hash: %v", err)
+		}
+		ts.Setenv("HASH", all.Hash)
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/machine",
@@ -151,6 +165,7 @@ type fakeAgent struct {
 	welcome  job.Welcome
 	settings job.Settings
 	ahead    time.Duration // of the server's clock
+	disks    []job.Disk    // nil for an ordinary one
 	update   *job.Spec     // that its service got last
 	got      string        // by its service, now
 }
@@ -177,6 +192,9 @@ func (a *fakeAgent) do(args []string) (err error) {
 			Features:  []string{job.FeatureSettings, job.FeatureUpdate, job.FeatureReset},
 			Identity:  job.Identity{MACs: args[1:2]},
 			Inventory: job.Inventory{Memory: 4e9, Disks: []job.Disk{{Path: "/dev/vda", Serial: "S1", Size: 20e9}}}}
+		if a.disks != nil {
+			h.Inventory.Disks, h.Features = a.disks, append(h.Features, job.FeatureLayout)
+		}
 		if len(args) > 2 {
 			h.Identity.Product = args[2]
 		}
@@ -187,6 +205,14 @@ func (a *fakeAgent) do(args []string) (err error) {
 		if err == nil && a.welcome.Job == nil {
 			err = errors.New("it has no job")
 		}
+	case "disks":
+		b, err := os.ReadFile(args[1])
+		if err != nil {
+			return err
+		}
+		a.disks = nil
+		return json.Unmarshal(b, &a.disks)
+	case "job":
 	case "pass":
 		d, err := time.ParseDuration(args[1])
 		a.ahead += d

@@ -4,14 +4,12 @@ package machine
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
 	"griddle/appliance/api"
 	"griddle/appliance/griddle/cli"
-	"griddle/appliance/job"
 )
 
 // Command is `griddle machine`.
@@ -22,7 +20,8 @@ func Command(e *cli.Env) *cobra.Command {
 			"all that is known of it was received from the network, and the server forgets the oldest of them\n"+
 			"when there are too many.")
 	m := &machines{e: e, remote: cli.RemoteFlags(e, c)}
-	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.updateCommand(), m.cancelCommand(),
+	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.planCommand(), m.updateCommand(),
+		m.cancelCommand(),
 		m.logCommand(), m.approveCommand(), m.auditCommand(), m.settingsCommand(), m.setCommand(), m.renameCommand(),
 		m.mergeCommand(), m.deleteCommand())
 	return c
@@ -63,73 +62,4 @@ func (m *machines) showCommand() *cobra.Command {
 			return m.e.Print(got, func(w io.Writer) error { return pageOf(w, got) })
 		}),
 	}
-}
-
-func (m *machines) installCommand() *cobra.Command {
-	var in api.Install
-	c := &cobra.Command{
-		Use:   "install MACHINE --image IMAGE --disk RULE",
-		Short: "Install an image at the machine's next boot, with no key pressed",
-		Long: "Install an image on a machine at its next boot from the network. No one has to press a key.\n\n" +
-			"A MAC address or UUID that was never seen is fine: the job waits for that machine. The job goes to\n" +
-			"the machine that reports the address, UUID or name that you give, whatever else it reports.\n\n" +
-			"RULE chooses the disk: largest, smallest, serial:SERIAL, wwn:NAME, path:/dev/NAME (also by-path), or\n" +
-			"match:KEY=VALUE,... with the keys model, serial, wwn and path (* is any text, ? any character), size\n" +
-			"(largest, smallest or a range: 100G..2T), transport (nvme, sata, scsi, virtio, mmc, usb or\n" +
-			"firewire) and rotational (yes, no). One disk must fit all of them.\n" +
-			"largest, smallest and match without serial, wwn or path never choose removable disks: SD cards, USB\n" +
-			"sticks, disks in a USB enclosure.\n\n" +
-			"A disk that is not blank is overwritten only if --erase names it; without that the job fails and lists\n" +
-			"what would be lost. Blank means that all that is read of the disk is 0x00, or all is 0xff; content\n" +
-			"that is not recognized is not blank. On a disk with a pool of this machine, /home and /persistent stay\n" +
-			"without --erase.\n\n" +
-			"With --reset, each start of the machine has a fresh system: what people change is gone at the next\n" +
-			"start, except for /home and /persistent, and with --reset=home for /persistent alone.",
-		Example: "  griddle machine install 52:54:00:12:34:56 --image web:latest --disk largest\n" +
-			"  griddle machine install node7 --image web:20261120.1 --disk serial:S4X1 --erase S4X1\n" +
-			"  griddle machine install node8 --image web --disk match:transport=nvme,size=400G..2T",
-		Args: cobra.ExactArgs(1), ValidArgsFunction: m.one(),
-	}
-	run := m.with(func(ctx context.Context, client *api.Client, args []string) error {
-		got, err := client.Install(ctx, args[0], in)
-		if err != nil {
-			return err
-		}
-		return m.e.Print(got, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w, "%s gets %s on disk %s. Switch it on, or restart it, with network boot first.\n",
-				got.Name, got.Job.Spec.Image.Ref, got.Job.Spec.Disk)
-			if err == nil && in.Erase == "" && m.e.Notes() {
-				_, err = fmt.Fprintln(w, "A disk that is not blank loses nothing; --erase DISK names one that may "+
-					"be overwritten.")
-			}
-			if err == nil && got.Secrets && m.e.Notes() {
-				_, err = fmt.Fprint(w, secretsWait(got.Name))
-			}
-			return err
-		})
-	})
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if in.Image == "" || in.Disk == "" {
-			return cli.Usagef("--image and --disk are required")
-		}
-		if _, err := job.ParseDiskRule(in.Disk); err != nil {
-			return cli.Usage(err)
-		}
-		if _, err := job.ParseReset(in.Reset); err != nil {
-			return cli.Usage(err)
-		}
-		return run(c, args)
-	}
-	c.Flags().StringVar(&in.Image, "image", "", "`IMAGE` to install, NAME[:VERSION|:CHANNEL]")
-	c.Flags().StringVar(&in.Disk, "disk", "", "`RULE` that chooses the disk")
-	c.Flags().StringVar(&in.Erase, "erase", "", "`SERIAL|WWN|PATH` of the one disk whose content may be overwritten")
-	c.Flags().StringVar(&in.Hostname, "hostname", "", "`NAME` of the installed system, and of the machine from now on")
-	c.Flags().StringArrayVar(&in.Args, "arg", nil, "kernel `ARGUMENT` of the installed system; can be repeated")
-	resetFlag(c, &in.Reset)
-	c.Flags().BoolVar(&in.Replace, "replace", false, "cancel the job that waits or runs on the machine, in the "+
-		"same step")
-	cli.CompleteFlag(c, "image", cli.ServerImages(m.remote))
-	cli.CompleteFlag(c, "disk", cli.Words("largest", "smallest", "serial:", "wwn:", "path:/dev/",
-		"match:"))
-	return c
 }

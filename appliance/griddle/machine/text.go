@@ -97,7 +97,7 @@ func pageOf(w io.Writer, m api.Machine) error {
 	}
 	kexecLines(line, m)
 	for _, j := range m.Jobs {
-		what := fmt.Sprintf("%s on %s", j.Spec.Image.Ref, j.Spec.Disk)
+		what := installOf(j.Spec)
 		if j.Spec.Kind == job.Update {
 			what = "update to " + j.Spec.Image.Ref
 		}
@@ -214,4 +214,15 @@ func logLine(e fleet.Entry) string {
 	}
 	return fmt.Sprintf("%s  %-7s  %-9s  %s%s", e.Received.Local().Format("2006-01-02 15:04:05"), who,
 		or(job.Printable(string(e.Event.Phase)), "-"), level, what)
+}
+
+// resetText says what is fresh at each start of a root, "" for nothing.
+func resetText(r job.Reset) string {
+	switch r {
+	case "", job.ResetNo:
+		return ""
+	case job.ResetHome:
+		return "fresh at each start, with /home"
+	}
+	return "fresh at each start"
 }

@@ -117,7 +117,7 @@ func (m *machines) update(ctx context.Context, client *api.Client, keys []string
 			return err
 		}
 	}
-	failed := failures(all)
+	failed := failures(all, "updating")
 	if !m.e.ForPeople() {
 		failed = append(failed, m.e.Print(all, func(io.Writer) error { return nil }))
 	}
@@ -150,8 +150,8 @@ func skip(all []*result) {
 	}
 }
 
-// failures are the errors of a command, those that say the same as one.
-func failures(all []*result) (out []error) {
+// failures are the errors of a command that was doing something, those that say the same as one.
+func failures(all []*result, doing string) (out []error) {
 	what := func(r *result) string {
 		if r.Machine == nil || r.Job == nil {
 			return ": " + r.Error
@@ -171,7 +171,7 @@ func failures(all []*result) (out []error) {
 			}
 		}
 		text := strings.TrimSuffix(what(one), one.Error)
-		out = append(out, fmt.Errorf("updating %s%s%w", strings.Join(names, ", "), text, one.err))
+		out = append(out, fmt.Errorf("%s %s%s%w", doing, strings.Join(names, ", "), text, one.err))
 	}
 	return out
 }
