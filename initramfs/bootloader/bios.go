@@ -7,16 +7,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+
+	"griddle/initramfs/bootloader/gap"
 )
 
 // ErrSectorSize means that no BIOS can start the disk: its sectors are not 512 bytes.
 var ErrSectorSize = errors.New("BIOS boot needs 512-byte sectors")
 
 // Extent is a run of bytes on a disk.
-type Extent struct {
-	Start int64 // bytes from the start of the disk
-	Size  int64 // bytes
-}
+type Extent = gap.Extent
 
 // Disk is the whole disk to make bootable.
 type Disk interface {
@@ -44,23 +43,26 @@ const (
 // hold for a core.img that is larger than half the partition: it goes to the start. What is there already is not
 // written.
 //
+// On an MBR the partition is the gap: all bytes between the boot record and the first partition, from byte 512 on.
+// There InstallBIOS reserves room behind what other loaders have (package gap); in a BIOS boot partition it uses the
+// room that ReserveBIOS reserved, if there is one.
+//
 // images has BootImage and CoreImage. InstallBIOS fails with ErrSectorSize if sectorSize is not 512. It fails before it
 // writes anything if the images are not GRUB's or do not fit.
 func InstallBIOS(disk Disk, images fs.FS, partition Extent, sectorSize int) error {
 	if sectorSize != sector {
 		return fmt.Errorf("installing GRUB for BIOS: %w, this disk has %d", ErrSectorSize, sectorSize)
 	}
-	boot, err := fs.ReadFile(images, BootImage)
-	if err != nil {
-		return fmt.Errorf("installing GRUB for BIOS: %w", err)
-	}
-	core, err := fs.ReadFile(images, CoreImage)
+	boot, core, err := biosImages(images)
 	if err != nil {
 		return fmt.Errorf("installing GRUB for BIOS: %w", err)
 	}
 	old := make([]byte, sector)
 	if _, err := disk.ReadAt(old, 0); err != nil {
 		return fmt.Errorf("reading boot sector: %w", err)
+	}
+	if partition, err = roomOf(disk, partition, len(core)); err != nil {
+		return fmt.Errorf("installing GRUB for BIOS: %w", err)
 	}
 	live, free := places(old, len(core), partition)
 	mbr, image, err := patch(boot, core, old, live)
@@ -91,6 +93,25 @@ func InstallBIOS(disk Disk, images fs.FS, partition Extent, sectorSize int) erro
 	return nil
 }
 
+// biosImages are boot.img and core.img.
+func biosImages(images fs.FS) (boot, core []byte, err error) {
+	if boot, err = fs.ReadFile(images, BootImage); err != nil {
+		return nil, nil, err
+	}
+	if core, err = fs.ReadFile(images, CoreImage); err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case len(boot) != sector || boot[bootDriveCheck] != 0xeb:
+		return nil, nil, errors.New("boot.img is not an image of GRUB")
+	case len(core) < 2*sector:
+		return nil, nil, errors.New("core.img is too short")
+	case len(core) > 0xffff*sector:
+		return nil, nil, errors.New("core.img is too long for its block list")
+	}
+	return boot, core, nil
+}
+
 // places are the half of the partition that the boot sector names, and the other one, which is free for a core.img of
 // so many bytes. One that fits no half has the whole partition for both. If the sector names neither half, the first is
 // free.
@@ -99,7 +120,7 @@ func places(boot []byte, core int, p Extent) (live, free Extent) {
 	if int64(core) > half {
 		return p, p
 	}
-	first, second := Extent{p.Start, half}, Extent{p.Start + half, half}
+	first, second := Extent{Start: p.Start, Size: half}, Extent{Start: p.Start + half, Size: half}
 	named := binary.LittleEndian.Uint64(boot[bootKernelSector:])
 	if named >= uint64(first.Start/sector) && named < uint64(second.Start/sector) {
 		return first, second
@@ -124,19 +145,12 @@ func syncDisk(d any) error {
 // patch returns the boot sector and the core image as they are to be written; old is the present boot sector.
 func patch(boot, core, old []byte, p Extent) (mbr, image []byte, err error) {
 	switch {
-	case len(boot) != sector || boot[bootDriveCheck] != 0xeb:
-		return nil, nil, errors.New("boot.img is not an image of GRUB")
-	case len(core) < 2*sector:
-		return nil, nil, errors.New("core.img is too short")
 	case p.Start%sector != 0 || p.Start <= 0:
 		return nil, nil, fmt.Errorf("the BIOS boot partition at byte %d is not at the start of a sector", p.Start)
 	}
 	n := (len(core) + sector - 1) / sector
 	if int64(n)*sector > p.Size {
 		return nil, nil, fmt.Errorf("core.img has %d bytes, but the BIOS boot partition has only %d", len(core), p.Size)
-	}
-	if n-1 > 0xffff {
-		return nil, nil, errors.New("core.img is too long for its block list")
 	}
 	first := uint64(p.Start / sector)
 

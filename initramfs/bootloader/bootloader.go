@@ -28,6 +28,10 @@
 // /EFI/griddle/grubx64.efi, for which firmware needs a boot entry, and no file of others changes. grub.cfg and grubenv
 // are where they always are. With Config.Others the menu has the other systems of the machine.
 //
+// On a BIOS core.img goes where no other loader has anything (package gap): call CheckBIOS before anything is written,
+// then ReserveBIOS in a BIOS boot partition that others use, KeepRecord for the menu, and InstallBIOS. Package former
+// keeps all that an install changes, before, and RemoveBIOS is a part of bringing it back.
+//
 // # The kernel
 //
 // GRUB looks for the kernel at every boot, inside the root subvolume: after an upgrade of the system's own kernel

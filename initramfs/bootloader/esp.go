@@ -100,11 +100,22 @@ func (c Config) image(images fs.FS) ([]byte, error) {
 
 // free says whether a UEFI image at this path is ours to write: there is none, or it is one of Griddle.
 func free(path string) (bool, error) {
+	own, err := IsImage(path)
+	return own || errors.Is(err, fs.ErrNotExist), ignore(err, fs.ErrNotExist)
+}
+
+// IsImage says whether the file at path is a UEFI image of Griddle, of any version.
+func IsImage(path string) (bool, error) {
 	b, err := load(path, maxImage)
-	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
+	return err == nil && bytes.Contains(b, []byte(ours)), err
+}
+
+// ignore is err, or nil if that is of this kind.
+func ignore(err, kind error) error {
+	if errors.Is(err, kind) {
+		return nil
 	}
-	return bytes.Contains(b, []byte(ours)), err
+	return err
 }
 
 // maxImage is the size of the largest UEFI image that is looked at, in bytes; ours is smaller.
