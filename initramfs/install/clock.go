@@ -1,20 +1,22 @@
 package install
 
 import (
+	"slices"
 	"strings"
 	"time"
 
 	"griddle/appliance/job"
+	"griddle/appliance/layout/plan"
 )
 
 // clock sets the hardware clock, so that what the network said is not lost at the restart. The install is done: what
 // goes wrong here is a warning.
-func (w *work) clock(disks []job.Disk) {
+func (w *work) clock() {
 	if w.o.SetClock == nil {
 		return
 	}
-	if d, ok := keepsLocalTime(disks, w.target.Path); ok {
-		w.say("the hardware clock was not set: %s has Windows, which keeps it in local time", d)
+	if d, ok := w.localTime(); ok {
+		w.say("the hardware clock was not set: %s has Windows, which keeps it in local time; this system does too", d)
 		return
 	}
 	now := time.Now()
@@ -25,21 +27,38 @@ func (w *work) clock(disks []job.Disk) {
 	w.say("the hardware clock was set to %s", now.UTC().Format("2006-01-02 15:04:05 UTC"))
 }
 
-// keepsLocalTime finds a disk beside the installed one that a Windows may boot from: then the hardware clock has local
-// time, and only its owner knows which. Disks that can be taken out do not count, and neither does the installed one,
-// of which nothing is left.
-func keepsLocalTime(disks []job.Disk, installed string) (job.Disk, bool) {
+// localTime is keepsLocalTime for this machine.
+func (w *work) localTime() (job.Disk, bool) { return keepsLocalTime(w.disks, w.target.Path, nil) }
+
+// keepsLocalTime finds a disk with a Windows that stays and may start: then the hardware clock has local time, and only
+// its owner knows which. Of the disks of a plan what the plan leaves counts; without one nothing is left of the
+// installed disk. Disks that can be taken out do not count.
+func keepsLocalTime(disks []job.Disk, installed string, planned []plan.Disk) (job.Disk, bool) {
 	for _, d := range disks {
-		if d.Path == installed || d.Removable || d.Bus == "usb" {
+		if d.Removable || d.Bus == "usb" {
 			continue
 		}
-		for _, p := range d.Partitions {
-			switch {
-			case p.Type == "Microsoft reserved", p.Type == "Windows recovery", strings.EqualFold(p.Filesystem, "ntfs"),
-				strings.EqualFold(p.Filesystem, "BitLocker"):
-				return d, true
+		i := slices.IndexFunc(planned, func(p plan.Disk) bool { return p.Path == d.Path })
+		switch {
+		case i >= 0:
+			for _, p := range planned[i].After {
+				if (p.Fate == plan.Stays || p.Fate == plan.Shrunk) && ofWindows(p.Type, p.Filesystem) {
+					return d, true
+				}
+			}
+		case d.Path != installed:
+			for _, p := range d.Partitions {
+				if ofWindows(p.Type, p.Filesystem) {
+					return d, true
+				}
 			}
 		}
 	}
 	return job.Disk{}, false
+}
+
+// ofWindows says whether a partition of this type, or with this filesystem, is a sign of a Windows.
+func ofWindows(kind, filesystem string) bool {
+	return kind == "Microsoft reserved" || kind == "Windows recovery" || strings.EqualFold(filesystem, "ntfs") ||
+		strings.EqualFold(filesystem, "BitLocker")
 }

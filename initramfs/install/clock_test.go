@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"griddle/appliance/job"
+	"griddle/appliance/layout/plan"
 )
 
 func TestKeepsLocalTime(t *testing.T) {
@@ -31,7 +32,31 @@ func TestKeepsLocalTime(t *testing.T) {
 		{"a card", card, false},
 		{"what was overwritten", disk("/dev/sda", job.Partition{Filesystem: "ntfs"}), false},
 	} {
-		if _, got := keepsLocalTime([]job.Disk{disk("/dev/sda"), c.disk}, "/dev/sda"); got != c.want {
+		if _, got := keepsLocalTime([]job.Disk{disk("/dev/sda"), c.disk}, "/dev/sda", nil); got != c.want {
+			t.Errorf("%s: keepsLocalTime = %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// On the disk of a plan a Windows counts if the plan leaves it.
+func TestPlanKeepsLocalTime(t *testing.T) {
+	disks := []job.Disk{{Path: "/dev/sda", Partitions: []job.Partition{{Filesystem: "ntfs"}}}, {Path: "/dev/sdb"}}
+	for _, c := range []struct {
+		name string
+		path string
+		part plan.Part
+		want bool
+	}{
+		{"it stays", "/dev/sda", plan.Part{Filesystem: "ntfs", Fate: plan.Stays}, true},
+		{"it is shrunk", "/dev/sda", plan.Part{Filesystem: "ntfs", Fate: plan.Shrunk}, true},
+		{"its recovery stays", "/dev/sda", plan.Part{Type: "Windows recovery", Fate: plan.Stays}, true},
+		{"it is encrypted", "/dev/sda", plan.Part{Filesystem: "BitLocker", Fate: plan.Stays}, true},
+		{"it is lost", "/dev/sda", plan.Part{Filesystem: "ntfs", Fate: plan.Lost}, false},
+		{"it is emptied", "/dev/sda", plan.Part{Filesystem: "ext4", Fate: plan.Emptied}, false},
+		{"the plan is for another disk", "/dev/sdb", plan.Part{Filesystem: "btrfs", Fate: plan.Made}, true},
+	} {
+		planned := []plan.Disk{{Path: c.path, After: []plan.Part{{Type: "EFI system", Fate: plan.Stays}, c.part}}}
+		if _, got := keepsLocalTime(disks, c.path, planned); got != c.want {
 			t.Errorf("%s: keepsLocalTime = %v, want %v", c.name, got, c.want)
 		}
 	}

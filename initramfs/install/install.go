@@ -189,7 +189,7 @@ func Run(ctx context.Context, spec job.Spec, img Image, disks []job.Disk, r Repo
 			err = w.finish()
 		}
 		if err == nil {
-			w.clock(w.disks)
+			w.clock()
 		}
 	}
 	if err != nil {

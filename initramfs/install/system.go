@@ -35,6 +35,7 @@ func (w *work) bootable(ctx context.Context, dir, kernel string) error {
 	if w.o.Settings != nil {
 		settings = &w.settings
 	}
+	_, local := w.localTime()
 	if err := newroot.Make(ctx, filepath.Join(roots, name), newroot.Options{
 		Top: w.parts.poolDir, Node: w.parts.pool, PoolID: w.parts.poolID, ESPID: w.parts.espID,
 		Image: dir, Name: name, Ref: w.img.Ref(), Kernel: kernel,
@@ -44,7 +45,7 @@ func (w *work) bootable(ctx context.Context, dir, kernel string) error {
 		},
 		Arguments: &arguments.Arguments{All: newroot.Args(w.spec, w.settings), Job: w.spec.Args},
 		Agent:     w.o.Agent, CA: w.o.CA, Site: w.o.Site, GRUB: w.o.GRUB, Resolv: w.o.Resolv,
-		Reset: w.spec.Reset.After(""),
+		Reset: w.spec.Reset.After(""), LocalTime: local,
 	}); err != nil {
 		return err
 	}

@@ -19,3 +19,14 @@ func (m *making) epoch(now time.Time) error {
 	}
 	return nil
 }
+
+// adjtimeFile says what time the hardware clock has (adjtime(5), hwclock(8)); systemd reads it at each start.
+const adjtimeFile = "etc/adjtime"
+
+// localTime leaves adjtimeFile in the root if the clock has local time: no drift, never adjusted.
+func (m *making) localTime() error {
+	if !m.LocalTime {
+		return nil
+	}
+	return m.Write(adjtimeFile, []byte("0.0 0 0.0\n0\nLOCAL\n"), 0o644)
+}

@@ -75,6 +75,10 @@ type Options struct {
 	// Instance is the ID by which cloud-init knows the machine; "" means that of the job: another machine.
 	Instance string
 
+	// LocalTime says that the hardware clock has local time, as where a Windows is on the machine too. Without it the
+	// root says nothing else than its image does.
+	LocalTime bool
+
 	// Arguments are the kernel arguments of the root; nil if it starts with those of grub.cfg.
 	Arguments *arguments.Arguments
 
@@ -123,6 +127,7 @@ func Make(ctx context.Context, dir string, o Options) (err error) {
 		},
 		func(context.Context) error { return m.arguments() },
 		func(context.Context) error { return m.epoch(time.Now()) },
+		func(context.Context) error { return m.localTime() },
 		func(context.Context) error { return m.agent() },
 		func(context.Context) error { return m.phoneHome() },
 		func(context.Context) error { return m.keepGRUB() },
