@@ -95,6 +95,8 @@ type Spec struct {
 	// Plan is the hash of the plan that the person agreed to who ordered the job (plan.Plan.Hash). The agent carries
 	// out no other plan. "" agrees to each plan that loses nothing and shrinks nothing.
 	Plan string `json:"plan,omitempty"`
+	// Level is what an erase has to reach at least; "" leaves that to the disk.
+	Level EraseLevel `json:"level,omitempty"`
 	// Started names the disk on which this job was started: by its serial, or by another name that no other disk had.
 	Started  string   `json:"started,omitempty"`
 	Hostname string   `json:"hostname,omitempty"`
@@ -178,6 +180,8 @@ type Event struct {
 	// with state started: serial, or path, of the disk that is about to be written
 	Disk     string    `json:"disk,omitempty"`
 	Progress *Progress `json:"progress,omitempty"`
+	// Certificate is what was done to a disk so far; of an erase, where its state changes.
+	Certificate *Certificate `json:"certificate,omitempty"`
 }
 
 // Progress is how much of a phase is done. Rates are bytes per second over the last few seconds.
