@@ -82,9 +82,13 @@ func (j *Journal) Started(ctx context.Context, disk string) error {
 	j.mu.Lock()
 	id := j.job
 	j.mu.Unlock()
-	seq := j.add(job.Event{Job: id, Phase: job.PhasePartition, Level: job.Info, State: job.Started, Disk: disk,
+	return j.Deliver(ctx, job.Event{Job: id, Phase: job.PhasePartition, Level: job.Info, State: job.Started, Disk: disk,
 		Message: "the disk is " + disk})
-	if err := j.delivered(ctx, seq); err != nil {
+}
+
+// Deliver is Event, and waits until the server has it. It fails if ctx ended, also by the answer of the server.
+func (j *Journal) Deliver(ctx context.Context, e job.Event) error {
+	if err := j.delivered(ctx, j.add(e)); err != nil {
 		return err
 	}
 	// The answer that acknowledged it may have taken the job back: then nothing may be written.
