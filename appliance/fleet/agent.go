@@ -74,11 +74,13 @@ func (f *Fleet) Hello(ctx context.Context, from, key string, h job.Hello) (Greet
 			}
 			return nil
 		}
-		if g.Job != nil {
+		if g.Job != nil && g.Job.installs() {
 			g.Home, err = f.newHome(ctx, tx, *g.Job, h.Boot)
 			return err
 		}
-		g.Unfinished = unfinished(jobs, h.Inventory.Disks)
+		if g.Job == nil {
+			g.Unfinished = unfinished(jobs, h.Inventory.Disks)
+		}
 		return nil
 	})
 	if err != nil {
@@ -142,7 +144,8 @@ func (f *Fleet) claim(ctx context.Context, tx *sql.Tx, from, key string, h job.H
 // of those machines. The first address stays: a docking station's has several machines. A machine whose UUID and serial
 // number a machine above a sighting has is named too: perhaps its network card was changed.
 func claimedByOthers(ctx context.Context, tx *sql.Tx, m Machine, id *job.Identity) (names []string, err error) {
-	found, err := queryMachines(ctx, tx, `WHERE rank > 0 AND id <> ?1 AND (id IN (SELECT machine FROM macs WHERE mac IN (SELECT value FROM json_each(?2))) OR ?3 <> '' AND uuid IN (?3, ?4))
+	found, err := queryMachines(ctx, tx,
+		`WHERE rank > 0 AND id <> ?1 AND (id IN (SELECT machine FROM macs WHERE mac IN (SELECT value FROM json_each(?2))) OR ?3 <> '' AND uuid IN (?3, ?4))
 		ORDER BY name LIMIT 256`, m.ID, encode(id.MACs), id.UUID, swapUUID(id.UUID))
 	if err != nil {
 		return nil, err

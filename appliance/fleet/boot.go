@@ -123,33 +123,40 @@ func (f *Fleet) Notices() []string {
 	return out
 }
 
-// lastWriter is the newest job of origin that wrote to a disk, nil where none did.
+// lastWriter is the newest job of origin that wrote a system to a disk, nil where none did.
 func lastWriter(jobs []Job, by Origin) *Job {
 	for i, j := range jobs {
-		if j.Origin == by && j.Spec.Started != "" {
+		if j.Origin == by && j.installs() && j.Spec.Started != "" {
 			return &jobs[i]
 		}
 	}
 	return nil
 }
 
-// lastDone is the newest job that wrote to a disk and was done, nil where there is none.
+// lastDone is the newest job that wrote a system to a disk and was done, nil where there is none.
 func lastDone(jobs []Job) *Job {
 	for i, j := range jobs {
-		if j.State == job.Done && j.Spec.Started != "" {
+		if j.State == job.Done && j.installs() && j.Spec.Started != "" {
 			return &jobs[i]
 		}
 	}
 	return nil
 }
 
+// installs says whether the job, if it writes to a disk, leaves a system there.
+func (j Job) installs() bool { return j.Spec.Kind != job.Erase }
+
 // system is the job whose system the machine's disk is started for, nil where none is known. A screen's job counts only
-// on a machine that no operator's job left with a system.
+// on a machine that no operator's job left with a system. The system of a disk that was erased does not count.
 func system(jobs []Job) *Job {
+	s := lastDone(jobs)
 	if j := lastWriter(jobs, Operator); j != nil && j.State == job.Done {
-		return j
+		s = j
 	}
-	return lastDone(jobs)
+	if s != nil && s.Erased {
+		return nil
+	}
+	return s
 }
 
 // pools are those that a machine with these jobs may have, nil if no install is known to have made one. An install that
@@ -175,12 +182,12 @@ func decide(unknown Policy, jobs []Job) netboot.Action {
 	if j := ordered(jobs); j != nil && (j.Spec.Kind != job.Update || j.due() && !j.TooOld) {
 		return netboot.Agent
 	}
-	if j := lastWriter(jobs, Operator); j != nil && j.State == job.Done {
+	if j := lastWriter(jobs, Operator); j != nil && j.State == job.Done && !j.Erased {
 		return netboot.Local
 	}
 	switch unknown {
 	case StartAgent:
-		if j := lastDone(jobs); j != nil && j.Origin == Screen {
+		if j := lastDone(jobs); j != nil && j.Origin == Screen && !j.Erased {
 			return netboot.Menu
 		}
 		return netboot.Agent

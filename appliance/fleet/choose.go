@@ -24,7 +24,7 @@ func (f *Fleet) Choose(ctx context.Context, p Proof, o Order) (j Job, home strin
 				j = *l
 				return j, nil
 			}
-			return j, fmt.Errorf("%w: the job of %s for %s is %s", ErrBusy, m.Name, l.Spec.Image.Ref, l.State)
+			return j, fmt.Errorf("%w: the job of %s for %s is %s", ErrBusy, m.Name, l.what(), l.State)
 		}
 		if err := f.endSilent(ctx, tx, *m, jobs); err != nil {
 			return j, err
@@ -68,7 +68,7 @@ func (f *Fleet) Continue(ctx context.Context, p Proof, id string, rule job.DiskR
 			return j, err
 		}
 		if l := chosenBy(jobs, s.Boot); l != nil && l.Spec.ID != id {
-			return j, fmt.Errorf("%w: the job of %s for %s is %s", ErrBusy, m.Name, l.Spec.Image.Ref, l.State)
+			return j, fmt.Errorf("%w: the job of %s for %s is %s", ErrBusy, m.Name, l.what(), l.State)
 		}
 		now := f.o.Now().UTC()
 		j.Boot, j.State, j.Begun, j.Changed, j.Message, j.Progress, j.Phase = s.Boot, job.Pending,
@@ -112,7 +112,7 @@ func (f *Fleet) atScreen(ctx context.Context, p Proof, home *string,
 			return err
 		}
 		if l := ordered(jobs); l != nil {
-			return fmt.Errorf("%w: the operator's job of %s for %s is %s", ErrBusy, m.Name, l.Spec.Image.Ref, l.State)
+			return fmt.Errorf("%w: the operator's job of %s for %s is %s", ErrBusy, m.Name, l.what(), l.State)
 		}
 		j, err := do(tx, s, &m, jobs)
 		if err != nil {

@@ -23,7 +23,8 @@ func (f *Fleet) Asking(ctx context.Context, p Proof) (a Asking, err error) {
 		if err != nil {
 			return err
 		}
-		if w.Own == nil || w.Own.Spec.Kind == job.Relay {
+		if w.Own == nil || w.Own.Spec.Kind == job.Relay ||
+			w.Own.Spec.Kind == job.Erase {
 			return fmt.Errorf("%w: %s has no live install or update", ErrOver, w.Machine.Name)
 		}
 		a.Own = *w.Own

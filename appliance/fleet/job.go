@@ -15,18 +15,21 @@ type Job struct {
 	Machine string   `json:"machine"`
 	Origin  Origin   `json:"origin"`
 	// the boot on whose screen it was chosen; no other may carry it out
-	Boot     string        `json:"boot,omitempty"`
-	Carrier  string        `json:"carrier,omitempty"` // of an operator's job: the boot that started it last; byService
-	Begun    bool          `json:"begun,omitempty"`   // a boot before the present one wrote to its disk
-	TooOld   bool          `json:"tooOld,omitempty"`  // of an update: a boot could not do it, so that its service does
-	Given    bool          `json:"given,omitempty"`   // of an update: its service got the settings
-	Root     string        `json:"root,omitempty"`    // the system that it made, as that reported it
-	State    job.State     `json:"state"`
-	Phase    job.Phase     `json:"phase,omitempty"`
-	Message  string        `json:"message,omitempty"` // the last error, or what ended it
-	Progress *job.Progress `json:"progress,omitempty"`
-	Created  time.Time     `json:"created"`
-	Changed  time.Time     `json:"changed"`
+	Boot    string `json:"boot,omitempty"`
+	Carrier string `json:"carrier,omitempty"` // of an operator's job: the boot that started it last; byService
+	Begun   bool   `json:"begun,omitempty"`   // a boot before the present one wrote to its disk
+	TooOld  bool   `json:"tooOld,omitempty"`  // of an update: a boot could not do it, so that its service does
+	Given   bool   `json:"given,omitempty"`   // of an update: its service got the settings
+	Root    string `json:"root,omitempty"`    // the system that it made, as that reported it
+	Erased  bool   `json:"erased,omitempty"`  // an erase began to erase the disk with that system
+	// Certificate is what an erase did to its disk, as the machine reported it last.
+	Certificate *job.Certificate `json:"certificate,omitempty"`
+	State       job.State        `json:"state"`
+	Phase       job.Phase        `json:"phase,omitempty"`
+	Message     string           `json:"message,omitempty"` // the last error, or what ended it
+	Progress    *job.Progress    `json:"progress,omitempty"`
+	Created     time.Time        `json:"created"`
+	Changed     time.Time        `json:"changed"`
 }
 
 // Origin says who requested a job.
@@ -123,13 +126,16 @@ func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
 			return j.fail(why), fmt.Errorf("%w: %s", ErrOtherDisk, why)
 		}
 		j.State, j.Spec.Started, j.Message = job.Started, disk, ""
+		j.certify(ev)
 	case job.Done:
 		if j.State != job.Started && j.Spec.Kind != job.Update {
 			return j.fail("the machine reports that it is done, but it never started"),
 				fmt.Errorf("%w: it never started", ErrOtherDisk)
 		}
 		j.State, j.Message = job.Done, ev.Message
+		j.certify(ev)
 	case job.Failed:
+		j.certify(ev)
 		return j.fail(ev.Message), nil
 	case job.Cancelled:
 		j.State, j.Message = job.Cancelled, ev.Message
@@ -137,6 +143,21 @@ func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
 		return j, fmt.Errorf("%w %q", errUnknownState, job.Printable(string(ev.State)))
 	}
 	return j, nil
+}
+
+// certify keeps what an erase did to its disk.
+func (j *Job) certify(ev job.Event) {
+	if ev.Certificate != nil && j.Spec.Kind == job.Erase {
+		j.Certificate = ev.Certificate
+	}
+}
+
+// what says what the job is about: the image, or the disk that is erased.
+func (j Job) what() string {
+	if j.Spec.Kind == job.Erase {
+		return "erasing disk " + job.Sentence(j.Spec.Erase)
+	}
+	return j.Spec.Image.Ref
 }
 
 func (j Job) fail(why string) Job {

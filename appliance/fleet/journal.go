@@ -82,6 +82,9 @@ func (f *Fleet) cancelled(ctx context.Context, tx *sql.Tx, s Session, e job.Even
 
 // addEvent puts one event into the journal and applies it to its job.
 func (f *Fleet) addEvent(ctx context.Context, tx *sql.Tx, s Session, ev job.Event) error {
+	if ev.Certificate != nil { // what the server knows, and the machine cannot say
+		ev.Certificate.Machine, ev.Certificate.Approved = s.Name, s.Approved
+	}
 	if err := f.journal(ctx, tx, s.Machine, s.Boot, ev); err != nil {
 		return err
 	}
@@ -103,6 +106,9 @@ func (f *Fleet) addEvent(ctx context.Context, tx *sql.Tx, s Session, ev job.Even
 		ev.State, ev.Phase = "", job.PhaseSwitch // the service of the new root says that it is done
 	}
 	j, refused := jobs[0].Apply(ev, f.o.Now().UTC())
+	if err := f.endSystem(ctx, tx, jobs[0], j); err != nil {
+		return err
+	}
 	if j.Origin == Operator && ev.State == job.Started && j.State == job.Started && j.Carrier != s.Boot {
 		j.Carrier = s.Boot
 		if err := adopt(ctx, tx, s); err != nil {
@@ -178,6 +184,10 @@ func (f *Fleet) sanitize(ev job.Event) job.Event {
 		job.Level(job.Printable(string(ev.Level))), job.State(job.Printable(string(ev.State)))
 	ev.Message, ev.Disk = job.Sentence(ev.Message), job.Sentence(ev.Disk)
 	ev.Time = ev.Time.UTC()
+	if ev.Certificate != nil {
+		c := ev.Certificate.Bounded()
+		ev.Certificate = &c
+	}
 	if ev.Progress != nil && ev.Progress.Ways != nil {
 		p, w := *ev.Progress, *ev.Progress.Ways
 		w.Now, w.Why = job.Printable(w.Now), job.Sentence(w.Why)

@@ -30,7 +30,8 @@ type View struct {
 // and got no answer), "pending", "installing", "interrupted", "failed", "installed" (its system has not reported yet),
 // "installed, no report yet" (its system has not reported in time), "deployed", "away" (it was deployed, and its
 // service does not check in), or "relaying". An update is "update pending", "updating", "update ready" (the new root
-// waits for its start, or has not proved itself yet) or "update failed".
+// waits for its start, or has not proved itself yet) or "update failed". An erase is "erase pending", "erasing", "erase
+// failed", or "erased" if the machine has no system then.
 func (v View) Status() string {
 	switch s := v.course(); {
 	case s != "":
@@ -56,6 +57,9 @@ func (v View) course() string {
 	if j.Spec.Kind == job.Update {
 		return j.updateCourse()
 	}
+	if j.Spec.Kind == job.Erase {
+		return v.eraseCourse()
+	}
 	relay := j.Spec.Kind == job.Relay
 	switch {
 	case v.Interrupted:
@@ -76,6 +80,21 @@ func (v View) course() string {
 		return "installed, no report yet"
 	}
 	return "installed"
+}
+
+// eraseCourse is course of an erase.
+func (v View) eraseCourse() string {
+	switch {
+	case v.Job.State == job.Pending:
+		return "erase pending"
+	case v.Job.State == job.Started:
+		return "erasing"
+	case v.Job.State == job.Failed:
+		return "erase failed"
+	case v.Job.State == job.Done && v.Machine.Deployed == nil:
+		return "erased"
+	}
+	return ""
 }
 
 // updateCourse is course of an update.
@@ -140,7 +159,8 @@ func (f *Fleet) view(ctx context.Context, tx *sql.Tx, m Machine) (View, error) {
 	v := View{Machine: m, Away: m.Service.away(now)}
 	silent := now.Add(-silence).UnixNano()
 	var data string
-	err := tx.QueryRowContext(ctx, `WITH own AS (SELECT rowid AS n, data, origin, state, state IN ('pending', 'started') AS live,
+	err := tx.QueryRowContext(ctx,
+		`WITH own AS (SELECT rowid AS n, data, origin, state, state IN ('pending', 'started') AS live,
 			EXISTS (SELECT 1 FROM boots WHERE boot = jobs.data ->> '$.boot' AND used > ?2) AS heard FROM jobs WHERE machine = ?1)
 		SELECT data, live AND origin = 'screen' AND NOT heard FROM own
 		ORDER BY live AND origin = 'operator' DESC, live AND (heard OR origin = 'machine') DESC, state = 'done' OR origin <> 'screen' AND state <> 'cancelled' DESC, n DESC LIMIT 1`, m.ID, silent).Scan(&data, &v.Interrupted)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -18,12 +19,14 @@ import (
 
 // Order is what an operator or a user at the screen wants a machine to do.
 type Order struct {
-	Kind   job.Kind // "" means job.Install; a job.Relay and a job.Update need only the image
+	// "" means job.Install; a job.Relay and a job.Update need only the image, and a job.Erase only Erase
+	Kind   job.Kind
 	Image  job.Image
 	Asked  string    // the image as it was asked for; "" means Image.Ref
 	Kernel job.Image // for an image that has none; zero if it has one
 	Disk   job.DiskRule
-	Erase  string // serial or path of the one disk whose content may be destroyed
+	Erase  string         // serial or path of the one disk whose content may be destroyed
+	Level  job.EraseLevel // of an erase
 	// Layout is a layout.Document, and takes the place of Disk and Erase. Plan is the hash of the plan that was agreed
 	// to, "" for one that loses nothing and shrinks nothing.
 	Layout   json.RawMessage
@@ -44,6 +47,8 @@ func (o Order) spec() job.Spec {
 	switch s.Kind {
 	case job.Update:
 		s.When, s.AllowOlder = o.When, o.AllowOlder
+	case job.Erase:
+		s.Level = o.Level
 	case job.Install:
 		if o.Layout == nil {
 			s.Disk, _ = job.ParseDiskRule(string(o.Disk))
@@ -97,12 +102,14 @@ var planHash = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 func (o Order) validate() error {
 	var errs []error
-	if o.Image.Ref == "" {
+	if o.Image.Ref == "" && o.Kind != job.Erase {
 		errs = append(errs, fmt.Errorf("%w: the order has no image", ErrInvalid))
 	}
 	switch o.Kind {
 	case "", job.Install, job.Relay, job.Update:
 		errs = append(errs, o.disks())
+	case job.Erase:
+		errs = append(errs, o.validateErase())
 	default:
 		errs = append(errs, fmt.Errorf("%w: unknown kind of job %q", ErrInvalid, job.Printable(string(o.Kind))))
 	}
@@ -129,6 +136,23 @@ func (o Order) validate() error {
 		errs = append(errs, fmt.Errorf("%w %w", ErrInvalid, err))
 	}
 	return errors.Join(errs...)
+}
+
+// validateErase checks an order to erase a disk: it names that, and chooses none.
+func (o Order) validateErase() error {
+	if strings.TrimSpace(o.Erase) == "" || o.Disk != "" {
+		return fmt.Errorf("%w: an erase must name one disk, by its serial or WWN, and no rule that chooses one",
+			ErrInvalid)
+	}
+	if o.Image.Ref != "" || o.Kernel.Ref != "" || o.Layout != nil || o.Reset != "" || len(o.Args) > 0 ||
+		o.Hostname != "" {
+		return fmt.Errorf("%w: an erase installs nothing, but the order has an image or something of a system",
+			ErrInvalid)
+	}
+	if _, err := job.ParseEraseLevel(string(o.Level)); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
 }
 
 // Install gives a job to the machine that key names, and makes key firm: the order goes to the boot that reports this
@@ -202,7 +226,7 @@ func (f *Fleet) endLiveJobs(ctx context.Context, tx *sql.Tx, m Machine, jobs []J
 		}
 		over := l.interrupt(now)
 		if l.Origin == Operator && !replace {
-			return fmt.Errorf("%w: the job of %s for %s is %s", ErrBusy, m.Name, l.Spec.Image.Ref, l.State)
+			return fmt.Errorf("%w: the job of %s for %s is %s", ErrBusy, m.Name, l.what(), l.State)
 		}
 		if l.Origin == Resident {
 			over = l.fail("an operator's order takes the place of what the machine asked for")
@@ -213,7 +237,7 @@ func (f *Fleet) endLiveJobs(ctx context.Context, tx *sql.Tx, m Machine, jobs []J
 			return err
 		}
 		if heard && !replace {
-			return fmt.Errorf("%w: a user at the screen of %s is installing %s", ErrBusy, m.Name, l.Spec.Image.Ref)
+			return fmt.Errorf("%w: a user at the screen of %s is installing %s", ErrBusy, m.Name, l.what())
 		}
 		if replace {
 			if over, err = l.Cancel(now); err != nil {
@@ -264,6 +288,8 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 		if spec.Layout != nil {
 			what = fmt.Sprintf("job: install %s by a layout, with %s", o.Image.Ref, agreed(spec.Plan))
 		}
+	case job.Erase:
+		what = fmt.Sprintf("job: erase disk %s", job.Sentence(spec.Erase))
 	}
 	if spec.Kexec, err = f.mayKexec(ctx, tx, *m, spec.Kind); err != nil {
 		return Job{}, err
@@ -289,16 +315,16 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 		map[Origin]string{Operator: "command line", Screen: "screen", Resident: "machine"}[by]))
 }
 
-// forgetJobs keeps the newest of a machine's jobs, those that are live, and the last of each origin that wrote to a
-// disk, which say what the machine boots: a machine that chooses and fails in turns must not fill the disk, and each of
-// its calls reads all its jobs.
+// forgetJobs keeps the newest of a machine's jobs, those that are live, and the last of each origin that wrote a system
+// to a disk, which say what the machine boots: a machine that chooses and fails in turns must not fill the disk, and
+// each of its calls reads all its jobs.
 func forgetJobs(ctx context.Context, tx *sql.Tx, m Machine) error {
 	keep := maxJobs
 	if m.Rank != Ordered {
 		keep = maxScreenJobs
 	}
 	const last = "AND rowid NOT IN (SELECT rowid FROM jobs WHERE machine = ?1 AND origin = '%s' AND data ->> " +
-		"'$.spec.started' <> '' ORDER BY rowid DESC LIMIT 1)"
+		"'$.spec.started' <> '' AND data ->> '$.spec.kind' <> 'erase' ORDER BY rowid DESC LIMIT 1)"
 	_, err := tx.ExecContext(ctx, `DELETE FROM jobs WHERE machine = ?1 AND state NOT IN ('pending', 'started')
 		AND rowid NOT IN (SELECT rowid FROM jobs WHERE machine = ?1 ORDER BY rowid DESC LIMIT ?2) `+fmt.Sprintf(last, Operator)+fmt.Sprintf(last, Screen), m.ID, keep)
 	return err

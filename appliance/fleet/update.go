@@ -73,7 +73,8 @@ func (f *Fleet) Planning(ctx context.Context, p Proof, id string) (j Job, m Mach
 		if err != nil {
 			return err
 		}
-		if w.Own == nil || w.Own.Spec.ID != id || w.Own.Spec.Kind == job.Relay {
+		if w.Own == nil || w.Own.Spec.ID != id || w.Own.Spec.Kind == job.Relay ||
+			w.Own.Spec.Kind == job.Erase {
 			return fmt.Errorf("%w: it is not a live job of %s", ErrOver, w.Machine.Name)
 		}
 		j, m = *w.Own, w.Machine
@@ -98,7 +99,7 @@ func (f *Fleet) AskUpdate(ctx context.Context, key string, o Order) (m Machine, 
 			return err
 		}
 		if l := ordered(jobs); l != nil && l.Spec.Kind != job.Update {
-			return fmt.Errorf("%w: the operator's job of %s for %s is %s", ErrBusy, m.Name, l.Spec.Image.Ref, l.State)
+			return fmt.Errorf("%w: the operator's job of %s for %s is %s", ErrBusy, m.Name, l.what(), l.State)
 		}
 		if l := updateOf(jobs); l != nil {
 			if l.Origin == Operator || l.Spec.Image.Ref == o.Image.Ref && l.Spec.When == o.When {
