@@ -44,6 +44,9 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) 
 			return h.tooOld(r.Context(), fleet.Proof{Token: g.Token, Key: by.Key}, s.ID, lacks)
 		}
 		out.Job, what = &s, s.Image.Ref
+		if s.Kind == job.Erase {
+			what = "erase"
+		}
 	} else if out.Images, err = h.o.Images.Choices(r.Context()); err != nil {
 		return fmt.Errorf("listing images for %s: %w", g.Machine.Name, err)
 	}
@@ -62,6 +65,10 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) 
 func (h *Handler) spec(ctx context.Context, j fleet.Job, home string) (s job.Spec, err error) {
 	s = j.Spec
 	s.Sources = h.o.Sources
+	if s.Kind == job.Erase { // it fetches nothing, and leaves no system
+		s.Sources = nil
+		return s, nil
+	}
 	s.Service = s.Kind != job.Relay
 	if home != "" {
 		s.Home = job.Home{URL: h.o.Home + job.HomePath, Token: home}
@@ -83,6 +90,8 @@ func lacking(s job.Spec, features []string) string {
 		return updates
 	case s.Layout != nil && !can(job.FeatureLayout):
 		return "a layout of disks"
+	case s.Kind == job.Erase && !can(job.FeatureErase):
+		return "erasing a disk"
 	case s.Kind == job.Install && s.Disk.IsMatch() && !can(job.FeatureMatch):
 		return "a disk rule that begins with match:"
 	case s.Reset != "" && !can(job.FeatureReset):

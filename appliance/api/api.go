@@ -19,6 +19,7 @@
 //	admin     POST /v1/machines/KEY/install        Install -> 201 Machine
 //	admin     POST /v1/machines/KEY/plan           PlanLayout -> Planned; changes nothing
 //	admin     POST /v1/machines/KEY/update         Update -> 201 Machine, or 200 if it has the image
+//	admin     POST /v1/machines/KEY/erase          Erase -> 201 Machine
 //	admin     POST /v1/machines/KEY/relay          Relay -> 201 Machine
 //	admin     POST /v1/machines/KEY/cancel         Machine
 //	admin     POST /v1/machines/KEY/approve        Approve -> Machine
@@ -195,6 +196,7 @@ func (h *Handler) Routes() []Route {
 		{"POST /v1/machines/{key}/install", Admin, h.install},
 		{"POST /v1/machines/{key}/plan", Admin, h.planLayout},
 		{"POST /v1/machines/{key}/update", Admin, h.update},
+		{"POST /v1/machines/{key}/erase", Admin, h.erase},
 		{"POST /v1/machines/{key}/relay", Admin, h.relay},
 		{"POST /v1/machines/{key}/cancel", Admin, h.cancel},
 		{"POST /v1/machines/{key}/approve", Admin, h.approve},

@@ -85,6 +85,12 @@ func (c *Client) Update(ctx context.Context, key string, in Update) (out Machine
 	return out, err
 }
 
+// Erase gives it a job that erases one of its disks.
+func (c *Client) Erase(ctx context.Context, key string, in Erase) (out Machine, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/erase", in, &out)
+	return out, err
+}
+
 // Delete forgets it.
 func (c *Client) Delete(ctx context.Context, key string) error {
 	return c.call(ctx, http.MethodDelete, "/v1/machines/"+url.PathEscape(key), nil, nil)

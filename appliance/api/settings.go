@@ -83,7 +83,8 @@ func (h *Handler) present(ctx context.Context, d fleet.Declared,
 	own setting.Document) (m setting.Merged, image string, err error) {
 	if j := d.Job; j != nil && j.Spec.Kind != job.Relay {
 		of := j.Spec.Image
-		if now := d.Machine.Deployed; j.Spec.Kind == job.Update && j.State == job.Failed && now != nil {
+		if now := d.Machine.Deployed; now != nil && (j.Spec.Kind == job.Erase ||
+			j.Spec.Kind == job.Update && j.State == job.Failed) {
 			of = job.Image{Ref: now.Image}
 		}
 		m, err = h.merged(ctx, of, own)
