@@ -212,6 +212,8 @@ func (a *fakeAgent) do(args []string) (err error) {
 		}
 		a.disks = nil
 		return json.Unmarshal(b, &a.disks)
+	case "feature":
+		a.hello.Features = append(a.hello.Features, args[1])
 	case "job":
 	case "pass":
 		d, err := time.ParseDuration(args[1])

@@ -69,7 +69,11 @@ func (m *machines) cancelAll(ctx context.Context, client *api.Client, keys []str
 
 // cancelled says what became of a machine's job.
 func cancelled(w io.Writer, m api.Machine) error {
-	_, err := fmt.Fprintf(w, "%s: the job with %s is cancelled.\n", m.Name, m.Job.Spec.Image.Ref)
+	what := "the job with " + m.Job.Spec.Image.Ref
+	if m.Job.Spec.Kind == job.Erase {
+		what = "erasing disk " + job.Sentence(m.Job.Spec.Erase)
+	}
+	_, err := fmt.Fprintf(w, "%s: %s is cancelled.\n", m.Name, what)
 	if disk := m.Job.Spec.Started; err == nil && disk != "" {
 		_, err = fmt.Fprintf(w, "It had started to write on disk %s, which has no usable content now.\n",
 			job.Printable(disk))

@@ -131,7 +131,8 @@ func (m *machines) needs(all []api.Machine) {
 
 func imageOf(m api.Machine) string {
 	switch {
-	case m.Deployed != nil && (m.Status == "deployed" || m.Status == "away" || m.Job == nil || updates(m)):
+	case m.Deployed != nil && (m.Status == "deployed" || m.Status == "away" || m.Job == nil || updates(m) ||
+		m.Job.Spec.Kind == job.Erase):
 		return m.Deployed.Image
 	case m.Job != nil:
 		return m.Job.Spec.Image.Ref
@@ -154,6 +155,9 @@ func claimed(m api.Machine) string {
 func status(m api.Machine) string {
 	if m.Job != nil && m.Status == "updating" {
 		return strings.TrimSpace("update " + phase(m))
+	}
+	if m.Job != nil && m.Status == "erasing" {
+		return strings.TrimSpace("erasing: " + phase(m))
 	}
 	if m.Job == nil || m.Status != "installing" {
 		text := m.Status
@@ -184,7 +188,8 @@ func phase(m api.Machine) string {
 
 func tone(m api.Machine) cli.Tone {
 	switch {
-	case m.Status == "failed" || m.Status == "interrupted" || m.Status == "update failed":
+	case m.Status == "failed" || m.Status == "interrupted" || m.Status == "update failed" ||
+		m.Status == "erase failed":
 		return cli.Bad
 	case m.Away || m.Needs != "" || m.Refused != nil ||
 		len(m.Conflicts) > 0 || strings.HasPrefix(m.Status, "installed, "):

@@ -1,5 +1,5 @@
-// Package machine is `griddle machine`: it shows the machines that the server knows, installs images on them and
-// updates them.
+// Package machine is `griddle machine`: it shows the machines that the server knows, installs images on them, updates
+// them and erases their disks.
 package machine
 
 import (
@@ -15,12 +15,14 @@ import (
 // Command is `griddle machine`.
 func Command(e *cli.Env) *cobra.Command {
 	c := cli.Group("machine", "Show machines, install and update them",
-		"Show the machines that the server knows, install images on them, update them, and watch.\n\n"+
+		"Show the machines that the server knows, install images on them, update them, erase their disks, and "+
+			"watch.\n\n"+
 			"MACHINE is a name, a MAC address or a UUID. `list` marks with * each machine that no operator named:\n"+
 			"all that is known of it was received from the network, and the server forgets the oldest of them\n"+
 			"when there are too many.")
 	m := &machines{e: e, remote: cli.RemoteFlags(e, c)}
 	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.planCommand(), m.updateCommand(),
+		m.eraseCommand(),
 		m.cancelCommand(),
 		m.logCommand(), m.approveCommand(), m.auditCommand(), m.settingsCommand(), m.setCommand(), m.renameCommand(),
 		m.mergeCommand(), m.deleteCommand())

@@ -101,7 +101,11 @@ func pageOf(w io.Writer, m api.Machine) error {
 		if j.Spec.Kind == job.Update {
 			what = "update to " + j.Spec.Image.Ref
 		}
+		if j.Spec.Kind == job.Erase {
+			what = "erase disk " + job.Sentence(j.Spec.Erase)
+		}
 		line("job", fmt.Sprintf("%s  %s, %s: %s", seen(j.Created), what, j.State, or(job.Sentence(j.Message), "-")))
+		certificateLines(line, j.Certificate)
 	}
 	return t.Flush()
 }
