@@ -42,7 +42,10 @@ func (m Model) waitingPage() []frame.Section {
 
 func (m Model) progressPage() []frame.Section {
 	p, width := m.progress, m.inner()
-	what := append(fact("Image", job.Sentence(p.ref), width), fact("Disk", job.Sentence(m.target), width)...)
+	what := fact("Disk", job.Sentence(m.target), width)
+	if p.kind != job.Erase {
+		what = append(fact("Image", job.Sentence(p.ref), width), what...)
+	}
 	columns, _, side := m.halves(35, 0)
 	var log []string
 	for _, l := range p.log {

@@ -114,6 +114,12 @@ func (m Model) resultPage() []frame.Section {
 	var out []string
 	if m.err == nil {
 		out = append(fact(p.words().done, job.Sentence(p.ref), width), fact("on", job.Sentence(m.target), width)...)
+		if p.kind == job.Erase {
+			out = fact(p.words().done, job.Sentence(m.target), width)
+			if n := len(p.log); n > 0 {
+				out = append(out, frame.Wrap(p.log[n-1].text, 1, width)...)
+			}
+		}
 		if !p.began.IsZero() {
 			out = append(out, fact("in", duration(p.now.Sub(p.began)), width)...)
 		}
@@ -121,7 +127,7 @@ func (m Model) resultPage() []frame.Section {
 		for _, l := range frame.Wrap(p.words().notDone, 1, width) {
 			out = append(out, m.theme.Warn.Render(l))
 		}
-		if phase := phaseNames[p.phase]; phase != "" {
+		if phase := p.name(p.phase); phase != "" {
 			out = append(out, " It failed at: "+phase)
 		}
 		out = append(out, "")

@@ -67,6 +67,7 @@ var phaseNames = map[job.Phase]string{
 	job.PhaseBootable:  "Make bootable",
 	job.PhaseFinish:    "Finish",
 	job.PhaseSwitch:    "Switch to the new system",
+	job.PhaseErase:     "Erase the disk",
 }
 
 // words are what the pages say of a kind of job.
@@ -78,6 +79,9 @@ type words struct {
 func (p progress) words() words {
 	if p.kind == job.Update {
 		return words{job.UpdatePhases, "updating", "Updated:", "NOT UPDATED: the system is as it was"}
+	}
+	if p.kind == job.Erase {
+		return words{job.ErasePhases, "erasing a disk", "Erased:", "NOT ERASED"}
 	}
 	return words{job.Phases, "installing", "Installed:", "NOT INSTALLED"}
 }
@@ -99,9 +103,20 @@ func (m Model) phaseList() []string {
 		case i == at:
 			mark, style = " >> ", m.theme.Head
 		}
-		out = append(out, " "+style.Render("["+mark+"]")+" "+phaseNames[ph])
+		out = append(out, " "+style.Render("["+mark+"]")+" "+m.progress.name(ph))
 	}
 	return out
+}
+
+// name is what a phase is called in its kind of job.
+func (p progress) name(ph job.Phase) string {
+	switch {
+	case p.kind == job.Erase && ph == job.PhaseCheck:
+		return "Check the disk"
+	case p.kind == job.Erase && ph == job.PhaseVerify:
+		return "Read the disk back"
+	}
+	return phaseNames[ph]
 }
 
 // meter shows the progress of the phase in three or four lines of width cells.
@@ -125,8 +140,11 @@ func (m Model) meter(width int) []string {
 			out = append(out, m.theme.Warn.Render(line))
 		}
 	} else {
-		out = append(out, frame.Wrap(fmt.Sprintf("network %s/s, disk %s/s", job.Bytes(int64(l.WireBps)),
-			job.Bytes(int64(l.DiskBps))), 1, width)...)
+		rates := fmt.Sprintf("network %s/s, disk %s/s", job.Bytes(int64(l.WireBps)), job.Bytes(int64(l.DiskBps)))
+		if p.kind == job.Erase {
+			rates = fmt.Sprintf("disk %s/s", job.Bytes(int64(l.DiskBps)))
+		}
+		out = append(out, frame.Wrap(rates, 1, width)...)
 	}
 	if l.Ways != nil {
 		out = append(out, frame.Wrap(clean(l.Ways.String()), 1, width)...)
@@ -139,6 +157,9 @@ func (m Model) left() string {
 	const off = "Do not switch this machine off: "
 	p := m.progress
 	boots := "may"
+	if p.kind == job.Erase && p.at() >= slices.Index(job.ErasePhases, job.PhaseErase) {
+		return "The disk loses all its data. If this machine is switched off, the erase continues at its next start."
+	}
 	switch p.phase {
 	case "", job.PhaseNetwork, job.PhaseCheck:
 		return "Nothing is written yet. A stop now leaves the disk as it was."

@@ -270,6 +270,9 @@ func (m Model) welcome(f Found) Model {
 		if j.Kind == job.Update {
 			m.progress.kind, m.target = j.Kind, "that of the installed system; its data stay"
 		}
+		if j.Kind == job.Erase {
+			m.progress.kind, m.target = j.Kind, j.Erase
+		}
 	}
 	m.place = place.Place{}
 	if caring {
