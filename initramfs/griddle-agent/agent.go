@@ -223,7 +223,7 @@ func (s *station) introduction(found tui.Found) job.Hello {
 	return job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity, Inventory: found.Inventory,
 		Sources: []string{job.SourceHTTPS},
 		Features: []string{job.FeatureSettings, job.FeatureUpdate, job.FeatureKernel, job.FeatureReset,
-			job.FeatureMatch}}
+			job.FeatureMatch, job.FeatureErase}}
 }
 
 // serve acts on one welcome: the job, or what is chosen on the screen. It returns when the server is to be asked
@@ -363,13 +363,15 @@ func (s *station) carryOut(ctx context.Context, l *uplink.Lease, spec job.Spec, 
 		err = s.relay(ctx, l, spec)
 	case job.Update:
 		err = s.update(ctx, l, spec, found)
+	case job.Erase:
+		err = s.erase(ctx, spec, found)
 	default:
 		err = s.install(ctx, l, spec, found)
 	}
 	if ctx.Err() != nil {
 		return
 	}
-	if err == nil && spec.Kind != job.Relay {
+	if err == nil && spec.Kind != job.Relay && spec.Kind != job.Erase {
 		s.done.Store(&spec)
 	}
 	// Rebooting before the server knows would make it start the job again.
@@ -379,7 +381,8 @@ func (s *station) carryOut(ctx context.Context, l *uplink.Lease, spec job.Spec, 
 		cancel()
 	}
 	s.screen.send(tui.Ended{Err: err})
-	if err == nil && unasked {
+	stays := leavesSystem(spec, found.Inventory.Disks)
+	if err == nil && unasked && stays {
 		for n := countdown; n > 0; n-- {
 			s.screen.send(tui.Countdown{Seconds: n})
 			select {
@@ -390,13 +393,14 @@ func (s *station) carryOut(ctx context.Context, l *uplink.Lease, spec job.Spec, 
 		}
 		trySend(s.power, tui.Reboot)
 	}
-	if err == nil {
+	if err == nil && stays {
 		select {
 		case <-ctx.Done():
 		case <-s.retry:
 		}
 		return
 	}
+	// A machine without a system shows what came of the erase, and is ready for an install.
 	waitForAnother(ctx, s.retry, spec.ID, func() string {
 		next, _, _ := s.refresh(ctx, l, found)
 		if next.Welcome.Job == nil {
