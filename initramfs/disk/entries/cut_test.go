@@ -3,6 +3,9 @@ package entries
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +22,15 @@ func edited(t *testing.T, disk []byte, sector int) (from, to []byte, tab *Table)
 	return from, tab.Saved(), tab
 }
 
+// dump is what sfdisk finds on a disk with sectors of 512 bytes.
+func dump(t *testing.T, b []byte) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "disk")
+	ok(t, os.WriteFile(name, b, 0o600))
+	out := must(exec.Command("sfdisk", "-d", name).Output())(t) // it says on stderr which copy is damaged
+	return strings.ReplaceAll(string(out), name, "disk")
+}
+
 // look is what a scan finds of a table.
 func look(d *memory, sector int) string {
 	c := content.ReadTable(d, int64(len(d.b)), sector)
@@ -26,8 +38,8 @@ func look(d *memory, sector int) string {
 }
 
 // TestCutWrite cuts the power at every write, before it and when the first or the second half of it is on the disk. The
-// table is the old or the new one, also for a program that knows GPTs, and Recover makes it the one that is asked for,
-// also if it is interrupted.
+// table is the old or the new one, also for sfdisk, and Recover makes it the one that is asked for, also if it is
+// interrupted.
 func TestCutWrite(t *testing.T) {
 	t.Parallel()
 	for _, c := range shapes {
@@ -47,6 +59,10 @@ func TestCutWrite(t *testing.T) {
 				}
 			}
 		}
+		var dumps []string
+		if c == shapes[0] {
+			dumps = []string{dump(t, before), dump(t, after)}
+		}
 		seen := map[string]bool{}
 		for left := range len(whole.writes) {
 			for _, torn := range []string{"", "first", "second"} {
@@ -62,6 +78,9 @@ func TestCutWrite(t *testing.T) {
 					t.Errorf("%s: the disk has %s", name, got)
 				} else {
 					seen[fmt.Sprint(at)] = true
+				}
+				if c == shapes[0] && !slices.Contains(dumps, dump(t, cut.b)) {
+					t.Errorf("%s: sfdisk finds %s\nwant one of %q", name, dump(t, cut.b), dumps)
 				}
 				d := onDisk(cut.b)
 				for _, target := range []struct {
