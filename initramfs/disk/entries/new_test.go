@@ -29,6 +29,10 @@ func TestNew(t *testing.T) {
 						args = append(args, path)
 					}
 					disktest.Tool(t, args[0], args[1:]...)
+					for at, magic := range map[int64]string{0x100000: "\x0d\xd0\x01\xc0",
+						size - 3087*512: "Promise Technology, Inc."} {
+						must(f.WriteAt([]byte(magic), at))(t)
+					}
 					tab := must(New(kind, size, sector))(t)
 					ids[tab.ID()] = true
 					ok(t, tab.Write(f))

@@ -24,8 +24,13 @@ type saved struct {
 
 const savedVersion = 1
 
-// Save reads the table of a disk as Read does, and returns its bytes at all places as JSON, for Restore and Recover.
-// The usual GPT has about 45 KB, the largest one 700 KB.
+// Save reads the table of a disk as Read does, and returns its bytes at all places as JSON, for Restore and Recover:
+//
+//	{"version": 1, "kind": "gpt", "size": 512110190592, "sectorSize": 512,
+//	 "places": [{"at": 0, "bytes": "M8CO…"}, …]}
+//
+// Size is that of the disk, at the byte of the disk where a place begins, and bytes are in base64. The usual GPT makes
+// about 45 KB, the largest one 700 KB.
 func Save(r io.ReaderAt, size int64, sectorSize int) ([]byte, error) {
 	t, err := Read(r, size, sectorSize)
 	if err != nil {

@@ -19,9 +19,10 @@ type Disk interface {
 // differs from what is on the disk, and not at all if that is not what was read. At any time the disk has the old table
 // or the new one, in at least one whole copy; after an error or a power cut, Recover decides between them.
 //
-// A table of New is written over whatever is there, and the rest of the first and the last MiB of the disk is filled
-// with zeros, so that nothing of a former table or filesystem is recognised there. Until Write returns, the disk may
-// have the old table, the new one, or what is damaged, but it never looks blank. Make it again after an interruption.
+// A table of New is written over whatever is there, and the rest of the first and the last 2 MiB of the disk is filled
+// with zeros, so that nothing of a former table, filesystem or RAID of the whole disk is recognised. Until Write
+// returns, the disk may have the old table, the new one, or what is damaged, but it never looks blank. Make it again
+// after an interruption.
 func (t *Table) Write(d Disk) error {
 	if err := t.write(d); err != nil {
 		return fmt.Errorf("writing partition table: %w", err)
@@ -100,11 +101,12 @@ func (t *Table) writeNew(d Disk) error {
 	return put(d, t.now[atBoot])
 }
 
-// wipe fills the last and the first MiB of the disk with zeros, but not the places of the table.
+// wipe fills the last and the first 2 MiB of the disk with zeros, but not the places of the table. All signatures of a
+// whole disk that package content knows are there.
 func (t *Table) wipe(d Disk) error {
-	const mib = 1 << 20
+	const reach = 2 << 20
 	places := slices.SortedFunc(slices.Values(t.now), func(a, b place) int { return int(a.At - b.At) })
-	for _, area := range [][2]int64{{t.size - mib, t.size}, {0, mib}} {
+	for _, area := range [][2]int64{{t.size - reach, t.size}, {0, reach}} {
 		at := area[0]
 		for _, p := range append(slices.Clone(places), place{At: area[1]}) {
 			if p.At >= area[0] && p.At <= area[1] {
