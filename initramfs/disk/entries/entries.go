@@ -137,19 +137,19 @@ func empty(size int64, sectorSize int) (*Table, error) {
 // Kind is GPT or MBR.
 func (t *Table) Kind() string { return t.kind }
 
-// ID is the GUID of a GPT in lower case, or the disk signature of an MBR as 8 hex digits.
-func (t *Table) ID() string {
-	if t.kind == MBR {
-		return fmt.Sprintf("%08x", le.Uint32(t.now[atBoot].Bytes[mbrSignature:]))
-	}
-	return guidText(t.now[atHeader].Bytes[gptGUID:])
+// ID is the GUID of a GPT in lower case, or the disk signature of an MBR as 8 hex digits; "" if an MBR has none.
+func (t *Table) ID() string { return t.content().GUID }
+
+// content is what package content reads of the table with all edits so far.
+func (t *Table) content() content.Content {
+	return content.ReadTable(image(t.now), t.size, int(t.sector))
 }
 
 // Entries lists the entries as content.ReadTable does, with all edits so far: the primary ones by number, then the
 // logical ones of an MBR.
 func (t *Table) Entries() []Entry {
 	var out []Entry
-	for _, p := range content.ReadTable(image(t.now), t.size, int(t.sector)).Partitions {
+	for _, p := range t.content().Partitions {
 		e := Entry{Number: p.Number, Start: p.Start, Size: p.Size, Type: p.Type, Name: p.Name}
 		switch {
 		case t.kind == GPT:

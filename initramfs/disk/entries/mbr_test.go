@@ -93,6 +93,15 @@ func TestMBRKeepsEveryByte(t *testing.T) {
 	}
 }
 
+// TestNoSignature: an MBR may have no disk signature.
+func TestNoSignature(t *testing.T) {
+	b := oldDisk()
+	clear(b[440:444])
+	if tab := must(Read(onDisk(b), 8*mib, 512))(t); tab.ID() != "" {
+		t.Errorf("the ID is %s", tab.ID())
+	}
+}
+
 func TestMBREditsRefuse(t *testing.T) {
 	b := oldDisk()
 	tab := must(Read(onDisk(b), 8*mib, 512))(t)
