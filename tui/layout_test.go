@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	tea "github.com/charmbracelet/bubbletea"
+
 	"griddle/appliance/job"
 	"griddle/appliance/layout"
 	"griddle/appliance/layout/plan"
@@ -24,7 +26,8 @@ func shared() Found {
 				{Number: 1, Start: mib, Size: 100 * mib, Type: "EFI system", Filesystem: "vfat", Used: 40 * mib},
 				{Number: 2, Start: 101 * mib, Size: 16 * mib, Type: "Microsoft reserved"},
 				{Number: 3, Start: 117 * mib, Size: 930*gib + 100*mib, Type: "Microsoft basic data", Filesystem: "ntfs",
-					Label: "Windows", Used: 150 * gib, Minimum: 160 * gib},
+					Label: "Windows", Used: 150 * gib, Minimum: 160 * gib,
+					System: "Windows 11 Pro 23H2, build 22631.3007, on LAB-07"},
 				{Number: 4, Start: 930*gib + 217*mib, Size: 700 * mib, Type: "Windows recovery", Filesystem: "ntfs",
 					Used: 500 * mib, Minimum: 500 * mib}}},
 		{Path: "/dev/sda", Model: "WDC WD10EZEX", Serial: "WD-WCC6Y0", Bus: "sata", Size: 500107862016, SectorSize: 512,
@@ -133,6 +136,35 @@ func TestLayouts(t *testing.T) {
 		if err != nil || p.Hash != got[0].Plan || got[0].Disk != "" || got[0].Erase != "" ||
 			got[0].Image != "web:20261121.2@amd64" || !strings.Contains(string(got[0].Layout), c.use) {
 			t.Errorf("%s: %+v was chosen with the layout %s; its plan is %s, %v", c.name, got[0], got[0].Layout, p.Hash, err)
+		}
+	}
+}
+
+// TestSharedJob: a job of the server with a layout, and one that is continued, say what they leave as one that was
+// chosen here does; one for a whole disk says that its content is lost.
+func TestSharedJob(t *testing.T) {
+	fresh := New("1.0", false, Actions{})
+	const stays, lost = "What the plan keeps stays.", "Its old content is lost."
+	for _, layout := range []string{"", `{"version":1}`} {
+		f := shared()
+		f.Welcome.Job = &job.Spec{Disk: "largest", Layout: json.RawMessage(layout), Image: job.Image{Ref: "web:1@amd64"}}
+		view := strings.Join(strings.Fields(send(fresh, append([]tea.Msg{f}, running()...)...).View()), " ")
+		if strings.Contains(view, stays) != (layout != "") || strings.Contains(view, lost) != (layout == "") {
+			t.Errorf("a job with the layout %q shows\n%s", layout, view)
+		}
+		if layout != "" && !strings.Contains(send(fresh, f).View(), "as the layout of the job says") {
+			t.Errorf("the disk of a job with a layout is\n%s", send(fresh, f).View())
+		}
+		begun := shared()
+		begun.Inventory.Disks[0].Unfinished = "j1"
+		if layout != "" {
+			begun.Inventory.Disks[0].Partitions[2].Unfinished = "j1"
+		}
+		begun.Welcome.Unfinished = []job.Unfinished{{Job: "j1", Image: "web:1@amd64"}}
+		m := send(press(t, send(fresh, begun), "c"), running()...)
+		view = strings.Join(strings.Fields(m.View()), " ")
+		if strings.Contains(view, stays) != (layout != "") || strings.Contains(view, lost) != (layout == "") {
+			t.Errorf("an install that continues shows\n%s", view)
 		}
 	}
 }

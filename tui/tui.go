@@ -267,6 +267,9 @@ func (m Model) welcome(f Found) Model {
 	if j := f.Welcome.Job; j != nil {
 		m.page = pageProgress
 		m.progress, m.target = newProgress(j.Image.Ref), string(j.Disk)
+		if m.progress.shared = len(j.Layout) > 0; m.progress.shared {
+			m.target = "as the layout of the job says"
+		}
 		if j.Kind == job.Update {
 			m.progress.kind, m.target = j.Kind, "that of the installed system; its data stay"
 		}

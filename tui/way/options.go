@@ -27,6 +27,9 @@ func (m Model) ways() level {
 			"earlier install."},
 		layout.Form{Layout: layout.WholeDisk, Wipe: !m.disk.Blank()})
 	smaller := m.shrinking()
+	if len(free.plan.Losses) > 0 {
+		free.says = "an install that did not finish is made again"
+	}
 	switch {
 	case m.disk.Blank():
 		whole.says = "the disk is blank"
@@ -88,6 +91,14 @@ var parts = map[string]string{"esp": "EFI system partition", "bios": "BIOS boot 
 // which names one partition of the disk in a layout. The plan that the user agrees to knows it by more than that.
 func which(p job.Partition) *layout.Which { return &layout.Which{Number: p.Number} }
 
+// system is the system in a partition, in words to follow others; "" if none is known.
+func system(p job.Partition) string {
+	if s := job.Sentence(p.System); s != "" {
+		return ", " + s
+	}
+	return ""
+}
+
 // label names a partition on the screen.
 func label(p job.Partition) string {
 	kind := plan.Part{Type: p.Type, Filesystem: p.Filesystem, Label: p.Label}
@@ -102,8 +113,8 @@ func (m Model) overwriting() option {
 	var all []option
 	for _, p := range m.disk.Partitions {
 		sizes := job.Bytes(p.Size) + ", " + job.Binary(p.Size)
-		one := option{name: label(p), says: sizes,
-			about: fmt.Sprintf("What is in partition %d, %s, is lost. All other partitions stay.", p.Number, sizes)}
+		one := option{name: label(p), says: sizes, about: fmt.Sprintf("What is in partition %d, %s%s, is lost. All other "+
+			"partitions stay.", p.Number, sizes, system(p))}
 		switch p.Type {
 		case "extended":
 			continue

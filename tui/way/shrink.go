@@ -25,7 +25,7 @@ func (m Model) shrinking() option {
 	}
 	if len(all) == 1 { // there is nothing to choose
 		one := all[0]
-		one.name, one.says, one.about = o.name, o.says, o.about
+		one.name, one.says, one.about = o.name, o.says, o.about+" "+one.about
 		return one
 	}
 	return o.of("What is to be made smaller?", all, "it has no NTFS, ext4 or btrfs that could be made smaller")
@@ -41,8 +41,8 @@ func shrinks(p job.Partition) bool {
 // shrunk is the option that makes p smaller, with a page that asks how much.
 func (m Model) shrunk(p job.Partition) option {
 	o := option{name: label(p), says: "up to " + job.Bytes(most(p)) + " become free",
-		about: fmt.Sprintf("Partition %d has %s, %s. Up to %s of it can become free.", p.Number, job.Bytes(p.Size),
-			job.Binary(p.Size), job.Bytes(most(p)))}
+		about: fmt.Sprintf("Partition %d has %s, %s%s. Up to %s of it can become free.", p.Number, job.Bytes(p.Size),
+			job.Binary(p.Size), system(p), job.Bytes(most(p)))}
 	all := m.shrunkBy(o, p, max(mib, most(p)))
 	if len(all.why) > 0 {
 		return all

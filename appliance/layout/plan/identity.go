@@ -84,6 +84,14 @@ func (p part) end() int64 { return p.Start + p.to }
 // describe is a disk in an error. The path is what people type.
 func describe(d job.Disk) string { return "disk " + d.String() }
 
+// whole is what, with the system that is in the partition.
+func whole(p job.Partition) string {
+	if s := job.Sentence(p.System); s != "" {
+		return what(p) + ", " + s
+	}
+	return what(p)
+}
+
 // what is a partition for people.
 func what(p job.Partition) string {
 	kind := job.Printable(p.Filesystem)

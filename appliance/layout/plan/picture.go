@@ -87,11 +87,11 @@ func (m *maker) words(p *Plan) {
 				if q.Unfinished != "" {
 					of = "an install that did not finish, "
 				}
-				say(&p.Losses, "what is in %s%s", of, what(q.Partition))
+				say(&p.Losses, "what is in %s%s", of, whole(q.Partition))
 			case Shrunk:
-				say(&p.Shrinks, "%s, to %s: %s become free", what(q.Partition), job.Bytes(q.to), job.Bytes(q.Size-q.to))
+				say(&p.Shrinks, "%s, to %s: %s become free", whole(q.Partition), job.Bytes(q.to), job.Bytes(q.Size-q.to))
 			case Stays:
-				say(&p.Keeps, "%s", what(q.Partition))
+				say(&p.Keeps, "%s", whole(q.Partition))
 			}
 		}
 		p.Notes = append(p.Notes, t.notes...)
