@@ -53,45 +53,79 @@ func (m *making) mountBeside(ctx context.Context, b mounts.Mount) error {
 	if err != nil {
 		return err
 	}
-	under, err := m.OpenRoot(folder) // of the root itself, also when something is mounted over it
-	if err != nil {
-		return fmt.Errorf("mounting %s: %w", b.Path, err)
+	if b.Path == mounts.Home {
+		if err := m.moveHome(ctx, b.Filesystem, node); err != nil {
+			return fmt.Errorf("moving /home to its own filesystem: %w", err)
+		}
 	}
-	defer under.Close()
 	if err := mountOn(node, b.Filesystem, "", m.Root, folder); err != nil {
 		return fmt.Errorf("mounting %s on %s: %w", node, b.Path, err)
 	}
 	m.undo = append(m.undo, func() error { return unmount(filepath.Join(m.dir, folder)) })
-	if b.Path != mounts.Home {
-		return nil
-	}
-	home, err := m.OpenRoot(folder)
-	if err != nil {
-		return fmt.Errorf("mounting %s: %w", b.Path, err)
-	}
-	defer home.Close()
-	return moveHome(ctx, under, home)
+	return nil
 }
 
-// moveHome copies to a filesystem for /home what it has not, and takes it out of the root.
-func moveHome(ctx context.Context, under, home *os.Root) error {
+// moveHome copies to a filesystem for /home what the root has there and it has not, and takes it out of the root. It
+// does so before the filesystem is mounted there, which would lie over what is copied.
+func (m *making) moveHome(ctx context.Context, kind, node string) (err error) {
+	top, err := subvolume.Other(kind, node)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, top.Close()) }()
+	home, err := os.OpenRoot(top.Dir())
+	if err != nil {
+		return err
+	}
+	defer home.Close()
+	under, err := m.OpenRoot("home")
+	if err != nil {
+		return err
+	}
+	defer under.Close()
 	entries, err := sysroot.Dir{Root: under}.List(".")
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
 		if _, err := home.Lstat(e.Name()); errors.Is(err, fs.ErrNotExist) {
-			if _, err := tree.Carry(ctx, tree.Roots{Old: under, New: home}, e.Name(), tree.Options{}); err != nil {
-				return fmt.Errorf("moving /home to its own filesystem: %w", err)
+			if err := copyHome(ctx, under, home, e.Name()); err != nil {
+				return err
 			}
 		} else if err != nil {
-			return fmt.Errorf("moving /home to its own filesystem: %w", err)
+			return err
 		}
 		if err := under.RemoveAll(e.Name()); err != nil {
-			return fmt.Errorf("moving /home to its own filesystem: %w", err)
+			return err
 		}
 	}
 	return nil
+}
+
+// copyHome copies a folder of /home. It is made in another folder, and renamed when it is whole: what has its name is
+// never made again, since people may have worked in it.
+func copyHome(ctx context.Context, under, home *os.Root, name string) error {
+	const aside = ".griddle-home"
+	if err := errors.Join(home.RemoveAll(aside), home.Mkdir(aside, 0o700)); err != nil {
+		return err
+	}
+	dir, err := home.OpenRoot(aside)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if _, err := tree.Carry(ctx, tree.Roots{Old: under, New: dir}, name, tree.Options{}); err != nil {
+		return err
+	}
+	top, err := home.Open(".")
+	if err != nil {
+		return err
+	}
+	err = unix.Syncfs(int(top.Fd())) // a whole copy has the name, also after a power cut
+	if err := errors.Join(err, top.Close()); err != nil {
+		return err
+	}
+	return errors.Join(home.Rename(aside+"/"+name, name), home.Remove(aside))
 }
 
 // mountVolume mounts a subvolume of the pool on a folder of a root.

@@ -35,6 +35,9 @@ func FAT(node string) (*Mounted, error) {
 	return mount("vfat", node, [2]string{"umask", "0077"})
 }
 
+// Other mounts a filesystem of another kind, such as "ext4".
+func Other(kind, node string) (*Mounted, error) { return mount(kind, node) }
+
 // At mounts a subvolume, by its path from the top of the filesystem on a device, at a folder, with its programs. The
 // folder is not followed if it is a symlink.
 func At(node, name, dir string) (unmount func() error, err error) {
