@@ -28,7 +28,7 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) 
 		return err
 	}
 	out := job.Welcome{Time: h.o.Now().UTC(), Machine: g.Machine.Name, Token: g.Token, Unfinished: g.Unfinished,
-		Approved: g.Approved}
+		Approved: g.Approved, Layouts: true}
 	what := "choose"
 	if g.Waiting {
 		what = "waits for approval"

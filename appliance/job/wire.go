@@ -43,6 +43,9 @@ type Welcome struct {
 	Job     *Spec         `json:"job,omitempty"`
 	Images  []ImageChoice `json:"images,omitempty"`
 
+	// Layouts says that the server takes a Choice with a layout, and keeps the records of such a job.
+	Layouts bool `json:"layouts,omitempty"`
+
 	// Approved says that an operator approved the key of this boot for the machine, now or in an earlier boot.
 	Approved bool `json:"approved,omitempty"`
 

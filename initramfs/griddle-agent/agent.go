@@ -191,6 +191,7 @@ func (s *station) hello(ctx context.Context, l *uplink.Lease) (tui.Found, error)
 			Inventory: inventory(ctx, s.log, s.disks, list, l)}
 		s.step(tui.Step{Name: stepDevices, State: tui.StepDone, Detail: fewDisks(found.Inventory.Disks)})
 		found.Welcome, err = s.api.hello(ctx, s.introduction(found))
+		found.Layouts = found.Welcome.Layouts
 		if err == nil {
 			if err := setClock(found.Welcome.Time, time.Unix(s.build.Time, 0)); err != nil {
 				s.log.Warn("clock", "error", err)
@@ -223,7 +224,7 @@ func (s *station) introduction(found tui.Found) job.Hello {
 	return job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity, Inventory: found.Inventory,
 		Sources: []string{job.SourceHTTPS},
 		Features: []string{job.FeatureSettings, job.FeatureUpdate, job.FeatureKernel, job.FeatureReset,
-			job.FeatureMatch, job.FeatureErase}}
+			job.FeatureMatch, job.FeatureErase, job.FeatureLayout}}
 }
 
 // serve acts on one welcome: the job, or what is chosen on the screen. It returns when the server is to be asked
@@ -332,6 +333,7 @@ func (s *station) refresh(ctx context.Context, l *uplink.Lease, old tui.Found) (
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
 	found.Welcome, err = s.api.hello(ctx, s.introduction(found))
+	found.Layouts = found.Welcome.Layouts
 	if err != nil {
 		s.log.Warn("asking for a job", "error", err)
 		return old, false, err

@@ -67,6 +67,11 @@ func (s *station) install(ctx context.Context, l *uplink.Lease, spec job.Spec, f
 		Settings: s.settings(spec),
 		Site:     s.site,
 		SetClock: hardware.SetClock,
+		Journal:  s.records(spec, job.PhasePartition),
+		Look: func(ctx context.Context) ([]job.Disk, error) {
+			found, err := s.disks.Scan(ctx)
+			return install.Disks(found), err
+		},
 		Plan: func(ctx context.Context, have []string) (install.Image, error) {
 			way, err := s.plan(ctx, spec, job.PlanAsk{Have: have})
 			if err != nil && ctx.Err() == nil { // a server of an earlier version

@@ -24,14 +24,8 @@ import (
 // one with the pool of another job that was finished, if spec.Erase is empty: see Keeps. It must be in spec.Pools, if
 // the server knows any.
 func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
-	if spec.Kind != job.Install {
-		return job.Disk{}, fmt.Errorf("%w: unknown kind of job %q", ErrRefused, job.Printable(string(spec.Kind)))
-	}
-	if !isUUID(spec.ID) {
-		return job.Disk{}, fmt.Errorf("%w: job ID %q is not a UUID", ErrRefused, job.Printable(spec.ID))
-	}
-	if _, err := job.ParseReset(string(spec.Reset)); err != nil {
-		return job.Disk{}, fmt.Errorf("%w: %w", ErrRefused, err)
+	if err := checkJob(spec, img); err != nil {
+		return job.Disk{}, err
 	}
 	rule := spec.Disk
 	if rule == "" && spec.Started == "" {
@@ -55,14 +49,8 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 		return job.Disk{}, fmt.Errorf("%w: %s has sectors of %d bytes; only 512 and 4096 are supported",
 			ErrRefused, d, d.SectorSize)
 	}
-	if streams := img.Streams(); len(streams) == 0 || streams[0].Parent != nil {
-		return job.Disk{}, fmt.Errorf("%w: the first stream of %s is not a full stream", ErrRefused, img.Ref())
-	}
-	if hasPool(spec, d) && !ownPool(spec, d) {
-		_, name := d.NameAmong(disks)
-		return job.Disk{}, fmt.Errorf("%w: disk %s has the pool of job %s, which is not one of this machine: the "+
-			"server knows that of job %s; to overwrite it, add --erase %s; if the disk moved here, use "+
-			"`griddle machine merge`", ErrRefused, d, job.Printable(d.Installed), job.Printable(spec.Pools[0]), name)
+	if err := checkOwner(spec, d, disks); err != nil {
+		return job.Disk{}, err
 	}
 	if Keeps(spec, d) {
 		return d, nil // its pool says what it has room for
@@ -82,6 +70,34 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 			ErrRefused, d, job.Bytes(d.Size), d.Size, img.Ref(), job.Bytes(need), need)
 	}
 	return d, mayWrite(spec, d, disks)
+}
+
+// checkJob refuses a job that makes no sense on any disk.
+func checkJob(spec job.Spec, img Image) error {
+	if spec.Kind != job.Install {
+		return fmt.Errorf("%w: unknown kind of job %q", ErrRefused, job.Printable(string(spec.Kind)))
+	}
+	if !isUUID(spec.ID) {
+		return fmt.Errorf("%w: job ID %q is not a UUID", ErrRefused, job.Printable(spec.ID))
+	}
+	if _, err := job.ParseReset(string(spec.Reset)); err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if streams := img.Streams(); len(streams) == 0 || streams[0].Parent != nil {
+		return fmt.Errorf("%w: the first stream of %s is not a full stream", ErrRefused, img.Ref())
+	}
+	return nil
+}
+
+// checkOwner refuses the pool of another machine.
+func checkOwner(spec job.Spec, d job.Disk, disks []job.Disk) error {
+	if !hasPool(spec, d) || ownPool(spec, d) {
+		return nil
+	}
+	_, name := d.NameAmong(disks)
+	return fmt.Errorf("%w: disk %s has the pool of job %s, which is not one of this machine: the server knows that of "+
+		"job %s; to overwrite it, add --erase %s; if the disk moved here, use `griddle machine merge`", ErrRefused, d,
+		job.Printable(d.Installed), job.Printable(spec.Pools[0]), name)
 }
 
 // checkSameDisk refuses a disk that may not be the one on which the job was started, although it has the recorded name:

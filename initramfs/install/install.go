@@ -30,6 +30,11 @@
 // The image is signed, but its publisher is not trusted with this machine's other files. Everything that Run writes
 // into the new root goes through os.Root, so that a symlink in it cannot lead outside.
 //
+// A job with a layout (job.Spec.Layout) is another way to the same pool: the disks are divided by the plan that a
+// person agreed to (package divide), and all that the plan keeps stays. If an error or a power cut stops Run, it
+// continues by the journal that the server keeps (Journal). The pool has its mark in its own partition then, and its
+// systems mount what else the layout gives them (package mounts).
+//
 // The hostname of the settings wins over the job's; their kernel arguments follow its.
 package install
 
@@ -50,6 +55,7 @@ import (
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
 	"griddle/initramfs/hook"
+	"griddle/initramfs/nvram"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/intake"
 )
@@ -85,6 +91,14 @@ type Options struct {
 	Wire     func() int64     // encoded bytes received over the network so far; nil if no one counts them
 	Ways     func() *job.Ways // how they were received; nil if no one knows
 	MountESP MountFunc        // nil mounts it as vfat
+
+	// Journal keeps what is done to the disks by the layout of a job, and Look looks at all disks again. A job with a
+	// layout needs both.
+	Journal Journal
+	Look    func(context.Context) ([]job.Disk, error)
+
+	// Firmware opens what the UEFI firmware starts; nil means nvram.Open.
+	Firmware func() (*nvram.Vars, error)
 
 	// Plan asks for the way to the image from what a pool has, whose images have these received UUIDs, and opens it.
 	// nil takes the streams of the image that Run gets.
@@ -159,6 +173,9 @@ func (o Options) defaults() Options {
 	if o.MountESP == nil {
 		o.MountESP = mountVFAT
 	}
+	if o.Firmware == nil {
+		o.Firmware = nvram.Open
+	}
 	if o.Serial == nil {
 		o.Serial = func(path string) (string, error) {
 			d, err := disk.Find(os.DirFS(o.Sys), disk.Open, path)
@@ -208,6 +225,8 @@ func Run(ctx context.Context, spec job.Spec, img Image, disks []job.Disk, r Repo
 			}
 		case w.kept:
 			message += fmt.Sprintf("; the system and the data on %s are as they were", w.target.Path)
+		case w.written && w.divided != nil:
+			message += "; what the plan keeps is as it was: start the job again, and it continues"
 		case w.written:
 			message += fmt.Sprintf("; the data on %s is lost and it has no system: give the machine another job",
 				w.target.Path)
@@ -236,6 +255,7 @@ type work struct {
 	written bool // something may have changed on the disk
 	kept    bool // the disk has a pool that stays, and something may have changed in it
 	place   pool.Place
+	divided *divided // of a job with a layout; else nil
 	parts   partitions
 	undo    []func() error // in reverse order
 
@@ -245,6 +265,9 @@ type work struct {
 
 func (w *work) run(ctx context.Context) error {
 	w.enter(job.PhaseCheck, "checking %s and the disks", w.img.Ref())
+	if len(w.spec.Layout) > 0 {
+		return w.layout(ctx)
+	}
 	w.sampleAgain(ctx)
 	var err error
 	if w.target, err = Check(w.spec, w.img, w.disks); err != nil {
@@ -260,22 +283,33 @@ func (w *work) run(ctx context.Context) error {
 	if Keeps(w.spec, w.target) {
 		return w.keep(ctx)
 	}
-	manifest, err := w.img.Content(ctx)
+	manifest, err := w.prepare(ctx)
 	if err != nil {
-		return err
-	}
-	if err := w.needsSystemd(manifest); err != nil {
-		return err
-	}
-	if err := w.needsKernel(ctx, manifest); err != nil {
-		return err
-	}
-	if err := w.ask(ctx, manifest); err != nil {
 		return err
 	}
 	if err := w.partition(ctx); err != nil {
 		return err
 	}
+	return w.system(ctx, manifest)
+}
+
+// prepare checks and asks for everything that an image needs, while nothing is written.
+func (w *work) prepare(ctx context.Context) (*content.Manifest, error) {
+	manifest, err := w.img.Content(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.needsSystemd(manifest); err != nil {
+		return nil, err
+	}
+	if err := w.needsKernel(ctx, manifest); err != nil {
+		return nil, err
+	}
+	return manifest, w.ask(ctx, manifest)
+}
+
+// system receives the image into the pool and makes it bootable.
+func (w *work) system(ctx context.Context, manifest *content.Manifest) error {
 	image, err := w.take(ctx, w.img, manifest)
 	if err != nil {
 		return err

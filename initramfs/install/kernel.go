@@ -32,9 +32,9 @@ func (w *work) needsKernel(ctx context.Context, m *content.Manifest) error {
 	if w.kernel, err = w.o.Kernel(ctx, nil); err != nil {
 		return err
 	}
-	if need := job.DiskNeeds(w.img.Size() + w.kernel.Size()); w.target.Size < need {
+	if need := job.DiskNeeds(w.img.Size() + w.kernel.Size()); w.room() < need {
 		return fmt.Errorf("%w: disk too small: %s has %s, %s with the kernel needs %s", ErrRefused, w.target,
-			job.Bytes(w.target.Size), w.img.Ref(), job.Bytes(need))
+			job.Bytes(w.room()), w.img.Ref(), job.Bytes(need))
 	}
 	return nil
 }

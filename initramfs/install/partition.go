@@ -13,6 +13,7 @@ import (
 	"griddle/initramfs/disk"
 	"griddle/initramfs/disk/content"
 	"griddle/initramfs/disk/table"
+	"griddle/initramfs/divide"
 
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
@@ -20,10 +21,10 @@ import (
 
 // partitions is what partition has made.
 type partitions struct {
-	layout    table.Layout
-	esp, pool string // device files
-	espID     string // "1234-ABCD", as fstab names a FAT filesystem
-	poolID    string // UUID
+	bios      divide.Extent // where GRUB for BIOS goes; zero if there is no place
+	esp, pool string        // device files
+	espID     string        // "1234-ABCD", as fstab names a FAT filesystem
+	poolID    string        // UUID
 	espDir    string
 	poolDir   string
 }
@@ -70,7 +71,7 @@ func (w *work) partition(ctx context.Context) error {
 		return err
 	}
 	p := &w.parts
-	p.layout = l
+	p.bios = divide.Extent{Start: l.BIOS.Start, Size: l.BIOS.Size}
 	if p.esp, err = disk.Node(w.target.Path, w.o.Sys, l.ESP.Number); err != nil {
 		return err
 	}

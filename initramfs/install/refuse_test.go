@@ -18,6 +18,7 @@ import (
 	"griddle/initramfs/disk/content"
 	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/disk/table"
+	"griddle/initramfs/divide"
 )
 
 // small is the least tree that can boot.
@@ -135,12 +136,14 @@ func TestNameGoesToAnotherDisk(t *testing.T) {
 	}
 	defer f.Close()
 	w := &work{spec: spec(dev), img: img, report: &journal{}, o: o, target: found(t, dev, "D1")}
-	if w.parts.layout, err = table.WholeDisk("0"+jobID[1:], 1<<30, 512); err != nil {
+	l, err := table.WholeDisk("0"+jobID[1:], 1<<30, 512)
+	if err == nil {
+		err = l.Write(f, content.Content{})
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.parts.layout.Write(f, content.Content{}); err != nil {
-		t.Fatal(err)
-	}
+	w.parts.bios = divide.Extent{Start: l.BIOS.Start, Size: l.BIOS.Size}
 	w.parts.espDir, w.parts.poolID = t.TempDir(), uuid.NewString()
 	before := sum(t, dev)
 	for name, step := range map[string]func() error{"bootloader": func() error { return w.bootloader("x") },

@@ -16,8 +16,14 @@ const sampleLimit = 2 * time.Minute
 
 // sampleAgain samples the disk that the rule picks, if the list of disks did not wait for it.
 func (w *work) sampleAgain(ctx context.Context) {
-	d, err := w.spec.Disk.Pick(w.disks)
-	if err != nil || !content.OutOfTime(d.Sampled) {
+	if d, err := w.spec.Disk.Pick(w.disks); err == nil {
+		w.sample(ctx, d)
+	}
+}
+
+// sample samples a disk, if the list of disks did not wait for it.
+func (w *work) sample(ctx context.Context, d job.Disk) {
+	if !content.OutOfTime(d.Sampled) {
 		return
 	}
 	dev, err := disk.Open(d.Path)

@@ -22,14 +22,22 @@ func (w *work) ask(ctx context.Context, m *content.Manifest) error {
 	if err := newroot.Check(w.spec, w.hostname(), s, m); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	if need := job.DiskNeeds(w.img.Size()) + int64(s.Swap); w.target.Size < need {
+	if need := job.DiskNeeds(w.img.Size()) + int64(s.Swap); w.room() < need {
 		return fmt.Errorf("%w: disk too small: %s has %s, %s with the swap of the settings needs %s; give a smaller "+
-			"swap", ErrRefused, w.target, job.Bytes(w.target.Size), w.img.Ref(), job.Bytes(need))
+			"swap", ErrRefused, w.target, job.Bytes(w.room()), w.img.Ref(), job.Bytes(need))
 	}
 	if s.UserData != "" && !newroot.HasCloudInit(m) {
 		w.warn("userData has no effect: %s has no cloud-init", w.img.Ref())
 	}
 	return nil
+}
+
+// room is how many bytes of the disk the system gets.
+func (w *work) room() int64 {
+	if w.divided != nil {
+		return w.divided.pool().Size
+	}
+	return w.target.Size
 }
 
 // hostname is the one of the settings or of the job, else it comes from the machine.

@@ -84,20 +84,33 @@ func (w *work) machine() hook.Machine {
 }
 
 func (w *work) bootloader(root string) error {
-	images := os.DirFS(w.o.GRUB)
-	if err := bootloader.InstallESP(w.parts.espDir, images, bootloader.Config{
+	conf := bootloader.Config{
 		ESP: job.ESPLabel(w.spec.ID), PoolID: w.parts.poolID, Root: newroot.Folder + "/" + root,
 		Args: newroot.Args(w.spec, w.settings),
-	}); err != nil {
+	}
+	if w.divided != nil {
+		conf.Others = w.divided.others()
+		if !w.divided.made.ESP.Fresh {
+			conf.ESP, conf.ESPID = "", w.parts.espID // which keeps the label that others know it by
+		}
+	}
+	if err := bootloader.InstallESP(w.parts.espDir, os.DirFS(w.o.GRUB), conf); err != nil {
 		return err
+	}
+	if conf.ESPID != "" {
+		if err := w.bootEntry(); err != nil {
+			return err
+		}
+	}
+	if w.parts.bios.Size == 0 {
+		return nil // it starts by UEFI only, as the plan says
 	}
 	f, err := w.open()
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	l := w.parts.layout
-	return w.installBIOS(f, bootloader.Extent{Start: l.BIOS.Start, Size: l.BIOS.Size})
+	return w.installBIOS(f, bootloader.Extent{Start: w.parts.bios.Start, Size: w.parts.bios.Size})
 }
 
 // installBIOS writes GRUB's parts for a BIOS to the disk.

@@ -1,0 +1,220 @@
+package install
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"griddle/appliance/job"
+	"griddle/appliance/layout"
+	"griddle/appliance/layout/plan"
+	"griddle/initramfs/bootloader"
+	"griddle/initramfs/disk/entries"
+	"griddle/initramfs/divide"
+	"griddle/initramfs/mounts"
+	"griddle/initramfs/newroot"
+	"griddle/initramfs/nvram"
+	"griddle/initramfs/pool"
+	"griddle/initramfs/subvolume"
+	"griddle/initramfs/sysroot"
+)
+
+// divide carries out the plan, after the server has recorded on which disk the job starts.
+func (w *work) divide(ctx context.Context) error {
+	if err := w.unmountLeftovers(); err != nil {
+		return err
+	}
+	if err := w.report.Started(ctx, recorded(w.spec, w.target, w.disks)); err != nil {
+		return fmt.Errorf("reporting the disk before writing to it: %w", err)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w.enter(job.PhasePartition, "dividing %s, by plan %s", w.target, w.divided.plan.Hash)
+	w.written = true
+	made, err := divide.Run(ctx, divide.Options{
+		Job: w.spec.ID, Plan: w.divided.plan, Past: w.divided.past, Journal: records{w.o.Journal},
+		Find: w.o.Look, Sys: w.o.Sys, Progress: w.dividing(),
+	})
+	if err != nil {
+		return err
+	}
+	w.divided.made, w.target = made, made.Disk
+	return nil
+}
+
+// dividing reports each step of the plan, and how far one that takes long is.
+func (w *work) dividing() func(divide.Progress) {
+	step, phase := 0, ""
+	return func(p divide.Progress) {
+		if p.Step != step || p.Phase != phase {
+			text := fmt.Sprintf("step %d of %d: %s", p.Step, p.Steps, p.Text)
+			if p.Phase != "" {
+				text += ": " + p.Phase
+			}
+			w.say("%s", text)
+		}
+		step, phase = p.Step, p.Phase
+		if p.Phase != "" {
+			w.report.Event(job.Event{Job: w.spec.ID, Phase: w.phase, Level: job.Info,
+				Progress: &job.Progress{Done: int64(p.Percent * 100), Total: 100 * 100, Left: -1}})
+		}
+	}
+}
+
+// records is a Journal of package divide.
+type records struct{ Journal }
+
+// Record is durable on return.
+func (r records) Record(ctx context.Context, e divide.Entry) error {
+	b, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("recording a step: %w", err)
+	}
+	return r.Journal.Record(ctx, b)
+}
+
+// fill mounts what the plan made for the system, and writes what it mounts beside its pool. What an earlier start of
+// this job received stays; the roots that it began are deleted.
+func (w *work) fill() error {
+	made, p := w.divided.made, &w.parts
+	p.esp, p.pool, p.espID, p.poolID = made.ESP.Node, made.Pool.Node, made.ESP.UUID, made.Pool.UUID
+	p.bios = made.BIOS
+	if err := w.mount(); err != nil {
+		return err
+	}
+	roots := filepath.Join(p.poolDir, newroot.Folder)
+	begun, err := os.ReadDir(roots)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("looking for what an earlier start of this job left: %w", err)
+	}
+	for _, e := range begun {
+		if err := subvolume.Delete(roots, e.Name()); err != nil {
+			return err
+		}
+	}
+	if err := w.persistent(p.poolDir); err != nil {
+		return err
+	}
+	return w.beside()
+}
+
+// bootEntry has the firmware start GRUB from an EFI system partition that others share: what is at its usual place may
+// be theirs. The entries of before are kept in the journal of the job. A machine that runs a BIOS now gets none.
+func (w *work) bootEntry() error {
+	if w.o.BIOS {
+		w.warn("this machine runs a BIOS now: if you switch it to UEFI, choose %s of %s in its boot menu",
+			bootloader.Loader, w.target.Path)
+		return nil
+	}
+	vars, err := w.o.Firmware()
+	if err != nil {
+		return err
+	}
+	before, err := vars.State()
+	if err != nil {
+		return err
+	}
+	esp := w.divided.made.ESP
+	l := nvram.Loader{Title: "Griddle", File: bootloader.Loader, Partition: esp.Part.Number, Start: esp.Part.Start,
+		Size: esp.Part.Size, SectorSize: w.target.SectorSize}
+	if err := w.identify(&l); err != nil {
+		return err
+	}
+	if err := w.keepState(before); err != nil {
+		return err
+	}
+	number, err := vars.Add(l)
+	if err != nil {
+		return err
+	}
+	w.say("the firmware starts Griddle by its boot entry %04X; what it started before stays in its menu", number)
+	return nil
+}
+
+// identify says by what the firmware knows the partition: its GUID, or the signature of an MBR.
+func (w *work) identify(l *nvram.Loader) error {
+	f, err := os.Open(w.target.Path)
+	if err != nil {
+		return fmt.Errorf("making a boot entry: %w", err)
+	}
+	defer f.Close()
+	t, err := entries.Read(f, w.target.Size, w.target.SectorSize)
+	if err != nil {
+		return fmt.Errorf("making a boot entry: %w", err)
+	}
+	if t.Kind() == layout.MBR {
+		id, err := strconv.ParseUint(t.ID(), 16, 32)
+		if err != nil {
+			return fmt.Errorf("making a boot entry: the MBR has the signature %q: %w", t.ID(), err)
+		}
+		l.Signature = uint32(id)
+		return nil
+	}
+	for _, e := range t.Entries() {
+		if e.Number == l.Partition {
+			l.GUID = e.UUID
+		}
+	}
+	return nil
+}
+
+// stateFile has, in the folder griddle of @persistent, what the firmware started before.
+const stateFile = "boot-entries.json"
+
+// keepState keeps what the firmware started before, for a person who wants it back. It is durable on return. What an
+// earlier start of this job kept stays.
+func (w *work) keepState(s nvram.State) error {
+	dir, err := pool.Persistent(w.parts.poolDir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if _, err := dir.Lstat(stateFile); err == nil {
+		return nil
+	}
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err == nil {
+		err = (sysroot.Dir{Root: dir}).Write(stateFile, append(b, '\n'), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the boot entries of the firmware: %w", err)
+	}
+	return subvolume.Sync(w.parts.poolDir)
+}
+
+// beside keeps what the systems of this machine mount beside the pool.
+func (w *work) beside() error {
+	var all []mounts.Mount
+	for _, p := range w.divided.made.Parts {
+		switch p.Part.Use {
+		case layout.Data, layout.Home:
+			if p.Part.Mount != "" {
+				all = append(all, mounts.Mount{UUID: p.UUID, Filesystem: p.Part.Filesystem, Path: p.Part.Mount})
+			}
+		case layout.Swap:
+			all = append(all, mounts.Mount{UUID: p.UUID, Filesystem: mounts.Swap})
+		}
+	}
+	dir, err := os.OpenRoot(filepath.Join(w.parts.poolDir, "@persistent"))
+	if err != nil {
+		return fmt.Errorf("opening @persistent of the pool: %w", err)
+	}
+	defer dir.Close()
+	return mounts.Write(dir, all)
+}
+
+// others says whether the disks have other systems, which GRUB's menu then has too.
+func (d *divided) others() bool {
+	return slices.ContainsFunc(d.plan.Disks, func(disk plan.Disk) bool {
+		return slices.ContainsFunc(disk.After, func(p plan.Part) bool {
+			return (p.Fate == plan.Stays || p.Fate == plan.Shrunk) && p.Use != layout.Pool
+		})
+	})
+}
