@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 // LabelFAT gives the FAT32 filesystem on a device another label of at most 11 characters, in its boot sectors and in
@@ -70,4 +71,39 @@ func labelFAT(f interface {
 		return nil
 	}
 	return errors.New("it has no label")
+}
+
+// FATID is the serial number of the FAT filesystem on a device, as fstab and blkid name it: "7A3C-11F0".
+func FATID(node string) (string, error) {
+	f, err := os.Open(node)
+	if err != nil {
+		return "", fmt.Errorf("reading the ID of a FAT filesystem: %w", err)
+	}
+	defer f.Close()
+	id, err := fatID(f)
+	if err != nil {
+		return "", fmt.Errorf("reading the ID of a FAT filesystem: %s: %w", node, err)
+	}
+	return id, nil
+}
+
+// fatID reads the serial number in the boot sector of a FAT32 filesystem, or of a FAT12 or FAT16 (Microsoft's FAT
+// specification 1.03, BS_VolID).
+func fatID(r io.ReaderAt) (string, error) {
+	var b [512]byte
+	if _, err := r.ReadAt(b[:], 0); err != nil {
+		return "", err
+	}
+	if b[510] != 0x55 || b[511] != 0xaa {
+		return "", errors.New("it has no boot sector")
+	}
+	for _, at := range []struct {
+		id   int
+		kind string
+	}{{0x43, "FAT32"}, {0x27, "FAT1"}} {
+		if strings.HasPrefix(string(b[at.id+15:at.id+23]), at.kind) {
+			return fmt.Sprintf("%02X%02X-%02X%02X", b[at.id+3], b[at.id+2], b[at.id+1], b[at.id]), nil
+		}
+	}
+	return "", errors.New("it is not FAT")
 }

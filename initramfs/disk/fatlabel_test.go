@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"griddle/initramfs/disk/disktest"
 )
 
 func TestLabelFAT(t *testing.T) {
@@ -42,4 +44,34 @@ func TestLabelFAT(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestFATID: the ID of each kind of FAT is that of blkid, and what is not FAT has none.
+func TestFATID(t *testing.T) {
+	for kind, size := range map[string]int64{"12": 1 << 20, "16": 16 << 20, "32": 64 << 20} {
+		img := filepath.Join(t.TempDir(), "fat")
+		disktest.Image(t, img, size, "mkfs.vfat -F "+kind+" -i 7a3c11f0")
+		want := strings.TrimSpace(disktest.Tool(t, "blkid", "-p", "-o", "value", "-s", "UUID", img))
+		if got, err := FATID(img); err != nil || got != want {
+			t.Errorf("FATID of FAT%s = %q, %v, want %q", kind, got, err, want)
+		}
+	}
+	for _, b := range []string{"", "short", strings.Repeat("x", 512), strings.Repeat("x", 510) + "\x55\xaa"} {
+		name := filepath.Join(t.TempDir(), "other")
+		if err := os.WriteFile(name, []byte(b), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := FATID(name); err == nil {
+			t.Errorf("FATID of %d bytes = %q, want an error", len(b), got)
+		}
+	}
+}
+
+func FuzzFATID(f *testing.F) {
+	f.Add([]byte(strings.Repeat("\x00", 82) + "FAT32   " + strings.Repeat("\x00", 420) + "\x55\xaa"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if id, err := fatID(strings.NewReader(string(b))); err == nil && (len(id) != 9 || id[4] != '-') {
+			t.Errorf("the ID is %q", id)
+		}
+	})
 }

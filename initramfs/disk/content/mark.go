@@ -19,7 +19,8 @@ import (
 //	| and two zero bytes | U or F | (a UUID, in text)  |           | (IEEE) |
 //	+--------------------+--------+--------------------+-----------+--------+
 //
-// A program that does not know another version or state takes the mark for none. Bytes that are zero today do not count.
+// A program that does not know another version or state takes the mark for none. Bytes that are zero today do not
+// count.
 const (
 	MarkAt   = 48 << 10 // bytes from the start of the partition
 	MarkSize = 512      // bytes: one sector is written whole or not at all
@@ -29,7 +30,7 @@ const (
 	markFinished   = 'F'
 )
 
-// Mark says whose a pool is, and whether its install was finished. The zero value is no mark.
+// Mark says whose a pool is, and whether its install was finished. The zero value means that there is none.
 type Mark struct {
 	Job      string // ID of the job, a UUID in lower case
 	Finished bool

@@ -30,7 +30,8 @@ func Begin(f Writable, size int64, sectorSize, number int, id string) error {
 		case p.Signature.Type != "btrfs":
 			return fmt.Errorf("marking a pool as begun: partition %d has no btrfs, but %q", number, p.Signature.Type)
 		case p.Mark.Finished || p.Mark.Job != "" && p.Mark.Job != id:
-			return fmt.Errorf("marking a pool as begun: partition %d already has the mark of job %s", number, p.Mark.Job)
+			return fmt.Errorf("marking a pool as begun: partition %d already has the mark of job %s", number,
+				p.Mark.Job)
 		}
 		return writeMark(f, p, content.Mark{Job: id})
 	}
