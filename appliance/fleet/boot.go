@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	"griddle/appliance/job"
@@ -19,7 +20,7 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 	if len(id.MACs) == 0 {
 		return netboot.Spec{}, fmt.Errorf("deciding what to boot: %w MAC address %q", ErrInvalid, m.MAC.String())
 	}
-	jobs, err := f.findBooting(ctx, id, true, func(known *Machine, jobs []Job) {
+	jobs, disks, err := f.findBooting(ctx, id, true, func(known *Machine, jobs []Job) {
 		known.Refused = nil
 		if j := lastDone(jobs); j != nil && ordered(jobs) == nil &&
 			(known.Handed == nil || known.Handed.Job != j.Spec.ID) {
@@ -27,7 +28,7 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 		}
 	})
 	if errors.Is(err, ErrFull) || errors.Is(err, ErrDiskFull) {
-		jobs, err = f.findBooting(ctx, id, false, nil)
+		jobs, disks, err = f.findBooting(ctx, id, false, nil)
 	}
 	if err != nil {
 		return netboot.Spec{}, fmt.Errorf("deciding what to boot: %w", err)
@@ -40,16 +41,41 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 			"griddle.mac=" + id.MACs[0]}, f.options().Args...),
 	}
 	if j := system(jobs); j != nil {
-		// The GUID of the disk's table is the ID of the job that made it.
-		spec.Disk, spec.Volume = j.Spec.ID, job.ESPLabel(j.Spec.ID)
+		s := starts(*j, disks)
+		spec.Disk, spec.Volume = s.TableID, s.ESP
 	}
 	return spec, nil
 }
 
-// findBooting finds the machine that asked to boot, lets note change it, and returns its jobs. Without remember nothing
-// is written, and a machine that is not known has no jobs.
+// starts is what starts the system of a job. What the machine said of its disks later counts more than what it said at
+// the end of the install: Windows gives a disk another ID if it finds two with the same. The disks of a job without a
+// layout have its ID.
+func starts(j Job, disks []job.Disk) job.Starts {
+	s := job.StartsOf(j.Spec.ID)
+	if j.Starts != nil {
+		s = *j.Starts
+	}
+	for _, d := range disks {
+		if d.Installed == j.Spec.ID && tableID.MatchString(d.TableID) {
+			s.TableID = d.TableID
+		}
+	}
+	if !tableID.MatchString(s.TableID) {
+		s.TableID = j.Spec.ID
+	}
+	if s.ESP != job.ESPLabel(j.Spec.ID) {
+		s.ESP = "" // the firmware's own entry starts it
+	}
+	return s
+}
+
+// tableID is the GUID of a GPT, or the disk signature of an MBR.
+var tableID = regexp.MustCompile(`^[0-9a-f]{8}((-[0-9a-f]{4}){3}-[0-9a-f]{12})?$`)
+
+// findBooting finds the machine that asked to boot, lets note change it, and returns its jobs, and its disks if it has
+// a system. Without remember nothing is written, and a machine that is not known has no jobs.
 func (f *Fleet) findBooting(ctx context.Context, id job.Identity, remember bool,
-	note func(*Machine, []Job)) (jobs []Job, err error) {
+	note func(*Machine, []Job)) (jobs []Job, disks []job.Disk, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		known, _, err := recognise(ctx, tx, id)
 		if errors.Is(err, ErrUnknown) && remember {
@@ -61,7 +87,12 @@ func (f *Fleet) findBooting(ctx context.Context, id job.Identity, remember bool,
 		if err != nil {
 			return err
 		}
-		if jobs, err = jobsOf(ctx, tx, known.ID); err != nil || !remember {
+		if jobs, err = jobsOf(ctx, tx, known.ID); err == nil && system(jobs) != nil {
+			var v job.Inventory
+			v, err = inventoryOf(ctx, tx, known.ID)
+			disks = v.Disks
+		}
+		if err != nil || !remember {
 			return err
 		}
 		// The UUID that firmware sends may be in another byte order than the agent's, which is the better one.
@@ -75,7 +106,7 @@ func (f *Fleet) findBooting(ctx context.Context, id job.Identity, remember bool,
 		note(&known, jobs)
 		return save(ctx, tx, known)
 	})
-	return jobs, err
+	return jobs, disks, err
 }
 
 // Seen implements netboot.Observer and does nothing: Boot has already recorded the machine.
@@ -92,7 +123,7 @@ func (f *Fleet) Refused(m netboot.Machine, why string) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	r := &Refusal{Time: f.o.Now().UTC(), Why: job.Sentence(why)}
-	_, err := f.findBooting(ctx, id, true, func(known *Machine, _ []Job) { known.Refused = r })
+	_, _, err := f.findBooting(ctx, id, true, func(known *Machine, _ []Job) { known.Refused = r })
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err == nil {

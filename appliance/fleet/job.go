@@ -24,12 +24,14 @@ type Job struct {
 	Erased  bool   `json:"erased,omitempty"`  // an erase began to erase the disk with that system
 	// Certificate is what an erase did to its disk, as the machine reported it last.
 	Certificate *job.Certificate `json:"certificate,omitempty"`
-	State       job.State        `json:"state"`
-	Phase       job.Phase        `json:"phase,omitempty"`
-	Message     string           `json:"message,omitempty"` // the last error, or what ended it
-	Progress    *job.Progress    `json:"progress,omitempty"`
-	Created     time.Time        `json:"created"`
-	Changed     time.Time        `json:"changed"`
+	// Starts is what starts the system of an install that is done, as its machine reported it.
+	Starts   *job.Starts   `json:"starts,omitempty"`
+	State    job.State     `json:"state"`
+	Phase    job.Phase     `json:"phase,omitempty"`
+	Message  string        `json:"message,omitempty"` // the last error, or what ended it
+	Progress *job.Progress `json:"progress,omitempty"`
+	Created  time.Time     `json:"created"`
+	Changed  time.Time     `json:"changed"`
 }
 
 // Origin says who requested a job.
@@ -132,7 +134,7 @@ func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
 			return j.fail("the machine reports that it is done, but it never started"),
 				fmt.Errorf("%w: it never started", ErrOtherDisk)
 		}
-		j.State, j.Message = job.Done, ev.Message
+		j.State, j.Message, j.Starts = job.Done, ev.Message, ev.Starts
 		j.certify(ev)
 	case job.Failed:
 		j.certify(ev)

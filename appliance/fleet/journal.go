@@ -188,6 +188,9 @@ func (f *Fleet) sanitize(ev job.Event) job.Event {
 		c := ev.Certificate.Bounded()
 		ev.Certificate = &c
 	}
+	if ev.Starts != nil {
+		ev.Starts = &job.Starts{TableID: job.Printable(ev.Starts.TableID), ESP: job.Printable(ev.Starts.ESP)}
+	}
 	if ev.Progress != nil && ev.Progress.Ways != nil {
 		p, w := *ev.Progress, *ev.Progress.Ways
 		w.Now, w.Why = job.Printable(w.Now), job.Sentence(w.Why)

@@ -182,7 +182,18 @@ type Event struct {
 	Progress *Progress `json:"progress,omitempty"`
 	// Certificate is what was done to a disk so far; of an erase, where its state changes.
 	Certificate *Certificate `json:"certificate,omitempty"`
+	// with state done of an install: what starts its system; nil from agents that install only whole disks
+	Starts *Starts `json:"starts,omitempty"`
 }
+
+// Starts is what starts an installed system after a network boot.
+type Starts struct {
+	TableID string `json:"tableId"`       // Disk.TableID of the disk with the system: for a BIOS
+	ESP     string `json:"esp,omitempty"` // label of the EFI system partition, "" if other systems start from it too
+}
+
+// StartsOf says what starts the system of a job that has a disk for itself.
+func StartsOf(id string) Starts { return Starts{id, ESPLabel(id)} }
 
 // Progress is how much of a phase is done. Rates are bytes per second over the last few seconds.
 type Progress struct {

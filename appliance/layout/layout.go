@@ -134,8 +134,8 @@ func (p Partition) Made() Partition {
 	return p
 }
 
-// The names in a GPT of the partitions that Griddle makes, and the label of the pool's filesystem. The name of a pool is
-// not job.PoolName: by that, agents that know no layouts take a whole disk for Griddle's.
+// The names in a GPT of the partitions that Griddle makes, and the label of the pool's filesystem. The name of a pool
+// is not job.PoolName: by that, agents that know no layouts take a whole disk for Griddle's.
 const (
 	NameESP   = "griddle-esp"
 	NameBIOS  = "griddle-bios"
