@@ -40,8 +40,8 @@ func (s *Server) Handler() http.Handler {
 	return mux
 }
 
-// Where the programs are that BIOS machines run before anything else (package bios). What follows diskPath is a disk's
-// GUID, or anyDisk.
+// Where the programs are that BIOS machines run before anything else (package bios). What follows diskPath is the ID of
+// a disk's partition table, or anyDisk.
 const (
 	diskPath   = "/boot/bios/disk/"
 	anyDisk    = "any"
@@ -133,7 +133,7 @@ func (s *Server) script(m Machine, spec Spec) ([]byte, error) {
 	o := s.options(m)
 	o.Kernel, o.Initrds, o.Volume = spec.Kernel, spec.Initrds, spec.Volume
 	if spec.Disk != "" {
-		o.Disk = diskPath + spec.Disk
+		o.Disk, o.System = diskPath+spec.Disk, true
 	}
 	o.Args = append(o.Args, spec.Args...)
 	const macArg = "griddle.mac="

@@ -50,8 +50,11 @@ type Spec struct {
 	Kernel  string   // path below the HTTP server, "/boot/vmlinuz"
 	Initrds []string // paths below the HTTP server, in order
 	Args    []string // kernel arguments
-	Disk    string   // GUID of the GPT of the disk with the installed system, lower case; "" if unknown
-	Volume  string   // label of the EFI system partition to start the local disk from; "" leaves it to the firmware
+	// Disk is the ID of the table of the disk with the installed system: the GUID of a GPT, in lower case, or the disk
+	// signature of an MBR as 8 hex digits; "" if no such system is known.
+	Disk string
+	// Volume is the label of the EFI system partition to start the local disk from; "" leaves it to the firmware.
+	Volume string
 }
 
 // Booter decides what a machine boots.

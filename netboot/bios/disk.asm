@@ -1,4 +1,4 @@
-# Starts the disk of a PC with BIOS that has a certain GPT, or the first one that has a boot program.
+# Starts the disk of a PC with BIOS that has a certain GPT or MBR, or the first one that has a boot program.
 #
 # A PXE loader calls this as a network bootstrap program: one copy at 0:7c00, far call, interrupts on (PXE 2.1 section 4.4).
 # It moves to 0:0600, as boot sectors do, because 0:7c00 is where the disk's own boot sector belongs. Where no disk is
@@ -37,8 +37,10 @@ try:					# drive is the next one to ask
 	cmpw	$0xaa55, %bx
 	jne	next
 
-	cmpb	$0, any
-	jne	boot
+	movb	kind, %al
+	decb	%al
+	jz	boot
+	jns	dos
 	movl	$1, %eax		# the GPT's header is in sector 1 (UEFI 2.10 table 5.5)
 	call	read
 	jc	next
@@ -47,10 +49,19 @@ try:					# drive is the next one to ask
 	movw	$8, %cx
 	repe cmpsb
 	jne	next
-	movw	$guid, %si
+	movw	$id, %si
 	movw	$sector + 56, %di
 	movw	$16, %cx
 	repe cmpsb
+	jne	next
+	jmp	boot
+
+dos:
+	xorl	%eax, %eax
+	call	read
+	jc	next
+	movl	id, %eax
+	cmpl	%eax, sector + 440	# the disk signature (UEFI 2.10 table 5.1)
 	jne	next
 
 boot:
@@ -111,7 +122,7 @@ lba:
 	.long	0, 0
 
 # What the server fills in.
-any:
-	.byte	0			# 1: the first drive with a boot program
-guid:
-	.fill	16			# of the disk, as it is in the header
+kind:
+	.byte	0			# 0: the disk with this GPT; 1: the first one with a program; 2: that with this MBR
+id:
+	.fill	16			# GUID as it is in the header, or disk signature of an MBR in the first 4 bytes

@@ -10,8 +10,9 @@
 // The local disk: on BIOS iPXE fetches Options.Disk and runs it. That program finds the disk and starts it (package
 // bios); it returns only if it does not find the disk. On UEFI the script starts the loader of the EFI system partition
 // with the label Options.Volume, because the firmware's next boot entries are often IPv6 and HTTP of the same card,
-// which take minutes to fail. If that fails, the script ends with exit 1, and the firmware continues with its next
-// entry; after status 0 EDK2 would stop at its boot manager's menu.
+// which take minutes to fail. If that fails, or if the installed system starts from a partition that other systems use
+// too, the script ends with exit 1, and the firmware continues with its next entry; after status 0 EDK2 would stop at
+// its boot manager's menu.
 //
 // More than one initrd: UEFI kernels open them by name through iPXE's virtual file system, so each gets a name and an
 // initrd= argument. BIOS kernels get all of them joined, in order.
@@ -50,6 +51,8 @@ type Options struct {
 	Volume string
 	// Disk is the path below Server of the program that starts the local disk on BIOS; "" leaves that to the firmware.
 	Disk string
+	// System says that Disk is the program for a disk with an installed system, and for no other.
+	System bool
 	// Memory is the path of the program that fails on a BIOS machine with too little memory for Kernel; "" leaves it to
 	// the kernel.
 	Memory string
@@ -128,7 +131,7 @@ func local(b *bytes.Buffer, o Options) {
 		fmt.Fprintf(b, "chain file://%s/EFI/BOOT/BOOTX64.EFI ||\n", o.Volume)
 	case !o.UEFI && o.Disk != "" && checkPath(o.Disk) == nil && safe(o.Server):
 		fmt.Fprintf(b, "imgfree\nimgfetch --name disk %s%s || goto firmware\nimgexec disk ||\n", o.Server, o.Disk)
-		if o.Volume == "" {
+		if !o.System {
 			b.WriteString("echo Griddle: no BIOS drive has a boot program\n")
 		} else {
 			b.WriteString("echo Griddle: the disk with the installed system is not among the BIOS drives.\n" +

@@ -15,7 +15,7 @@ func options(uefi bool) Options {
 	return Options{
 		Server: "http://10.77.0.1:8080", UEFI: uefi, Title: "52:54:00:12:34:56",
 		Kernel: "/boot/vmlinuz", Initrds: []string{"/boot/initramfs", "/boot/site.cpio"},
-		Volume: "GR-1B4E28BA", Disk: "/boot/bios/disk/1b4e28ba-2fa1-11d2-883f-0016d3cca427",
+		Volume: "GR-1B4E28BA", Disk: "/boot/bios/disk/1b4e28ba-2fa1-11d2-883f-0016d3cca427", System: true,
 		Memory: "/boot/bios/memory",
 		Args:   []string{"console=tty0", "console=ttyS0,115200", "quiet"},
 	}
@@ -31,7 +31,14 @@ func TestScripts(t *testing.T) {
 	}{
 		{"local", plain(Local)},
 		{"installed", Installed},
-		{"foreign", plain(func(o Options) []byte { o.Volume, o.Disk = "", "/boot/bios/disk/any"; return Local(o) })},
+		{"foreign", plain(func(o Options) []byte {
+			o.Volume, o.Disk, o.System = "", "/boot/bios/disk/any", false
+			return Local(o)
+		})},
+		{"shared", func(o Options) ([]byte, error) {
+			o.Volume, o.Disk = "", "/boot/bios/disk/1b4e28ba"
+			return Installed(o)
+		}},
 		{"agent", Agent},
 		{"menu", Menu},
 		{"failure", plain(func(o Options) []byte { return Failure(o, "reading the job: no such table \"jobs\"") })},
