@@ -173,9 +173,9 @@ func mayWrite(spec job.Spec, d job.Disk, disks []job.Disk) error {
 	return fmt.Errorf("%w: disk %s is not blank: %s; to overwrite it, add --erase %s", ErrRefused, d, holds, name)
 }
 
-// hasMark says whether the disk has the unfinished mark of this very job on the whole of it. The mark of a job that wrote
-// no table yet counts only where nothing else is recognised: what was put there later is not the job's. The mark of one
-// partition never counts: all others belong to someone else.
+// hasMark says whether the disk has the unfinished mark of this very job on the whole of it. The mark of a job that
+// wrote no table yet counts only where nothing else is recognised: what was put there later is not the job's. The mark
+// of one partition never counts: all others belong to someone else.
 func hasMark(spec job.Spec, d job.Disk) bool {
 	if d.Unfinished == "" || d.Unfinished != spec.ID {
 		return false

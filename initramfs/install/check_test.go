@@ -69,7 +69,8 @@ func TestCheck(t *testing.T) {
 	shared := func(id string) job.Disk {
 		return with(func(d *job.Disk) {
 			d.Table, d.Installed = "mbr", id
-			d.Partitions = []job.Partition{{Number: 1, Filesystem: "ntfs"}, {Number: 2, Filesystem: "btrfs", Installed: id}}
+			d.Partitions = []job.Partition{{Number: 1, Filesystem: "ntfs"},
+				{Number: 2, Filesystem: "btrfs", Installed: id}}
 		})
 	}
 	poolTwin := pool

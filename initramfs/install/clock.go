@@ -28,7 +28,12 @@ func (w *work) clock() {
 }
 
 // localTime is keepsLocalTime for this machine.
-func (w *work) localTime() (job.Disk, bool) { return keepsLocalTime(w.disks, w.target.Path, nil) }
+func (w *work) localTime() (job.Disk, bool) {
+	if w.kept { // what else is on the disk is still there
+		return keepsLocalTime(w.disks, "", nil)
+	}
+	return keepsLocalTime(w.disks, w.target.Path, nil)
+}
 
 // keepsLocalTime finds a disk with a Windows that stays and may start: then the hardware clock has local time, and only
 // its owner knows which. Of the disks of a plan what the plan leaves counts; without one nothing is left of the

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"griddle/appliance/job"
 	"griddle/appliance/layout/plan"
@@ -58,6 +59,20 @@ func TestPlanKeepsLocalTime(t *testing.T) {
 		planned := []plan.Disk{{Path: c.path, After: []plan.Part{{Type: "EFI system", Fate: plan.Stays}, c.part}}}
 		if _, got := keepsLocalTime(disks, c.path, planned); got != c.want {
 			t.Errorf("%s: keepsLocalTime = %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// A Windows beside a pool that stays keeps its clock.
+func TestClockBesideWindows(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		set := false
+		w := &work{kept: kept, report: &journal{}, target: job.Disk{Path: "/dev/sda"},
+			disks: []job.Disk{{Path: "/dev/sda", Partitions: []job.Partition{{Filesystem: "ntfs"}}}},
+			o:     Options{SetClock: func(time.Time) error { set = true; return nil }}}
+		w.clock()
+		if set == kept {
+			t.Errorf("kept %v: the clock was set: %v", kept, set)
 		}
 	}
 }

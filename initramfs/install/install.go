@@ -237,9 +237,22 @@ func Run(ctx context.Context, spec job.Spec, img Image, disks []job.Disk, r Repo
 			Message: job.Sentence(message)})
 		return err
 	}
-	r.Event(job.Event{Job: spec.ID, Phase: job.PhaseFinish, Level: job.Info, State: job.Done,
+	r.Event(job.Event{Job: spec.ID, Phase: job.PhaseFinish, Level: job.Info, State: job.Done, Starts: w.starts(),
 		Message: job.Sentence(fmt.Sprintf("%s is installed on %s as %s", img.Ref(), w.target.Path, w.hostname()))})
 	return nil
+}
+
+// starts is what starts the system after a network boot, nil if that cannot be found.
+func (w *work) starts() *job.Starts {
+	p, err := pool.On(w.target.Path)
+	if err != nil {
+		return nil // the server takes it for a disk that Griddle has for itself
+	}
+	s := job.StartsOf(w.spec.ID)
+	if s.TableID = p.TableID; p.ESPID != "" {
+		s.ESP = ""
+	}
+	return &s
 }
 
 // work is one run.

@@ -139,32 +139,37 @@ func (w *work) bootsPool(p *pool.Pool, root string) error {
 		if err != nil {
 			return err
 		}
-		conf = bootloader.Config{PoolID: uuid.UUID(id).String(), Root: newroot.Folder + "/" + root}
+		conf = bootloader.Config{PoolID: uuid.UUID(id).String(), Root: newroot.Folder + "/" + root,
+			Others: w.place.Shared}
 	} else if err := p.Convert(); err != nil { // InstallESP keeps a grubenv, which an old grub.cfg does not look at
 		return err
 	}
-	conf.ESP, conf.Args = job.ESPLabel(w.spec.ID), newroot.Args(w.spec, w.settings)
+	conf.Args = newroot.Args(w.spec, w.settings)
+	conf = w.place.Config(conf, w.spec.ID)
 	images := os.DirFS(w.o.GRUB)
 	if err := bootloader.InstallESP(esp, images, conf); err != nil {
 		return err
+	}
+	at := bootloader.Extent{Start: w.place.BIOS.Start, Size: w.place.BIOS.Size}
+	if at.Size == 0 {
+		return nil // it boots only by UEFI
 	}
 	f, err := os.OpenFile(w.target.Path, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("opening disk: %w", err)
 	}
-	at := bootloader.Extent{Start: w.place.BIOS.Start, Size: w.place.BIOS.Size}
 	return errors.Join(w.installBIOS(f, at), f.Close())
 }
 
-// adopt makes the disk this job's, after nothing of it is mounted: its label for UEFI, then its table.
+// adopt makes the pool this job's, after nothing of it is mounted: the label for UEFI, then the mark. An EFI system
+// partition that others share keeps its label.
 func (w *work) adopt() (err error) {
 	w.enter(job.PhaseFinish, "marking %s as installed", w.target.Path)
-	const espPart = 2 // see package disk
-	esp, err := disk.Node(w.target.Path, w.o.Sys, espPart)
-	if err != nil {
-		return err
+	place, err := pool.On(w.target.Path)
+	if err == nil && place.ESPID == "" {
+		err = disk.LabelFAT(place.ESP, job.ESPLabel(w.spec.ID))
 	}
-	if err := disk.LabelFAT(esp, job.ESPLabel(w.spec.ID)); err != nil {
+	if err != nil {
 		return err
 	}
 	f, err := os.OpenFile(w.target.Path, os.O_RDWR, 0)

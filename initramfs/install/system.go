@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"griddle/appliance/job"
+	"griddle/appliance/layout"
 	"griddle/appliance/setting"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/arguments"
@@ -97,11 +98,10 @@ func (w *work) bootloader(root string) error {
 	if err := bootloader.InstallESP(w.parts.espDir, os.DirFS(w.o.GRUB), conf); err != nil {
 		return err
 	}
-	switch {
-	case conf.ESPID != "":
-		w.bootEntry(bootloader.Loader)
-	case w.divided != nil:
-		w.bootEntry(bootloader.Fallback)
+	if conf.ESPID != "" {
+		if err := w.bootEntry(); err != nil {
+			return err
+		}
 	}
 	if w.parts.bios.Size == 0 {
 		return nil // it starts by UEFI only, as the plan says
@@ -121,8 +121,16 @@ func (w *work) installBIOS(f *os.File, at bootloader.Extent) error {
 		w.warn("%v: this disk boots only on UEFI", err)
 		return nil
 	}
-	if err == nil && w.o.BIOS {
+	if err == nil && w.o.BIOS && !w.hasMBR() { // whose active partition is that of its owner
 		err = table.Activate(f)
 	}
 	return err
+}
+
+// hasMBR says whether the disk has an MBR.
+func (w *work) hasMBR() bool {
+	if w.divided != nil {
+		return w.divided.table() == layout.MBR
+	}
+	return w.place.Table == layout.MBR
 }

@@ -21,7 +21,6 @@ import (
 	"time"
 
 	"griddle/initramfs/disk"
-	"griddle/initramfs/disk/content"
 	"griddle/initramfs/machinekey"
 )
 
@@ -87,9 +86,8 @@ func within(ctx context.Context, node string, read func(node string) (Key, error
 func pools(disks []disk.Disk) []string {
 	var nodes []string
 	for _, d := range disks {
-		for _, p := range d.Partitions {
-			if d.Table != "gpt" || p.Name != content.NameFinished && p.Name != content.NameUnfinished ||
-				p.Signature.Type != "btrfs" || len(nodes) == maxPools {
+		for _, p := range d.Pools() {
+			if p.Signature.Type != "btrfs" || len(nodes) == maxPools {
 				continue
 			}
 			if node, err := disk.Node(d.Path, "/sys", p.Number); err == nil {

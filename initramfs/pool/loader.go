@@ -6,10 +6,9 @@ import (
 	"io/fs"
 	"os"
 
+	"griddle/appliance/layout"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
-	"griddle/initramfs/bootloader/gap"
-	"griddle/initramfs/disk"
 	"griddle/initramfs/disk/table"
 	"griddle/initramfs/subvolume"
 
@@ -19,8 +18,7 @@ import (
 // Bootloader installs GRUB on the disk of the pool again, for BIOS and for UEFI, with the files that
 // bootloader.BuildGRUB made. What boots, and its kernel arguments, stay. Without a grub.cfg there are no further
 // arguments; without grubenv as well the root that proved itself last boots, or else the newest root with a kernel.
-// bios says that the machine starts by a BIOS now. On an EFI system partition that other systems share, no file of
-// theirs changes. A disk without room for GRUB for BIOS is an error (gap.ErrNone) only where bios is true.
+// bios says that the machine starts by a BIOS now.
 func (p *Pool) Bootloader(images fs.FS, bios bool) error {
 	return p.change(func(c Contents) error {
 		if p.noESP != nil {
@@ -36,14 +34,11 @@ func (p *Pool) Bootloader(images fs.FS, bios bool) error {
 		if err != nil {
 			return err
 		}
-		if conf.ESPID, err = p.shared(conf); err != nil {
+		if err := bootloader.InstallESP(p.esp, images, p.place.Config(conf, p.place.Job)); err != nil {
 			return err
 		}
-		if conf.ESP = p.place.label(); conf.ESPID != "" {
-			conf.ESP = ""
-		}
-		if err := bootloader.InstallESP(p.esp, images, conf); err != nil {
-			return err
+		if p.place.BIOS.Size == 0 {
+			return nil // it boots only by UEFI
 		}
 		f, err := os.OpenFile(p.place.Disk, os.O_RDWR, 0)
 		if err != nil {
@@ -51,37 +46,14 @@ func (p *Pool) Bootloader(images fs.FS, bios bool) error {
 		}
 		err = bootloader.InstallBIOS(f, images, bootloader.Extent{Start: p.place.BIOS.Start, Size: p.place.BIOS.Size},
 			p.place.SectorSize)
-		if errors.Is(err, bootloader.ErrSectorSize) || errors.Is(err, gap.ErrNone) && !bios {
+		if errors.Is(err, bootloader.ErrSectorSize) {
 			return f.Close() // it boots only by UEFI
 		}
-		if err == nil && bios {
+		if err == nil && bios && p.place.Table != layout.MBR { // whose active partition is that of its owner
 			err = table.Activate(f)
 		}
 		return errors.Join(err, f.Close())
 	})
-}
-
-// shared is the UUID of the EFI system partition if other systems use it too: grub.cfg says so or, if that is lost, the
-// label, which is that of the job on a partition of our own. "" is one of our own.
-func (p *Pool) shared(conf bootloader.Config) (string, error) {
-	d, err := disk.Find(os.DirFS("/sys"), disk.Open, p.place.Disk)
-	if err != nil {
-		return "", fmt.Errorf("looking for the EFI system partition: %w", err)
-	}
-	for _, part := range d.Partitions {
-		if part.Type != "EFI system" || part.Signature.Type != "vfat" {
-			continue
-		}
-		if part.Signature.Label == p.place.label() && !conf.Shared {
-			return "", nil
-		}
-		if part.UUID == "" {
-			return "", fmt.Errorf("the EFI system partition of %s has no UUID, and is shared with other systems; "+
-				"nothing was written", p.place.Disk)
-		}
-		return part.UUID, nil
-	}
-	return "", nil // InstallESP refuses one that is shared
 }
 
 // config is a new grub.cfg for the root that starts by grubenv and markers, else for the newest root with a kernel.
@@ -99,5 +71,5 @@ func (p *Pool) config(c Contents) (bootloader.Config, error) {
 	if last == "" {
 		return bootloader.Config{}, errors.New("installing GRUB: no root of the pool has a kernel")
 	}
-	return bootloader.Config{PoolID: uuid.UUID(id).String(), Root: roots + "/" + last}, nil
+	return bootloader.Config{PoolID: uuid.UUID(id).String(), Root: roots + "/" + last, Others: p.place.Shared}, nil
 }

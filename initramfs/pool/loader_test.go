@@ -2,18 +2,16 @@ package pool
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
-	"griddle/initramfs/bootloader/gap"
 	"griddle/initramfs/pool/pooltest"
 )
 
@@ -49,7 +47,7 @@ func TestBootloader(t *testing.T) {
 		t.Errorf("the boot sector has no GRUB, or is not active: %v", err)
 	}
 	if efi, err := os.ReadFile(filepath.Join(p.esp, "EFI/BOOT/BOOTX64.EFI")); err != nil ||
-		!bytes.Contains(efi, []byte(p.place.label())) {
+		!bytes.Contains(efi, []byte(job.ESPLabel(pooltest.Job))) {
 		t.Errorf("the image for UEFI does not name its partition: %v", err)
 	}
 	if pooltest.Tree(t, p.dir) != before {
@@ -67,73 +65,6 @@ func TestBootloader(t *testing.T) {
 	}
 	if now, err := bootloader.ReadConfig(p.esp); err != nil || now.PoolID != poolID {
 		t.Errorf("grub.cfg = %+v, %v", now, err)
-	}
-}
-
-// On a partition that is shared GRUB is installed beside the files of others, also if grub.cfg is lost.
-func TestBootloaderOnSharedESP(t *testing.T) {
-	p, _ := installed(t)
-	dev := loop(t, 64<<20)
-	p.place.Disk, p.place.SectorSize, p.place.BIOS = dev, 512, Extent{1 << 20, 1 << 20}
-	table := exec.Command("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", dev)
-	table.Stdin = strings.NewReader("label: gpt\nstart=1MiB, size=1MiB, type=21686148-6449-6E6F-744E-656564454649\n" +
-		"start=2MiB, size=40MiB, type=U\n")
-	if out, err := table.CombinedOutput(); err != nil {
-		t.Fatalf("sfdisk: %v: %s", err, out)
-	}
-	fat := exec.Command("mkfs.vfat", "--offset", "4096", "-F", "32", "-i", "7A3C11F0", "-n", "SYSTEM", dev, "40960")
-	if out, err := fat.CombinedOutput(); err != nil {
-		t.Fatalf("mkfs.vfat: %v: %s", err, out)
-	}
-	images := t.TempDir()
-	if err := bootloader.BuildGRUB(t.Context(), images, bootloader.BuildOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	windows := filepath.Join(p.esp, bootloader.Fallback)
-	if err := errors.Join(os.MkdirAll(filepath.Dir(windows), 0o755),
-		os.WriteFile(windows, []byte("of Windows"), 0o644)); err != nil {
-		t.Fatal(err)
-	}
-	for _, lost := range []bool{false, true} {
-		if lost {
-			if err := os.Remove(filepath.Join(p.esp, "griddle/grub.cfg")); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := p.Bootloader(os.DirFS(images), false); err != nil {
-			t.Fatal(err)
-		}
-		if b, err := os.ReadFile(windows); err != nil || string(b) != "of Windows" {
-			t.Errorf("the file of Windows is %q, %v", b[:min(len(b), 20)], err)
-		}
-		if b, err := os.ReadFile(filepath.Join(p.esp, bootloader.Loader)); err != nil ||
-			!bytes.Contains(b, []byte("search.fs_uuid 7A3C-11F0 ")) {
-			t.Errorf("the image for UEFI does not name its partition: %v", err)
-		}
-		if conf, err := bootloader.ReadConfig(p.esp); err != nil || !conf.Shared {
-			t.Errorf("grub.cfg does not say that the partition is shared: %v", err)
-		}
-	}
-	// A disk without room for GRUB for BIOS starts by UEFI; a machine with a BIOS has to know that.
-	p.place.BIOS = Extent{}
-	if err := p.Bootloader(os.DirFS(images), false); err != nil {
-		t.Errorf("Bootloader without a BIOS boot partition = %v", err)
-	}
-	if err := p.Bootloader(os.DirFS(images), true); !errors.Is(err, gap.ErrNone) {
-		t.Errorf("Bootloader without a BIOS boot partition, on a BIOS = %v", err)
-	}
-	// Without the disk's word no one knows which partition it is.
-	clean(t, dev)
-	if err := p.Bootloader(os.DirFS(images), false); err == nil || !strings.Contains(err.Error(), "UUID") {
-		t.Errorf("Bootloader without the partition = %v", err)
-	}
-}
-
-// clean makes the tables of a disk zeros.
-func clean(t *testing.T, dev string) {
-	t.Helper()
-	if out, err := exec.Command("wipefs", "--all", dev).CombinedOutput(); err != nil {
-		t.Fatalf("wipefs: %v: %s", err, out)
 	}
 }
 

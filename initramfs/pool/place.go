@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"griddle/appliance/job"
-	"griddle/initramfs/disk"
 	"griddle/initramfs/subvolume"
 
 	"golang.org/x/sys/unix"
@@ -18,51 +16,6 @@ import (
 
 // ErrNone means that there is no pool of Griddle.
 var ErrNone = errors.New("it was not installed by Griddle")
-
-// Place is where a pool is.
-type Place struct {
-	Disk       string // device file of the whole disk: "/dev/vda"
-	Job        string // ID of the job that installed it
-	Size       int64  // of the disk, in bytes
-	SectorSize int    // of the disk, in bytes
-	Pool       string // device file of the partition
-	ESP        string // device file of the partition, or the folder where it is mounted
-	BIOS       Extent // the BIOS boot partition
-}
-
-// Extent is a run of bytes on a disk.
-type Extent struct{ Start, Size int64 }
-
-// label is that of the EFI system partition.
-func (p Place) label() string { return job.ESPLabel(p.Job) }
-
-// numbers of the partitions, see package disk.
-const biosPart, espPart, poolPart = 1, 2, 3
-
-// On is the pool on a disk, whose device file is path. A disk without a finished install is ErrNone.
-func On(path string) (Place, error) {
-	const sys = "/sys"
-	d, err := disk.Find(os.DirFS(sys), disk.Open, path)
-	if err != nil {
-		return Place{}, fmt.Errorf("looking for a pool: %w", err)
-	}
-	p := Place{Disk: path, Job: d.Finished(), Size: d.Size, SectorSize: d.SectorSize}
-	if p.Job == "" {
-		return Place{}, fmt.Errorf("looking for a pool on %s: %w", path, ErrNone)
-	}
-	for _, part := range d.Partitions {
-		if part.Number == biosPart {
-			p.BIOS = Extent{part.Start, part.Size}
-		}
-	}
-	if p.ESP, err = disk.Node(path, sys, espPart); err != nil {
-		return Place{}, err
-	}
-	if p.Pool, err = disk.Node(path, sys, poolPart); err != nil {
-		return Place{}, err
-	}
-	return p, nil
-}
 
 // lookTime is how long a disk may take to show its table.
 const lookTime = 5 * time.Second
@@ -121,14 +74,11 @@ func Here() (Place, error) {
 		if err != nil {
 			break
 		}
-		if _, err := os.Stat(filepath.Join(part, "partition")); err != nil {
+		number, err := os.ReadFile(filepath.Join(part, "partition"))
+		if err != nil {
 			break
 		}
-		p, err := On(filepath.Join("/dev", filepath.Base(filepath.Dir(part))))
-		if err == nil && filepath.Base(p.Pool) != filepath.Base(part) {
-			err = ErrNone
-		}
-		return p, err
+		return on(filepath.Join("/dev", filepath.Base(filepath.Dir(part))), strings.TrimSpace(string(number)))
 	}
 	return Place{}, fmt.Errorf("looking for the pool of this system: %w: / is not a root on btrfs", ErrNone)
 }
@@ -140,6 +90,10 @@ func Open(place Place) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{place: place, dir: top.Dir(), close: []func() error{top.Close}}
+	if place.ESP == "" {
+		p.noESP = place.noESP
+		return p, nil
+	}
 	if st, err := os.Stat(place.ESP); err == nil && st.IsDir() {
 		p.esp = place.ESP
 		return p, nil

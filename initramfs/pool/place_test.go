@@ -52,7 +52,7 @@ func TestOn(t *testing.T) {
 		t.Errorf("All = %+v, without %s", all, dev)
 	}
 	p, err := On(dev)
-	if err != nil || p.Job != pooltest.Job || p.Pool != dev+"p3" || p.ESP != dev+"p2" || p.label() != "GR-1B4E28BA" ||
+	if err != nil || p.Job != pooltest.Job || p.Pool != dev+"p3" || p.ESP != dev+"p2" || p.ESPID != "" || p.Shared ||
 		p.BIOS != (Extent{1 << 20, 1 << 20}) {
 		t.Errorf("On = %+v, %v", p, err)
 	}

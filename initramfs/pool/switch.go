@@ -107,14 +107,12 @@ func (p *Pool) convert(c Contents) error {
 		if c.conf.PoolID == "" || c.conf.Script >= bootloader.Script { // none can be read, or it is as new
 			return nil
 		}
-		c.conf.ESP = p.place.label()
-		return bootloader.WriteConfig(p.esp, c.conf)
+		return bootloader.WriteConfig(p.esp, p.place.Config(c.conf, p.place.Job))
 	}
 	if err := bootenv.Write(p.esp, bootenv.Env{Good: c.Good}); err != nil {
 		return err
 	}
-	c.conf.ESP = p.place.label()
-	return bootloader.WriteConfig(p.esp, c.conf)
+	return bootloader.WriteConfig(p.esp, p.place.Config(c.conf, p.place.Job))
 }
 
 // mayBoot is nil if the root can be booted.

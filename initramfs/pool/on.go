@@ -1,0 +1,184 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+
+	"griddle/appliance/job"
+	"griddle/appliance/layout"
+	"griddle/initramfs/bootloader"
+	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
+	"griddle/initramfs/subvolume"
+
+	"github.com/google/uuid"
+)
+
+// Place is where a pool is. What it says of the disk is found by what the partitions are, and not by their numbers.
+type Place struct {
+	Disk       string // device file of the whole disk: "/dev/vda"
+	Job        string // ID of the job that installed it
+	Size       int64  // of the disk, in bytes
+	SectorSize int    // of the disk, in bytes
+	Table      string // "gpt" or "mbr"
+	TableID    string // GUID of a GPT, or disk signature of an MBR, as job.Disk has it; "" if it has none
+	Pool       string // device file of the partition
+	ESP        string // device file of the partition, or the folder where it is mounted; "" if it is not known
+	// ESPID is the UUID of an EFI system partition that other systems start from too, such as "7A3C-11F0"; "" for one
+	// that has the label of the job.
+	ESPID string
+	// Shared says that the disk has partitions of other systems, or may have.
+	Shared bool
+	// BIOS is where GRUB for a BIOS is: the BIOS boot partition, or what is before the first partition of an MBR. The
+	// zero value means that the system starts by UEFI only.
+	BIOS Extent
+
+	noESP error // why ESP is not known
+}
+
+// Extent is a run of bytes on a disk.
+type Extent struct{ Start, Size int64 }
+
+// Config is c with what the EFI system partition is known by, after an install by this job.
+func (p Place) Config(c bootloader.Config, id string) bootloader.Config {
+	c.ESP, c.ESPID, c.Shared = job.ESPLabel(id), "", false
+	if p.ESPID != "" {
+		c.ESP, c.ESPID, c.Shared = "", p.ESPID, true
+	}
+	return c
+}
+
+// On is the pool on a disk, whose device file is path. A disk without a finished install is ErrNone.
+func On(path string) (Place, error) { return on(path, "") }
+
+// on is On. Of a disk with several pools number says which partition is meant.
+func on(path, number string) (Place, error) {
+	const sys = "/sys"
+	d, err := disk.Find(os.DirFS(sys), disk.Open, path)
+	if err != nil {
+		return Place{}, fmt.Errorf("looking for a pool: %w", err)
+	}
+	pool, err := onePool(d.Content, number)
+	if err != nil {
+		return Place{}, fmt.Errorf("looking for a pool on %s: %w", path, err)
+	}
+	p := Place{Disk: path, Job: pool.Job, Size: d.Size, SectorSize: d.SectorSize, Table: d.Table,
+		TableID: d.GUID, BIOS: biosOf(d.Content)}
+	if p.Pool, err = disk.Node(path, sys, pool.Number); err != nil {
+		return Place{}, err
+	}
+	var nodes []string
+	esps := espsOf(d.Content, pool)
+	for _, e := range esps {
+		node, err := disk.Node(path, sys, e.Number)
+		if err != nil {
+			return Place{}, err
+		}
+		nodes = append(nodes, node)
+	}
+	at, err := ours(p.Pool, nodes, configured)
+	if err != nil {
+		p.noESP = fmt.Errorf("looking for the EFI system partition on %s: %w", path, err)
+		return p, nil
+	}
+	p.ESP, p.Shared = nodes[at], pool.Version == content.Shared
+	if p.Shared && esps[at].Signature.Label != job.ESPLabel(p.Job) {
+		if p.ESPID, err = disk.FATID(p.ESP); err != nil {
+			p.ESP, p.noESP = "", err
+		}
+	}
+	return p, nil
+}
+
+// onePool is the pool of the disk, or the one in the partition with this number.
+func onePool(c content.Content, number string) (content.Pool, error) {
+	if pool, ok := c.Installed(); ok && (number == "" || strconv.Itoa(pool.Number) == number) {
+		return pool, nil
+	}
+	several := slices.DeleteFunc(c.Pools(), func(p content.Pool) bool { return !p.Finished || c.Begun != "" })
+	for _, p := range several {
+		if strconv.Itoa(p.Number) == number {
+			return p, nil
+		}
+	}
+	if number != "" || len(several) < 2 {
+		return content.Pool{}, ErrNone
+	}
+	return content.Pool{}, fmt.Errorf("partitions %d and %d both have the mark of a finished install, and it is not "+
+		"known which one is meant: remove the one that is not needed", several[0].Number, several[1].Number)
+}
+
+// espsOf are the EFI system partitions of the disk that the pool may start from: one, if that is known.
+func espsOf(c content.Content, pool content.Pool) (all []content.Partition) {
+	for _, p := range c.Partitions {
+		if p.Type == "EFI system" {
+			all = append(all, p)
+		}
+	}
+	for _, is := range []func(p content.Partition) bool{
+		func(p content.Partition) bool { return p.Signature.Label == job.ESPLabel(pool.Job) },
+		func(p content.Partition) bool { return p.Name == layout.NameESP },
+	} {
+		if at := slices.IndexFunc(all, is); at >= 0 {
+			return all[at : at+1]
+		}
+	}
+	return all
+}
+
+// ours is which EFI system partition the system in a pool starts from: the only one, or the one whose grub.cfg names
+// that filesystem.
+func ours(pool string, esps []string, configured func(esp string) (pool string, err error)) (int, error) {
+	if len(esps) == 1 {
+		return 0, nil
+	}
+	if len(esps) == 0 {
+		return 0, errors.New("the disk has none")
+	}
+	top, err := subvolume.Top(pool)
+	if err != nil {
+		return 0, err
+	}
+	id, err := subvolume.Filesystem(top.Dir())
+	if err := errors.Join(err, top.Close()); err != nil {
+		return 0, err
+	}
+	for i, node := range esps {
+		if named, err := configured(node); err == nil && named == uuid.UUID(id).String() {
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("the disk has %d, and none of them has the grub.cfg of this pool", len(esps))
+}
+
+// configured is the filesystem that the grub.cfg on an EFI system partition names.
+func configured(node string) (string, error) {
+	esp, err := subvolume.FAT(node)
+	if err != nil {
+		return "", err
+	}
+	conf, err := bootloader.ReadConfig(esp.Dir())
+	return conf.PoolID, errors.Join(err, esp.Close())
+}
+
+// biosOf is where GRUB for a BIOS is on the disk.
+func biosOf(c content.Content) Extent {
+	const gap, sector = 1 << 20, 512 // where the first partition begins, if the disk was made since about 2007
+	if c.Table == layout.MBR {
+		to := int64(gap)
+		for _, p := range c.Partitions {
+			to = min(to, p.Start)
+		}
+		return Extent{sector, max(0, to-sector)}
+	}
+	var found Extent
+	for _, p := range c.Partitions {
+		if p.Type == "BIOS boot" && (found == Extent{} || p.Name == layout.NameBIOS) {
+			found = Extent{p.Start, p.Size}
+		}
+	}
+	return found
+}
