@@ -95,7 +95,7 @@ var house = []rule{
 		why: "firmware starts a program, whatever that is"},
 	{from: "griddle/initramfs/windows", only: []string{"griddle/appliance/job"},
 		why: "a Windows is named the same way for all that ask"},
-	{from: "griddle/initramfs/facts", itself: true, only: []string{"griddle/appliance/job", "griddle/initramfs/disk",
+	{from: "griddle/initramfs/facts", only: []string{"griddle/appliance/job", "griddle/initramfs/disk",
 		"griddle/initramfs/disk/content", "griddle/initramfs/ntfs", "griddle/initramfs/pool",
 		"griddle/initramfs/windows"},
 		why: "what is known of a filesystem does not depend on what is done with it"},

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"net/http"
 	"strconv"
 
@@ -44,12 +43,7 @@ func (h *Handler) record(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 	if err := hold.Grow(int64(len(b))); err != nil {
 		return err
 	}
-	err = h.o.Fleet.Record(r.Context(), by, id, b)
-	if errors.Is(err, fleet.ErrBusy) { // it ends within a minute, and the machine must not give the job up for it
-		w.Header().Set("Retry-After", "5")
-		return job.NewProblem(http.StatusServiceUnavailable, err.Error())
-	}
-	if err != nil {
+	if err := h.o.Fleet.Record(r.Context(), by, id, b); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
