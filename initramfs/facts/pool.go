@@ -1,8 +1,12 @@
 package facts
 
 import (
+	"errors"
+
 	"griddle/initramfs/disk/content"
 	"griddle/initramfs/pool"
+
+	"golang.org/x/sys/unix"
 )
 
 // poolOf is what the pool in a partition of the disk at path has; nil if it has no pool that an install finished.
@@ -12,6 +16,9 @@ func poolOf(path, node string) (*content.PoolContent, error) {
 		return nil, nil // it is another btrfs
 	}
 	c, err := pool.Look(place)
+	if errors.Is(err, unix.EBUSY) {
+		return nil, nil // a person has opened it
+	}
 	if err != nil {
 		return nil, err
 	}

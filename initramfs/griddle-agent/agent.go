@@ -348,6 +348,13 @@ func changed(old, next tui.Found) bool {
 		!reflect.DeepEqual(next.Welcome.Approval, old.Welcome.Approval)
 }
 
+// rest stops what still looks at the disks: they are about to be changed.
+func (s *station) rest(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	s.disks.Rest(ctx)
+}
+
 // countdown is how many seconds a machine shows what came of its job before it restarts: time to press a key for
 // someone who is there. Most often no one is, and the machine is needed.
 const countdown = 5
@@ -356,9 +363,7 @@ const countdown = 5
 // server has another job.
 func (s *station) carryOut(ctx context.Context, l *uplink.Lease, spec job.Spec, found tui.Found) {
 	unasked := found.Welcome.Job != nil
-	rest, cancel := context.WithTimeout(ctx, time.Minute)
-	s.disks.Rest(rest)
-	cancel()
+	s.rest(ctx)
 	var err error
 	switch spec.Kind {
 	case job.Relay:

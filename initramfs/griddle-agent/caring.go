@@ -42,7 +42,10 @@ type carer struct {
 // caring is for the disks of a machine that booted from the network.
 func (s *station) caring(ctx context.Context) *carer {
 	return &carer{ctx: ctx, log: s.log, send: func(m tea.Msg) { s.screen.send(m) },
-		places: func() ([]pool.Place, error) { return pool.All(), nil },
+		places: func() ([]pool.Place, error) {
+			s.rest(ctx) // a pool that is being looked at cannot be opened for writing
+			return pool.All(), nil
+		},
 		enter: func(ctx context.Context, root *pool.System) error {
 			greeting := "This is a shell in the root " + pool.Label(root.Name) + ". \"exit\" returns to the screen."
 			return s.screen.lend(greeting, func(tty *os.File, path string) error {
