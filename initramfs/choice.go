@@ -91,3 +91,13 @@ func FirmwarePackages() []string {
 		"firmware-qlogic", "firmware-realtek",
 	}
 }
+
+// replaced are firmware files that a driver asks for only if another one is missing (drivers/net/ethernet/broadcom/
+// bnx2x/bnx2x_main.c: bnx2x_init_firmware).
+func replaced() map[string]string {
+	out := map[string]string{}
+	for _, chip := range []string{"e1", "e1h", "e2"} {
+		out["bnx2x/bnx2x-"+chip+"-7.13.15.0.fw"] = "bnx2x/bnx2x-" + chip + "-7.13.21.0.fw"
+	}
+	return out
+}

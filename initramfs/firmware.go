@@ -37,7 +37,7 @@ func FirmwareNames(r io.ReaderAt) ([]string, error) {
 
 // Firmware returns the files of have, a tree like lib/firmware, that match names, sorted. A name may have wildcards.
 // For a symbolic link it also returns the target. It leaves out names without a file: no set of packages has all of
-// them.
+// them. It leaves out a file too that its driver asks for only if a newer one is missing, if that is there.
 func Firmware(have fs.ReadLinkFS, names []string) ([]string, error) {
 	found := map[string]bool{}
 	var add func(p string, depth int) error
@@ -68,6 +68,11 @@ func Firmware(have fs.ReadLinkFS, names []string) ([]string, error) {
 			if err := add(m, 8); err != nil {
 				return nil, err
 			}
+		}
+	}
+	for old, newer := range replaced() {
+		if found[newer] {
+			delete(found, old)
 		}
 	}
 	out := make([]string, 0, len(found))

@@ -138,6 +138,15 @@ func TestFirmware(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Firmware (-want +got):\n%s", diff)
 	}
+	const old, newer = "bnx2x/bnx2x-e2-7.13.15.0.fw", "bnx2x/bnx2x-e2-7.13.21.0.fw"
+	have[old] = &fstest.MapFile{Data: []byte("x")}
+	if got, err := Firmware(have, []string{old, newer}); err != nil || !slices.Equal(got, []string{old}) {
+		t.Errorf("Firmware = %v, %v, want the one that is there", got, err)
+	}
+	have[newer] = &fstest.MapFile{Data: []byte("x")}
+	if got, err := Firmware(have, []string{old, newer}); err != nil || !slices.Equal(got, []string{newer}) {
+		t.Errorf("Firmware = %v, %v, want the newer one alone", got, err)
+	}
 	dir := t.TempDir()
 	if err := os.Symlink("circle", filepath.Join(dir, "circle")); err != nil {
 		t.Fatal(err)
