@@ -53,6 +53,10 @@ func (l level) usual() int {
 func (m Model) plans(o option, f layout.Form) option {
 	f.Version, f.Match = layout.Version, m.match
 	o.doc = f.Document()
+	if f.Layout == layout.OnePartition && m.disk.Table == layout.GPT && m.hasOneBIOS() { // then GRUB for BIOS uses it
+		o.doc.Disks[0].Partitions = append(o.doc.Disks[0].Partitions, layout.Partition{ID: "bios", Use: layout.BIOS,
+			Keep: true})
+	}
 	var err error
 	o.plan, err = plan.Make(plan.Input{Layout: o.doc, Disks: m.disks, Pool: m.need})
 	o.why = nil
@@ -64,6 +68,17 @@ func (m Model) plans(o option, f layout.Form) option {
 		o.why = []string{"this machine starts by BIOS, and the disk has and gets no BIOS boot partition"}
 	}
 	return o
+}
+
+// hasOneBIOS says whether the disk has one BIOS boot partition. A layout would not know which of several is meant.
+func (m Model) hasOneBIOS() bool {
+	n := 0
+	for _, p := range m.disk.Partitions {
+		if p.Type == "BIOS boot" {
+			n++
+		}
+	}
+	return n == 1
 }
 
 // reasons are why a plan was refused, without what only helps people who write layouts.

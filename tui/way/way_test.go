@@ -1,7 +1,6 @@
 package way
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
@@ -94,6 +93,8 @@ func TestDecision(t *testing.T) {
 			`stays Microsoft reserved, emptied btrfs "griddle", stays Windows recovery`, true, false},
 		{"whole", windows(), []string{"Whole disk"}, `LOST EFI system, LOST Microsoft reserved, LOST ntfs "Windows", ` +
 			`LOST Windows recovery, made BIOS boot, made EFI system, made btrfs "griddle"`, true, false},
+		{"one beside a BIOS boot partition", pooled(), []string{"One partition", "Partition 3"},
+			`LOST btrfs "griddle", stays BIOS boot, stays EFI system, emptied btrfs "griddle"`, true, false},
 		{"blank", blank(), []string{"Whole disk"}, `made BIOS boot, made EFI system, made btrfs "griddle"`, true, false},
 	} {
 		disks := []job.Disk{twin, c.disk}
@@ -103,8 +104,8 @@ func TestDecision(t *testing.T) {
 				m.Shrinks())
 		}
 		raw, p := m.Decision()
-		var doc layout.Document
-		if err := json.Unmarshal(raw, &doc); err != nil {
+		doc, err := layout.Decode(raw)
+		if err != nil {
 			t.Fatal(err)
 		}
 		again, err := plan.Make(plan.Input{Layout: doc, Disks: disks, Pool: need})
@@ -232,7 +233,12 @@ func TestBIOS(t *testing.T) {
 			}
 		}
 	}
-	m := Of(pooled(), []job.Disk{pooled()}, need, true)
+	m := pick(t, Of(pooled(), []job.Disk{pooled()}, need, true), "One partition", "Partition 3")
+	_, p := m.Decision()
+	if after := p.Disks[0].After; after[0].Use != layout.BIOS || after[0].Fate != plan.Stays {
+		t.Errorf("the layout does not name the place of GRUB for BIOS: %+v", after)
+	}
+	m = Of(pooled(), []job.Disk{pooled()}, need, true)
 	if why := m.now().options[0].why; len(why) > 0 {
 		t.Errorf("a pool that a BIOS starts is refused by %q", why)
 	}
