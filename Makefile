@@ -76,7 +76,7 @@ e2e: deps build boot ## every firmware, DHCP mode and disk; power cut, lost serv
 	@go run ./appliance/e2e/results -suite -depth 4 'make e2e$(if $(E2E), E2E=$(E2E))' -timeout 150m -parallel 2 -tags e2e -run '$(or $(E2E),.)' -- ./appliance/e2e/full ./initramfs/kexec
 
 torture: deps build boot ## kills, power cuts of machines too, failing disks, hostile and random streams at length; TORTURE=NAME for some
-	@go run ./appliance/e2e/results -suite -depth 4 'make torture$(if $(TORTURE), TORTURE=$(TORTURE))' -timeout 170m -parallel 2 -tags torture -run '$(or $(TORTURE),.)' -- ./imagestore/... ./initramfs/divide ./initramfs/pool ./initramfs/update ./appliance/e2e/powercut
+	@go run ./appliance/e2e/results -suite -depth 4 'make torture$(if $(TORTURE), TORTURE=$(TORTURE))' -timeout 170m -parallel 2 -tags torture -run '$(or $(TORTURE),.)' -- ./imagestore/... ./initramfs/divide ./initramfs/resize ./initramfs/pool ./initramfs/update ./appliance/e2e/powercut
 
 cloud: deps boot ## stacks to login on QEMU and LXD, images on both firmwares, stock clients; CLOUD=NAME for some
 	@go run ./appliance/e2e/results -suite 'make cloud$(if $(CLOUD), CLOUD=$(CLOUD))' -timeout 170m -tags cloud -run '$(or $(CLOUD),.)' -- ./cloud/... ./appliance/griddle ./initramfs/install

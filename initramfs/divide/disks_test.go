@@ -108,6 +108,36 @@ func TestWhichDisk(t *testing.T) {
 	}
 }
 
+// TestBlank has a blank disk that a look does not read, as it does not read removable ones. It is read before it is
+// written to, and counts as blank only if it is.
+func TestBlank(t *testing.T) {
+	for _, written := range []bool{true, false} {
+		m := &machine{t: t}
+		dev := m.blank("S1", 600*mib, 512)
+		p := m.plan(of(esp, pool))
+		if written {
+			noise(t, dev, 0, 64*mib)
+		}
+		o := m.options(p, &book{})
+		o.Find = func(ctx context.Context) ([]job.Disk, error) {
+			disks, err := m.find(ctx)
+			disks[0].Sampled = ""
+			return disks, err
+		}
+		made, err := Run(t.Context(), o)
+		if written {
+			if !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), "it was blank, and has unknown content") {
+				t.Errorf("Run = %v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.asPlanned(p, made)
+	}
+}
+
 // TestDiskFails has a disk whose writes fail from some time on, because the file behind it gets no more space. When it
 // has space again, the plan is carried out.
 func TestDiskFails(t *testing.T) {

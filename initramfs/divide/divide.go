@@ -14,7 +14,7 @@
 // What a crash leaves of a step that had begun, and how the next Run recognises it:
 //
 //	check, save-table  nothing was written
-//	shrink-filesystem  package ntfs says how; of ext2, ext3 and ext4 see ext.go; btrfs is whole in either size
+//	shrink-filesystem  packages ntfs and resize say what, and recognise it
 //	set-size, add-entry, set-type
 //	                   the table of before, that of after, or one of them in each copy of a GPT: then the disk gets
 //	                   that of before, and the step is done again
@@ -55,9 +55,7 @@ type Options struct {
 	Sys      string         // where sysfs is mounted
 	Progress func(Progress) // may be nil
 
-	// Of tests, which cut off the writes of a run, and stop programs before a write of theirs, counted from 1.
-	wrap   func(*os.File) device
-	before func(program string, write int) error
+	wrap func(*os.File) device // of tests, which cut off the writes of a run
 }
 
 // Progress is how far a Run is.
@@ -134,6 +132,9 @@ func (r *run) step(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
+	if s.Do == plan.MakeTable {
+		h.sample(ctx)
+	}
 	// What an interruption leaves of the others is more than a condition can say.
 	again := r.past[i].begun
 	switch {
@@ -182,10 +183,7 @@ func (r *run) planned(id string) plan.Disk {
 // text is what step i does, in words.
 func (r *run) text(i int) string {
 	s := r.plan.Steps[i]
-	if s.Number == 0 {
-		return fmt.Sprintf("%s of disk %s", s.Do, s.Disk)
-	}
-	return fmt.Sprintf("%s of partition %d of disk %s", s.Do, s.Number, s.Disk)
+	return fmt.Sprintf("disk %s: %s", s.Disk, s)
 }
 
 func (r *run) say(i int, phase string, percent float64) {

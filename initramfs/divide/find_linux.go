@@ -12,6 +12,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/appliance/layout/plan"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
 	"griddle/initramfs/disk/table"
 
 	"golang.org/x/sys/unix"
@@ -74,6 +75,14 @@ func (r *run) look(ctx context.Context, planned plan.Disk) (job.Disk, error) {
 			job.Bytes(planned.Size), planned.Serial, planned.WWN)
 	}
 	return job.Disk{}, fmt.Errorf("%w: %s and %s look the same; take one of them away", ErrChanged, found[0], found[1])
+}
+
+// sample reads samples of a disk on which nothing is recognised, if the look has none, as of a removable disk: only
+// what is proved to be blank is.
+func (h *held) sample(ctx context.Context) {
+	if d := &h.disk; d.Sampled == "" && d.Table == "" && d.Signature == "" && len(d.Partitions) == 0 {
+		d.Sampled = content.Sample(ctx, h.f, d.Size)
+	}
 }
 
 // isAt says whether the open disk is the one that a name has now.

@@ -7,6 +7,7 @@ import (
 
 	"griddle/appliance/layout/plan"
 	"griddle/initramfs/ntfs"
+	"griddle/initramfs/resize"
 )
 
 // Version is the version of the entries that this package writes.
@@ -39,8 +40,8 @@ type Entry struct {
 	TableID string `json:"tableId,omitempty"`
 	// UUID is that of the filesystem which make-filesystem is about to make, as blkid writes it.
 	UUID string `json:"uuid,omitempty"`
-	// Mounted is when the ext2, ext3 or ext4 was mounted last that shrink-filesystem is about to shrink, by its superblock.
-	Mounted uint32 `json:"mounted,omitempty"`
+	// Resize is what package resize needs to continue the shrink of a filesystem of Linux.
+	Resize *resize.Begun `json:"resize,omitempty"`
 	// NTFS is an entry of the shrink of an NTFS.
 	NTFS *ntfs.Entry `json:"ntfs,omitempty"`
 }
@@ -71,7 +72,7 @@ type past struct {
 	sum         string
 	tableIDs    []string
 	uuids       []string
-	mounted     uint32
+	resize      *resize.Begun
 	ntfs        *ntfs.Entry // the last one
 }
 
@@ -94,8 +95,8 @@ func (p *past) add(e Entry) {
 	if e.UUID != "" {
 		p.uuids = append(p.uuids, e.UUID)
 	}
-	if e.State == Begun {
-		p.mounted = e.Mounted
+	if e.Resize != nil {
+		p.resize = e.Resize
 	}
 	if e.NTFS != nil {
 		p.ntfs = e.NTFS
@@ -120,8 +121,8 @@ func (e Entry) enough(do plan.Verb) bool {
 // errJournal is the end of every error about a journal that cannot be right.
 var errJournal = errors.New("give the machine a new job")
 
-// history makes the past of each step of a plan. It refuses a journal of another job, of another plan, or in an order that
-// Run does not write.
+// history makes the past of each step of a plan. It refuses a journal of another job, of another plan, or in an order
+// that Run does not write.
 func history(entries []Entry, job string, p plan.Plan) ([]past, error) {
 	out := make([]past, len(p.Steps))
 	next := 0 // the step that is not done

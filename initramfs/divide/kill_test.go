@@ -32,7 +32,8 @@ func runs() {
 		os.Exit(2)
 	}
 	find := func(ctx context.Context) ([]job.Disk, error) { return look(ctx, e.Disks) }
-	_, err := Run(context.Background(), Options{Job: jobID, Plan: e.Plan, Journal: file(e.Journal), Find: find, Sys: "/sys"})
+	_, err := Run(context.Background(), Options{Job: jobID, Plan: e.Plan, Journal: file(e.Journal), Find: find,
+		Sys: "/sys"})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)

@@ -106,11 +106,9 @@ func look(ctx context.Context, disks map[string]string) (out []job.Disk, err err
 			f.Close()
 		}
 		for _, p := range d.Partitions {
-			uuid, _ := exec.Command("blkid", "-p", "-s", "UUID", "-o", "value", "-O", fmt.Sprint(p.Start), "-S",
-				fmt.Sprint(p.Size), path).Output()
 			j.Partitions = append(j.Partitions, job.Partition{Number: p.Number, Start: p.Start, Size: p.Size,
-				Name: p.Name, Type: p.Type, Filesystem: p.Signature.Type, Label: p.Signature.Label,
-				UUID: strings.TrimSpace(string(uuid)), Used: mib, Minimum: least(p)})
+				Name: p.Name, Type: p.Type, Filesystem: p.Signature.Type, Label: p.Signature.Label, UUID: p.UUID,
+				Used: mib, Minimum: least(p)})
 		}
 		out = append(out, j)
 	}
@@ -247,7 +245,8 @@ func (m *machine) asPlanned(p plan.Plan, made Made) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	if got := readBytes(m.t, made.Pool.Node, content.MarkAt, content.MarkSize); made.Pool.Fresh && !bytes.Equal(got, want) {
+	got := readBytes(m.t, made.Pool.Node, content.MarkAt, content.MarkSize)
+	if made.Pool.Fresh && !bytes.Equal(got, want) {
 		m.t.Error("the pool has not the unfinished mark")
 	}
 }

@@ -3,7 +3,6 @@ package divide
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
@@ -11,19 +10,17 @@ import (
 
 	"griddle/appliance/layout/plan"
 	"griddle/initramfs/ntfs"
+	"griddle/initramfs/resize"
 )
 
 // needs are the programs that a step runs.
 func needs(s plan.Step) []string {
 	switch s.Do {
 	case plan.CheckFilesystem, plan.ShrinkFilesystem:
-		switch s.Filesystem {
-		case "ntfs":
+		if s.Filesystem == "ntfs" {
 			return []string{ntfs.ProbePath, ntfs.ResizePath}
-		case "btrfs":
-			return []string{"btrfs"}
 		}
-		return []string{"e2fsck", "resize2fs"}
+		return resize.Programs(s.Filesystem)
 	case plan.MakeFilesystem:
 		if s.Filesystem != "swap" {
 			return []string{"mkfs." + s.Filesystem}
@@ -51,52 +48,9 @@ func (r *run) programs() error {
 
 // program runs a program that can be killed, and done again.
 func program(ctx context.Context, name string, args ...string) error {
-	_, err := finish(exec.CommandContext(ctx, name, args...))
-	return err
-}
-
-// ask runs a program that writes nothing to a disk. It returns what the program printed, and its exit status.
-func ask(ctx context.Context, name string, args ...string) (string, int, error) {
-	out, err := finish(exec.CommandContext(ctx, name, args...))
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Exited() && ctx.Err() == nil {
-		return out, exit.ExitCode(), nil
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("running %s %s: %w: %s", name, strings.Join(args, " "), err, bytes.TrimSpace(out))
 	}
-	return out, 0, err
-}
-
-// maxOutput is how much of what a program prints is kept, in bytes.
-const maxOutput = 64 << 10
-
-// finish runs a program to its end. Its output is English.
-func finish(cmd *exec.Cmd) (string, error) {
-	out := &tail{}
-	cmd.Stdout, cmd.Stderr = out, out
-	cmd.Env = append(cmd.Environ(), "LC_ALL=C")
-	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("running %s: %w: %s", strings.Join(cmd.Args, " "), err, brief(out.String()))
-	}
-	return out.String(), nil
-}
-
-// tail keeps the end of what a program prints.
-type tail struct{ bytes.Buffer }
-
-func (t *tail) Write(p []byte) (int, error) {
-	n, err := t.Buffer.Write(p)
-	if over := t.Len() - maxOutput; over > 0 {
-		t.Next(over)
-	}
-	return n, err
-}
-
-// brief is the last line of what a program printed, as printable text.
-func brief(s string) string {
-	lines := strings.Split(strings.TrimSpace(s), "\n")
-	return strings.TrimSpace(strings.Map(func(c rune) rune {
-		if c < ' ' || c > '~' {
-			return ' '
-		}
-		return c
-	}, lines[len(lines)-1]))
+	return nil
 }

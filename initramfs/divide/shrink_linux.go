@@ -9,6 +9,8 @@ import (
 
 	"griddle/appliance/layout/plan"
 	"griddle/initramfs/ntfs"
+	"griddle/initramfs/ntfs/volume"
+	"griddle/initramfs/resize"
 )
 
 // checkFilesystem proves that a filesystem is whole and can be shrunk. It writes nothing to the disk.
@@ -21,13 +23,10 @@ func checkFilesystem(ctx context.Context, r *run, i int, h *held) error {
 	if err := r.record(ctx, Entry{Step: i + 1, State: Begun}); err != nil {
 		return err
 	}
-	switch {
-	case s.Filesystem == "ntfs":
+	if s.Filesystem == "ntfs" {
 		return checkNTFS(ctx, node, s.Size)
-	case slices.Contains(exts, s.Filesystem):
-		return checkExt(ctx, node, s.Size)
 	}
-	return checkBtrfs(ctx, node)
+	return resize.Check(ctx, node, s.Filesystem, s.Size)
 }
 
 // whole is the device file of a partition as large as its entry is now.
@@ -48,19 +47,14 @@ func shrinkFilesystem(ctx context.Context, r *run, i int, h *held) error {
 	if err != nil {
 		return err
 	}
-	if r.past[i].begun {
-		r.say(i, "waiting for what may still run", 0)
-		if err := r.unused(ctx, node); err != nil {
-			return err
-		}
-	}
-	switch {
-	case s.Filesystem == "ntfs":
+	if s.Filesystem == "ntfs" {
 		err = r.shrinkNTFS(ctx, i, node)
-	case slices.Contains(exts, s.Filesystem):
-		err = r.shrinkExt(ctx, i, node)
-	default:
-		err = r.shrinkBtrfs(ctx, i, node)
+	} else {
+		err = resize.Shrink(ctx, resize.Options{Node: node, Kind: s.Filesystem, To: s.Size, Begun: r.past[i].resize,
+			Record: func(ctx context.Context, b resize.Begun) error {
+				return r.record(ctx, Entry{Step: i + 1, State: Begun, Resize: &b})
+			},
+			Progress: func(phase string) { r.say(i, phase, 0) }})
 	}
 	r.shrunkNow[i] = err == nil
 	return err
@@ -91,6 +85,10 @@ func (r *run) shrinkNTFS(ctx context.Context, i int, node string) error {
 	o := ntfs.Options{Device: node, To: s.Size, Journal: inner{r, i},
 		Progress: func(p ntfs.Progress) { r.say(i, p.Phase, p.Percent) }}
 	if last := r.past[i].ntfs; last != nil {
+		r.say(i, "waiting for what may still run", 0)
+		if err := r.unused(ctx, node); err != nil {
+			return err
+		}
 		o.Begun = &last.Begun
 		if _, err := ntfs.Repair(ctx, node, last.Begun, inner{r, i}); err != nil {
 			return err
@@ -119,15 +117,24 @@ func (j inner) Record(ctx context.Context, e ntfs.Entry) error {
 func (r *run) fits(ctx context.Context, i int, h *held) error {
 	s := r.plan.Steps[i]
 	uncache(h.f) // others wrote, by another device file
-	now, err := readSuper(io.NewSectionReader(h.f, s.Start, s.Size), s.Filesystem)
+	now, err := sizeOf(io.NewSectionReader(h.f, s.Start, s.Size), s.Filesystem)
 	if err != nil {
 		return fmt.Errorf("%w: %s: partition %d: %w", ErrChanged, h.disk, s.Number, err)
 	}
-	if now.size > s.Size {
+	if now > s.Size {
 		return fmt.Errorf("%w: %s: the filesystem of partition %d has %d bytes, and should have been shrunk to %d",
-			ErrChanged, h.disk, s.Number, now.size, s.Size)
+			ErrChanged, h.disk, s.Number, now, s.Size)
 	}
 	return nil
+}
+
+// sizeOf is how many bytes a filesystem needs of its partition.
+func sizeOf(r io.ReaderAt, kind string) (int64, error) {
+	if kind == "ntfs" {
+		b, err := volume.ReadBoot(r)
+		return b.Size(), err
+	}
+	return resize.Size(r, kind)
 }
 
 // fitted proves, after the table was changed, that the filesystem of step i is whole in its partition.
@@ -144,21 +151,21 @@ func (r *run) fitted(ctx context.Context, i int, h *held) error {
 	at := slices.IndexFunc(r.plan.Steps, func(o plan.Step) bool {
 		return o.Do == plan.ShrinkFilesystem && o.Disk == s.Disk && o.Number == s.Number
 	})
-	switch {
-	case s.Filesystem == "ntfs" && at >= 0 && r.past[at].ntfs != nil:
-		begun := r.past[at].ntfs.Begun
-		if r.shrunkNow[at] {
-			return ntfs.Prove(ctx, node, begun)
-		}
-		// Windows may have started since, and have deleted files.
-		found, err := ntfs.Recognise(ctx, node, begun)
-		if err == nil && found.State != ntfs.StateShrunk {
-			err = fmt.Errorf("%w: %s: the NTFS of partition %d is not whole in its new size: %s: %s", ErrChanged, h.disk,
-				s.Number, found.Why, found.Do)
-		}
-		return err
-	case slices.Contains(exts, s.Filesystem):
-		return wholeExt(ctx, node)
+	if s.Filesystem != "ntfs" {
+		return resize.Whole(ctx, node, s.Filesystem)
 	}
-	return nil
+	if at < 0 || r.past[at].ntfs == nil {
+		return nil // it was as small as that before
+	}
+	begun := r.past[at].ntfs.Begun
+	if r.shrunkNow[at] {
+		return ntfs.Prove(ctx, node, begun)
+	}
+	// Windows may have started since, and have deleted files.
+	found, err := ntfs.Recognise(ctx, node, begun)
+	if err == nil && found.State != ntfs.StateShrunk {
+		err = fmt.Errorf("%w: %s: the NTFS of partition %d is not whole in its new size: %s: %s", ErrChanged, h.disk,
+			s.Number, found.Why, found.Do)
+	}
+	return err
 }

@@ -96,7 +96,8 @@ func TestUnfit(t *testing.T) {
 	_, err := m.run(p, &book{})
 	var why ntfs.Refusal
 	if !errors.As(err, &why) || why.Reason != ntfs.Dirty || !strings.HasPrefix(err.Error(),
-		"step 1 of 7, check-filesystem of partition 3 of disk main: it is marked for a check by Windows: start Windows") {
+		"step 1 of 7, disk main: check the ntfs of partition 3, and try to shrink it to 2.15 GB: it is marked for a "+
+			"check by Windows: start Windows") {
 		t.Errorf("Run = %v", err)
 	}
 	p = m.plan(beside(3, 1024*mib)) // less than its files need

@@ -1,4 +1,4 @@
-package divide
+package resize
 
 import (
 	"encoding/binary"
@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-
-	"griddle/initramfs/ntfs/volume"
 )
 
 // super is what the superblock of a filesystem says of it.
@@ -23,8 +21,11 @@ type super struct {
 	}
 }
 
-// exts are the filesystems of e2fsprogs.
-var exts = []string{"ext2", "ext3", "ext4"}
+// Size is how many bytes a filesystem of a kind needs of its partition.
+func Size(r io.ReaderAt, kind string) (int64, error) {
+	s, err := readSuper(r, kind)
+	return s.size, err
+}
 
 // readSuper reads the superblock of a filesystem that can be shrunk.
 //
@@ -34,10 +35,6 @@ func readSuper(r io.ReaderAt, kind string) (super, error) {
 	var s super
 	var err error
 	switch {
-	case kind == "ntfs":
-		var b volume.Boot
-		b, err = volume.ReadBoot(r)
-		s.size = b.Size()
 	case slices.Contains(exts, kind):
 		err = s.readExt(r)
 	case kind == "btrfs":

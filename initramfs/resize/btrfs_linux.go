@@ -1,4 +1,4 @@
-package divide
+package resize
 
 import (
 	"context"
@@ -18,7 +18,11 @@ func checkBtrfs(ctx context.Context, node string) error {
 	if _, err := oneDevice(node); err != nil {
 		return err
 	}
-	return program(ctx, "btrfs", "check", "--readonly", node)
+	out, code, err := ask(ctx, "btrfs", "check", "--readonly", node)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("btrfs check finds it damaged (%s); start its system, and look at it with `btrfs scrub`", brief(out))
+	}
+	return err
 }
 
 func oneDevice(node string) (super, error) {
@@ -32,35 +36,31 @@ func oneDevice(node string) (super, error) {
 
 // shrinkBtrfs lets the kernel shrink a btrfs, which no one else sees mounted. The kernel writes its new size in one
 // transaction, after it has moved the data: a cut leaves it whole, in either size.
-func (r *run) shrinkBtrfs(ctx context.Context, i int, node string) error {
-	s := r.plan.Steps[i]
-	now, err := oneDevice(node)
+func (o Options) shrinkBtrfs(ctx context.Context) error {
+	s, err := oneDevice(o.Node)
 	if err != nil {
 		return err
 	}
-	if !r.past[i].begun {
-		if err := r.record(ctx, Entry{Step: i + 1, State: Begun}); err != nil {
+	if o.Begun == nil {
+		if err := o.Record(ctx, Begun{}); err != nil {
 			return err
 		}
 	}
-	if now.size > s.Size {
-		r.say(i, "moving data", 0)
-		if err := resizeBtrfs(node, now.btrfs.device, s.Size); err != nil {
+	if s.size > o.To {
+		o.say("moving data")
+		if err := resizeBtrfs(o.Node, s.btrfs.device, o.To); err != nil {
 			return err
 		}
 	}
-	f, err := r.open(ctx, node, 10*time.Minute) // the kernel ends the mount in its own time
+	// The kernel ends the mount in its own time.
+	if err := free(context.WithoutCancel(ctx), o.Node, 10*time.Minute); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(o.Node, os.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	err = errors.Join(f.Sync(), f.Close())
-	if err == nil {
-		now, err = oneDevice(node)
-	}
-	if err == nil && now.size > s.Size {
-		err = fmt.Errorf("the kernel says that it succeeded, and the filesystem has %d bytes", now.size)
-	}
-	return err
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // resizeArgs is struct btrfs_ioctl_vol_args of the kernel's include/uapi/linux/btrfs.h.

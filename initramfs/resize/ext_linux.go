@@ -1,4 +1,4 @@
-package divide
+package resize
 
 import (
 	"context"
@@ -97,54 +97,41 @@ func superOf(node, kind string) (super, error) {
 }
 
 // shrinkExt shrinks an ext2, ext3 or ext4.
-func (r *run) shrinkExt(ctx context.Context, i int, node string) error {
-	s, p := r.plan.Steps[i], r.past[i]
-	now, err := superOf(node, s.Filesystem)
-	if err != nil {
-		return err
-	}
-	if p.begun && p.mounted == now.ext.mounted {
-		r.say(i, "checking what an interruption left", 0)
-		if err := r.correct(node); err != nil {
+func (o Options) shrinkExt(ctx context.Context, s super) error {
+	if o.Begun != nil && o.Begun.Mounted == s.ext.mounted {
+		o.say("checking what an interruption left")
+		if err := o.correct(); err != nil {
 			return err
 		}
 	}
-	if now, err = superOf(node, s.Filesystem); err != nil {
+	o.say("checking the filesystem")
+	s, err := superOf(o.Node, o.Kind)
+	if err != nil {
 		return err
 	}
-	if now.size <= s.Size && p.begun {
-		return wholeExt(ctx, node)
+	if s.size <= o.To {
+		return wholeExt(ctx, o.Node)
 	}
-	r.say(i, "checking the filesystem", 0)
-	if err := checkExt(ctx, node, s.Size); err != nil {
+	if err := checkExt(ctx, o.Node, o.To); err != nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := r.record(ctx, Entry{Step: i + 1, State: Begun, Mounted: now.ext.mounted}); err != nil {
+	if err := o.Record(ctx, Begun{Mounted: s.ext.mounted}); err != nil {
 		return err
 	}
 	// It wants to see that the filesystem was checked since it was mounted.
-	if err := r.correct(node); err != nil {
+	if err := o.correct(); err != nil {
 		return err
 	}
-	r.say(i, "moving data", 0)
-	if err := r.ordered(node, "resize2fs", node, fmt.Sprintf("%dK", s.Size/1024)); err != nil {
+	o.say("moving data")
+	if err := o.ordered("resize2fs", o.Node, fmt.Sprintf("%dK", o.To/1024)); err != nil {
 		return err
 	}
-	if now, err = superOf(node, s.Filesystem); err != nil {
-		return err
-	}
-	if now.size > s.Size {
-		return fmt.Errorf("resize2fs says that it succeeded, and the filesystem has %d bytes", now.size)
-	}
-	return wholeExt(ctx, node)
+	return wholeExt(context.WithoutCancel(ctx), o.Node)
 }
 
 // correct runs e2fsck, which corrects what it finds.
-func (r *run) correct(node string) error {
-	err := r.ordered(node, "e2fsck", "-f", "-y", node)
+func (o Options) correct() error {
+	err := o.ordered("e2fsck", "-f", "-y", o.Node)
 	var exit exitError
 	if errors.As(err, &exit) && exit == 1 { // man e2fsck: errors were corrected
 		return nil
@@ -159,8 +146,8 @@ func (e exitError) Error() string { return fmt.Sprintf("it ended with %d", int(e
 
 // ordered runs a program that writes to a partition, to its end, whatever happens to the caller. Before each of its
 // writes, all earlier ones are on the disk, so that a power cut leaves no more than a kill does.
-func (r *run) ordered(node, name string, args ...string) error {
-	dev, err := os.OpenFile(node, os.O_RDONLY|unix.O_CLOEXEC, 0)
+func (o Options) ordered(name string, args ...string) error {
+	dev, err := os.OpenFile(o.Node, os.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
@@ -185,8 +172,8 @@ func (r *run) ordered(node, name string, args ...string) error {
 			if c.Args[0] <= printed {
 				return nil
 			}
-			if writes++; r.before != nil {
-				if err := r.before(name, writes); err != nil {
+			if writes++; o.before != nil {
+				if err := o.before(name, writes); err != nil {
 					return err
 				}
 			}
@@ -212,7 +199,7 @@ func (r *run) ordered(node, name string, args ...string) error {
 	if err != nil {
 		said := make([]byte, maxOutput)
 		n, _ := out.ReadAt(said, 0)
-		return fmt.Errorf("running %s on %s: %w: %s", name, node, err, brief(string(said[:n])))
+		return fmt.Errorf("running %s on %s: %w: %s", name, o.Node, err, brief(string(said[:n])))
 	}
 	return nil
 }
