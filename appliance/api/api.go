@@ -21,6 +21,7 @@
 //	admin     POST /v1/machines/KEY/update         Update -> 201 Machine, or 200 if it has the image
 //	admin     POST /v1/machines/KEY/erase          Erase -> 201 Machine
 //	admin     POST /v1/machines/KEY/relay          Relay -> 201 Machine
+//	admin     POST /v1/machines/KEY/resume         Machine; its last install by a layout again
 //	admin     POST /v1/machines/KEY/cancel         Machine
 //	admin     POST /v1/machines/KEY/approve        Approve -> Machine
 //	admin     POST /v1/machines/KEY/rename         Rename -> Machine
@@ -198,6 +199,7 @@ func (h *Handler) Routes() []Route {
 		{"POST /v1/machines/{key}/update", Admin, h.update},
 		{"POST /v1/machines/{key}/erase", Admin, h.erase},
 		{"POST /v1/machines/{key}/relay", Admin, h.relay},
+		{"POST /v1/machines/{key}/resume", Admin, h.resume},
 		{"POST /v1/machines/{key}/cancel", Admin, h.cancel},
 		{"POST /v1/machines/{key}/approve", Admin, h.approve},
 		{"POST /v1/machines/{key}/rename", Admin, h.rename},

@@ -79,6 +79,12 @@ func (c *Client) Plan(ctx context.Context, key string, in PlanLayout) (out Plann
 	return out, err
 }
 
+// Resume gives it its last install by a layout again.
+func (c *Client) Resume(ctx context.Context, key string) (out Machine, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/resume", nil, &out)
+	return out, err
+}
+
 // Update gives it an update. Machine.Current says that it has the image already, and got no job.
 func (c *Client) Update(ctx context.Context, key string, in Update) (out Machine, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/update", in, &out)

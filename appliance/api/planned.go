@@ -28,6 +28,8 @@ type Planned struct {
 	Refused string     `json:"refused,omitempty"` // why the layout does not fit the disks; a line for each reason
 	Since   time.Time  `json:"since,omitzero"`    // when the disks were first reported like this; zero: not yet
 	Stale   bool       `json:"stale,omitempty"`   // an install has finished since then, so that they are not like this
+	// Begun says that an install began to divide them and did not finish; it can be resumed.
+	Begun bool `json:"begun,omitempty"`
 }
 
 // errCut is why there is no plan for a machine with too many disks.
@@ -60,7 +62,8 @@ func (h *Handler) planned(ctx context.Context, key string, d layout.Document, o 
 	if err != nil {
 		return Planned{}, err
 	}
-	out := Planned{Machine: has.Machine.Name, Image: o.Image.Ref, Since: has.Since, Stale: has.Stale}
+	out := Planned{Machine: has.Machine.Name, Image: o.Image.Ref, Since: has.Since, Stale: has.Stale,
+		Begun: has.Begun}
 	if has.Cut {
 		out.Refused = errCut
 	}
@@ -110,6 +113,22 @@ func (h *Handler) agreed(ctx context.Context, key string, o fleet.Order) error {
 			"machine plan`", got.Machine, p.Hash, o.Plan)
 	}
 	return job.NewProblem(http.StatusConflict, what)
+}
+
+// resume gives a machine its last install by a layout again, which did not finish.
+func (h *Handler) resume(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
+	m, j, err := h.o.Fleet.Resume(r.Context(), r.PathValue("key"))
+	if err != nil {
+		return busy(err, r.PathValue("key"))
+	}
+	h.o.Log.Info("job resumed", "machine", m.Name, "image", j.Spec.Image.Ref, "plan", j.Spec.Plan, "job", j.Spec.ID,
+		"remote", r.RemoteAddr)
+	out, err := h.all(r, m.ID)
+	if err != nil {
+		return err
+	}
+	out.Job = &j
+	return reply(w, http.StatusOK, out)
 }
 
 // harmless says whether a plan loses nothing and shrinks nothing.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -43,7 +44,12 @@ func (h *Handler) record(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 	if err := hold.Grow(int64(len(b))); err != nil {
 		return err
 	}
-	if err := h.o.Fleet.Record(r.Context(), by, id, b); err != nil {
+	err = h.o.Fleet.Record(r.Context(), by, id, b)
+	if errors.Is(err, fleet.ErrBusy) { // it ends within a minute, and the machine must not give the job up for it
+		w.Header().Set("Retry-After", "5")
+		return job.NewProblem(http.StatusServiceUnavailable, err.Error())
+	}
+	if err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

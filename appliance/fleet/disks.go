@@ -20,6 +20,8 @@ type Reported struct {
 	Since time.Time
 	// Stale says that an install of the machine has finished after that: its disk is not like this any more.
 	Stale bool
+	// Begun says that an install began to divide them and did not finish, so that Resume can be called.
+	Begun bool
 }
 
 // Disks returns what the machine that key names last reported of its disks.
@@ -28,6 +30,15 @@ func (f *Fleet) Disks(ctx context.Context, key string) (r Reported, err error) {
 		if r.Machine, err = byKey(ctx, tx, key); err != nil {
 			return err
 		}
+		jobs, err := jobsOf(ctx, tx, r.Machine.ID)
+		if err != nil {
+			return err
+		}
+		begun, err := unfinishedDivision(ctx, tx, jobs)
+		if err != nil {
+			return err
+		}
+		r.Begun = begun != nil
 		var updated int64
 		err = tx.QueryRowContext(ctx, "SELECT updated FROM inventories WHERE machine = ?", r.Machine.ID).Scan(&updated)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -37,10 +48,6 @@ func (f *Fleet) Disks(ctx context.Context, key string) (r Reported, err error) {
 			return err
 		}
 		v, err := inventoryOf(ctx, tx, r.Machine.ID)
-		if err != nil {
-			return err
-		}
-		jobs, err := jobsOf(ctx, tx, r.Machine.ID)
 		if err != nil {
 			return err
 		}

@@ -59,8 +59,9 @@ func (shelf) Settings(context.Context, job.Image) ([]byte, error) { return nil, 
 // with $CODE; agent key, which makes it another computer; agent home, which is its installed system; agent service
 // JSON, which checks in for that, "JOB" in it standing for the update that it got last, and prints the image of the
 // one that it gets; agent disks FILE, which are its disks from then on, and with which it carries out layouts; agent
-// job, which prints the layout and the plan of its job; hash FILE, which sets $HASH to the hash of plans as JSON;
-// agent enrolment MODE, which is the server's; agent pass DURATION, which passes for the server.
+// record JSON, which keeps a record of its job; agent job, which prints the layout and the plan of its job; hash FILE,
+// which sets $HASH to the hash of plans as JSON; agent enrolment MODE, which is the server's; agent pass DURATION,
+// which passes for the server.
 func TestMachineScripts(t *testing.T) {
 	agents := map[string]*fakeAgent{}
 	commands := programCommands()
@@ -214,6 +215,8 @@ func (a *fakeAgent) do(args []string) (err error) {
 		return json.Unmarshal(b, &a.disks)
 	case "feature":
 		a.hello.Features = append(a.hello.Features, args[1])
+	case "record":
+		return a.client.Record(ctx, a.welcome.Job.ID, json.RawMessage(args[1]))
 	case "job":
 	case "pass":
 		d, err := time.ParseDuration(args[1])

@@ -225,6 +225,27 @@ func (m *machines) agree(ctx context.Context, client *api.Client, keys []string,
 	return all, all.Ask(m.e, in.plan, "installing")
 }
 
+func (m *machines) resumeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "resume MACHINE",
+		Short: "Resume an install that began to divide disks by a layout and did not finish",
+		Long: "Resume the last install of a machine by a layout, if it failed or was cancelled after it began to\n" +
+			"divide the disks. It is the same job with the same plan: the machine completes what it began, at its\n" +
+			"next boot from the network. First do what the error of the job says, which `griddle machine show`\n" +
+			"has.\n\n" +
+			"After a power cut this is not necessary: a job that waits or runs resumes by itself.",
+		Example: "  griddle machine resume lab-7",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: m.one(),
+		RunE: m.with(func(ctx context.Context, client *api.Client, args []string) error {
+			got, err := client.Resume(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return m.e.Print(got, func(w io.Writer) error { return m.gets(w, got) })
+		}),
+	}
+}
+
 // resetFlag is --reset, whose value may be left out.
 func resetFlag(c *cobra.Command, to *string) {
 	c.Flags().StringVar(to, "reset", "", "each start has a fresh system: `system|home|no`; without a value, system")

@@ -21,7 +21,8 @@ func Command(e *cli.Env) *cobra.Command {
 			"all that is known of it was received from the network, and the server forgets the oldest of them\n"+
 			"when there are too many.")
 	m := &machines{e: e, remote: cli.RemoteFlags(e, c)}
-	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.planCommand(), m.updateCommand(),
+	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.planCommand(), m.resumeCommand(),
+		m.updateCommand(),
 		m.eraseCommand(),
 		m.cancelCommand(),
 		m.logCommand(), m.approveCommand(), m.auditCommand(), m.settingsCommand(), m.setCommand(), m.renameCommand(),

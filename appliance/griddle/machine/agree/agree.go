@@ -148,6 +148,10 @@ func (a All) Text(w io.Writer, columns int) error {
 		default:
 			b.WriteString(summary(*one.Plan))
 		}
+		if one.Begun {
+			row(&b, "note", fmt.Sprintf("an install began to divide these disks and did not finish; `griddle machine "+
+				"resume %s` completes it", one.Name()))
+		}
 		if one.Stale {
 			row(&b, "note", "an install of this machine has finished after it reported these disks, so that they have "+
 				"changed; it reports them at its next boot from the network")
