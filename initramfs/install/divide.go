@@ -105,14 +105,24 @@ func (w *work) fill() error {
 	return w.beside()
 }
 
-// bootEntry has the firmware start GRUB from an EFI system partition that others share: what is at its usual place may
-// be theirs. The entries of before are kept in the journal of the job. A machine that runs a BIOS now gets none.
-func (w *work) bootEntry() error {
-	if w.o.BIOS {
-		w.warn("this machine runs a BIOS now: if you switch it to UEFI, choose %s of %s in its boot menu",
-			bootloader.Loader, w.target.Path)
-		return nil
+// bootEntry has the firmware start GRUB from the EFI system partition, by an entry of its own. Where that fails, a
+// person can choose the loader: an install that is whole is worth more than its entry. A machine that runs a BIOS now
+// gets none.
+func (w *work) bootEntry(file string) {
+	err := errBIOS
+	if !w.o.BIOS {
+		err = w.addEntry(file)
 	}
+	if err == nil || file == bootloader.Fallback && (w.o.BIOS || errors.Is(err, nvram.ErrNone)) {
+		return // what firmware starts without an entry
+	}
+	w.warn("the firmware has no boot entry for Griddle: %v; add one for %s of %s in its setup", err, file, w.target.Path)
+}
+
+var errBIOS = errors.New("this machine runs a BIOS now")
+
+// addEntry adds the entry. The entries of before are kept on /persistent first, so that a person can bring them back.
+func (w *work) addEntry(file string) error {
 	vars, err := w.o.Firmware()
 	if err != nil {
 		return err
@@ -122,7 +132,7 @@ func (w *work) bootEntry() error {
 		return err
 	}
 	esp := w.divided.made.ESP
-	l := nvram.Loader{Title: "Griddle", File: bootloader.Loader, Partition: esp.Part.Number, Start: esp.Part.Start,
+	l := nvram.Loader{Title: "Griddle", File: file, Partition: esp.Part.Number, Start: esp.Part.Start,
 		Size: esp.Part.Size, SectorSize: w.target.SectorSize}
 	if err := w.identify(&l); err != nil {
 		return err

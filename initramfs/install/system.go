@@ -98,10 +98,11 @@ func (w *work) bootloader(root string) error {
 	if err := bootloader.InstallESP(w.parts.espDir, os.DirFS(w.o.GRUB), conf); err != nil {
 		return err
 	}
-	if conf.ESPID != "" {
-		if err := w.bootEntry(); err != nil {
-			return err
-		}
+	switch {
+	case conf.ESPID != "":
+		w.bootEntry(bootloader.Loader)
+	case w.divided != nil:
+		w.bootEntry(bootloader.Fallback)
 	}
 	if w.parts.bios.Size == 0 {
 		return nil // it starts by UEFI only, as the plan says
