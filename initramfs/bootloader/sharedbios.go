@@ -23,6 +23,9 @@ func roomOf(disk Disk, at Extent, core int) (Extent, error) {
 	if isGap(at) {
 		return gap.Reserve(disk, at, int64(core))
 	}
+	if at.Size == 0 {
+		return at, fmt.Errorf("%w: the disk has no BIOS boot partition; it starts only by UEFI", gap.ErrNone)
+	}
 	room, ok, err := gap.Find(disk, at)
 	if err != nil || !ok {
 		return at, err

@@ -76,7 +76,7 @@ type Options struct {
 	Instance string
 
 	// LocalTime says that the hardware clock has local time, as where a Windows is on the machine too. Without it the
-	// root says nothing else than its image does.
+	// root says what its image says.
 	LocalTime bool
 
 	// Arguments are the kernel arguments of the root; nil if it starts with those of grub.cfg.

@@ -333,6 +333,24 @@ func TestCut(t *testing.T) {
 	}
 }
 
+// This machine has variables or says that it has none.
+func TestOpen(t *testing.T) {
+	_, missing := os.Stat("/sys/firmware/efi")
+	v, err := Open()
+	if missing != nil {
+		if !errors.Is(err, ErrNone) {
+			t.Errorf("Open without UEFI = %v, want ErrNone", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.State(); err != nil {
+		t.Error(err)
+	}
+}
+
 // efibootmgr reads what is written, and what it writes is read and used.
 func TestEfibootmgr(t *testing.T) {
 	run := func(dir string, args ...string) string {

@@ -9,6 +9,7 @@ import (
 	"griddle/appliance/layout"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
+	"griddle/initramfs/bootloader/gap"
 	"griddle/initramfs/disk/table"
 	"griddle/initramfs/subvolume"
 
@@ -18,7 +19,8 @@ import (
 // Bootloader installs GRUB on the disk of the pool again, for BIOS and for UEFI, with the files that
 // bootloader.BuildGRUB made. What boots, and its kernel arguments, stay. Without a grub.cfg there are no further
 // arguments; without grubenv as well the root that proved itself last boots, or else the newest root with a kernel.
-// bios says that the machine starts by a BIOS now.
+// bios says that the machine starts by a BIOS now. On an EFI system partition that other systems share, no file of
+// theirs changes. A disk without room for GRUB for BIOS is an error (gap.ErrNone) only where bios is true.
 func (p *Pool) Bootloader(images fs.FS, bios bool) error {
 	return p.change(func(c Contents) error {
 		if p.noESP != nil {
@@ -37,16 +39,13 @@ func (p *Pool) Bootloader(images fs.FS, bios bool) error {
 		if err := bootloader.InstallESP(p.esp, images, p.place.Config(conf, p.place.Job)); err != nil {
 			return err
 		}
-		if p.place.BIOS.Size == 0 {
-			return nil // it boots only by UEFI
-		}
 		f, err := os.OpenFile(p.place.Disk, os.O_RDWR, 0)
 		if err != nil {
 			return fmt.Errorf("opening the disk: %w", err)
 		}
 		err = bootloader.InstallBIOS(f, images, bootloader.Extent{Start: p.place.BIOS.Start, Size: p.place.BIOS.Size},
 			p.place.SectorSize)
-		if errors.Is(err, bootloader.ErrSectorSize) {
+		if errors.Is(err, bootloader.ErrSectorSize) || errors.Is(err, gap.ErrNone) && !bios {
 			return f.Close() // it boots only by UEFI
 		}
 		if err == nil && bios && p.place.Table != layout.MBR { // whose active partition is that of its owner

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
+	"griddle/initramfs/bootloader/gap"
 	"griddle/initramfs/pool/pooltest"
 )
 
@@ -65,6 +67,51 @@ func TestBootloader(t *testing.T) {
 	}
 	if now, err := bootloader.ReadConfig(p.esp); err != nil || now.PoolID != poolID {
 		t.Errorf("grub.cfg = %+v, %v", now, err)
+	}
+}
+
+// On a partition that is shared GRUB is installed beside the files of others, also if grub.cfg is lost.
+func TestBootloaderOnSharedESP(t *testing.T) {
+	p, _ := installed(t)
+	dev := loop(t, 64<<20)
+	p.place.Disk, p.place.SectorSize, p.place.BIOS = dev, 512, Extent{1 << 20, 1 << 20}
+	p.place.Shared, p.place.ESPID = true, "7A3C-11F0"
+	images := t.TempDir()
+	if err := bootloader.BuildGRUB(t.Context(), images, bootloader.BuildOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	windows := filepath.Join(p.esp, bootloader.Fallback)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(windows), 0o755),
+		os.WriteFile(windows, []byte("of Windows"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for _, lost := range []bool{false, true} {
+		if lost {
+			if err := os.Remove(filepath.Join(p.esp, "griddle/grub.cfg")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.Bootloader(os.DirFS(images), false); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := os.ReadFile(windows); err != nil || string(b) != "of Windows" {
+			t.Errorf("the file of Windows is %q, %v", b[:min(len(b), 20)], err)
+		}
+		if b, err := os.ReadFile(filepath.Join(p.esp, bootloader.Loader)); err != nil ||
+			!bytes.Contains(b, []byte("search.fs_uuid 7A3C-11F0 ")) {
+			t.Errorf("the image for UEFI does not name its partition: %v", err)
+		}
+		if conf, err := bootloader.ReadConfig(p.esp); err != nil || !conf.Shared {
+			t.Errorf("grub.cfg does not say that the partition is shared: %v", err)
+		}
+	}
+	// A disk without room for GRUB for BIOS starts by UEFI; a machine with a BIOS has to know that.
+	p.place.BIOS = Extent{}
+	if err := p.Bootloader(os.DirFS(images), false); err != nil {
+		t.Errorf("Bootloader without a BIOS boot partition = %v", err)
+	}
+	if err := p.Bootloader(os.DirFS(images), true); !errors.Is(err, gap.ErrNone) {
+		t.Errorf("Bootloader without a BIOS boot partition, on a BIOS = %v", err)
 	}
 }
 
