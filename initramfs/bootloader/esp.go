@@ -67,6 +67,9 @@ func installESP(d durable.Disk, dir string, images fs.FS, c Config) error {
 		files = append(files, file{Fallback, efi})
 	}
 	files = append(files, file{"griddle/grub.cfg", cfg})
+	if err := os.MkdirAll(dir, 0o755); err != nil { // a folder for a disk image may not be there yet
+		return fmt.Errorf("installing GRUB for UEFI: %w", err)
+	}
 	if err := room(dir, append(files, newEnv(dir)...)); err != nil {
 		return fmt.Errorf("installing GRUB for UEFI: %w", err)
 	}
