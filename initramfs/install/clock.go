@@ -29,6 +29,9 @@ func (w *work) clock() {
 
 // localTime is keepsLocalTime for this machine.
 func (w *work) localTime() (job.Disk, bool) {
+	if w.divided != nil {
+		return keepsLocalTime(w.disks, "", w.divided.plan.Disks)
+	}
 	if w.kept { // what else is on the disk is still there
 		return keepsLocalTime(w.disks, "", nil)
 	}
@@ -43,7 +46,7 @@ func keepsLocalTime(disks []job.Disk, installed string, planned []plan.Disk) (jo
 		if d.Removable || d.Bus == "usb" {
 			continue
 		}
-		i := slices.IndexFunc(planned, func(p plan.Disk) bool { return p.Path == d.Path })
+		i := slices.IndexFunc(planned, func(p plan.Disk) bool { return p.Is(d) })
 		switch {
 		case i >= 0:
 			for _, p := range planned[i].After {

@@ -41,23 +41,25 @@ func TestKeepsLocalTime(t *testing.T) {
 
 // On the disk of a plan a Windows counts if the plan leaves it.
 func TestPlanKeepsLocalTime(t *testing.T) {
-	disks := []job.Disk{{Path: "/dev/sda", Partitions: []job.Partition{{Filesystem: "ntfs"}}}, {Path: "/dev/sdb"}}
+	disks := []job.Disk{{Path: "/dev/sda", Serial: "A", Partitions: []job.Partition{{Filesystem: "ntfs"}}},
+		{Path: "/dev/sdb", Serial: "B"}}
 	for _, c := range []struct {
-		name string
-		path string
-		part plan.Part
-		want bool
+		name   string
+		serial string
+		part   plan.Part
+		want   bool
 	}{
-		{"it stays", "/dev/sda", plan.Part{Filesystem: "ntfs", Fate: plan.Stays}, true},
-		{"it is shrunk", "/dev/sda", plan.Part{Filesystem: "ntfs", Fate: plan.Shrunk}, true},
-		{"its recovery stays", "/dev/sda", plan.Part{Type: "Windows recovery", Fate: plan.Stays}, true},
-		{"it is encrypted", "/dev/sda", plan.Part{Filesystem: "BitLocker", Fate: plan.Stays}, true},
-		{"it is lost", "/dev/sda", plan.Part{Filesystem: "ntfs", Fate: plan.Lost}, false},
-		{"it is emptied", "/dev/sda", plan.Part{Filesystem: "ext4", Fate: plan.Emptied}, false},
-		{"the plan is for another disk", "/dev/sdb", plan.Part{Filesystem: "btrfs", Fate: plan.Made}, true},
+		{"it stays", "A", plan.Part{Filesystem: "ntfs", Fate: plan.Stays}, true},
+		{"it is shrunk", "A", plan.Part{Filesystem: "ntfs", Fate: plan.Shrunk}, true},
+		{"its recovery stays", "A", plan.Part{Type: "Windows recovery", Fate: plan.Stays}, true},
+		{"it is encrypted", "A", plan.Part{Filesystem: "BitLocker", Fate: plan.Stays}, true},
+		{"it is lost", "A", plan.Part{Filesystem: "ntfs", Fate: plan.Lost}, false},
+		{"it is emptied", "A", plan.Part{Filesystem: "ext4", Fate: plan.Emptied}, false},
+		{"the plan is for another disk", "B", plan.Part{Filesystem: "btrfs", Fate: plan.Made}, true},
 	} {
-		planned := []plan.Disk{{Path: c.path, After: []plan.Part{{Type: "EFI system", Fate: plan.Stays}, c.part}}}
-		if _, got := keepsLocalTime(disks, c.path, planned); got != c.want {
+		planned := []plan.Disk{{Path: "/dev/swapped", Identity: plan.Identity{Serial: c.serial},
+			After: []plan.Part{{Type: "EFI system", Fate: plan.Stays}, c.part}}}
+		if _, got := keepsLocalTime(disks, "", planned); got != c.want {
 			t.Errorf("%s: keepsLocalTime = %v, want %v", c.name, got, c.want)
 		}
 	}

@@ -203,7 +203,7 @@ func (w *work) startsHere() error {
 		return nil
 	}
 	if w.divided.table() == layout.MBR || w.divided.part(layout.BIOS).Number > 0 {
-		return nil
+		return w.roomBesideLoaders()
 	}
 	return fmt.Errorf("%w: this machine runs a BIOS, and would not start from %s: a GPT needs a partition for GRUB; add "+
 		"{id: bios, use: bios} to the layout, or switch the machine to UEFI", ErrRefused, w.target)

@@ -186,6 +186,15 @@ func checkShared(t *testing.T, dev, vars string) {
 	top := t.TempDir()
 	disktest.Tool(t, "mount", "-o", "ro,subvolid=5", pool, top)
 	defer disktest.Tool(t, "umount", top)
+	for name, want := range map[string]string{
+		"@persistent/griddle/former/esp/EFI/BOOT/BOOTX64.EFI": "the loader of Windows",
+		"@persistent/griddle/former/former.json":              "\"record\"",
+		"@roots/web-20261120.2@amd64/etc/adjtime":             "LOCAL",
+	} {
+		if got, err := os.ReadFile(filepath.Join(top, name)); err != nil || !strings.Contains(string(got), want) {
+			t.Errorf("%s has %.80q, %v, want %q", name, got, err, want)
+		}
+	}
 	fstab, err := os.ReadFile(filepath.Join(top, "@roots/web-20261120.2@amd64/etc/fstab"))
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"griddle/appliance/setting"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/arguments"
+	"griddle/initramfs/bootloader/gap"
 	"griddle/initramfs/disk/table"
 	"griddle/initramfs/hook"
 	"griddle/initramfs/newroot"
@@ -95,6 +96,9 @@ func (w *work) bootloader(root string) error {
 			conf.ESP, conf.ESPID = "", w.parts.espID // which keeps the label that others know it by
 		}
 	}
+	if err := w.keepFormer(); err != nil {
+		return err
+	}
 	if err := bootloader.InstallESP(w.parts.espDir, os.DirFS(w.o.GRUB), conf); err != nil {
 		return err
 	}
@@ -112,7 +116,16 @@ func (w *work) bootloader(root string) error {
 		return err
 	}
 	defer f.Close()
-	return w.installBIOS(f, bootloader.Extent{Start: w.parts.bios.Start, Size: w.parts.bios.Size})
+	at := bootloader.Extent{Start: w.parts.bios.Start, Size: w.parts.bios.Size}
+	err = w.besideLoaders(f, at)
+	if err == nil {
+		err = w.installBIOS(f, at)
+	}
+	if errors.Is(err, gap.ErrNone) && !w.o.BIOS {
+		w.warn("%v", err)
+		return nil
+	}
+	return err
 }
 
 // installBIOS writes GRUB's parts for a BIOS to the disk.
