@@ -12,12 +12,12 @@ const (
 	aboutDisk = "The disks of this machine. The part below shows what is on the chosen one. The maker of a disk " +
 		"counts in GB (10^9 bytes), most systems in GiB (2^30 bytes): 1 TB is 931 GiB. Nothing is written yet."
 	aboutMethod = "How the disk is used. Nothing is written yet."
-	aboutWays   = "How the disk is used. The first line that this disk offers loses least. A line with \"no:\" is one " +
-		"that it does not offer: choose it to see all of the reason. The lowest part shows the disk today and " +
+	aboutWays   = "How the disk is used. The first line that this disk offers loses least. A line with \"no:\" is " +
+		"one that it does not offer: choose it to see all of the reason. The lowest part shows the disk today and " +
 		"tomorrow, to scale. Nothing is written yet."
-	aboutPlan = "The last page: what becomes of the disk. LOST is gone afterwards, smaller is what gets less space, new " +
-		"is what is made. Below are the partitions, what stays, and each step. If something is lost, type the name of " +
-		"the disk. Nothing is written before that. Up and Down scroll the plan."
+	aboutPlan = "The last page: what becomes of the disk. LOST is gone afterwards, smaller is what gets less space, " +
+		"new is what is made. Below are the partitions, what stays, and each step. If something is lost, type the " +
+		"name of the disk. Nothing is written before that. Up and Down scroll the plan."
 	aboutConfirm = "The last question. Read what will be lost, and type the name of the disk. Nothing is written " +
 		"before that. Up and Down scroll the list of what will be lost."
 	aboutProgress = "The job runs and needs no key. [ ok ] is done, [ >> ] runs, [FAIL] failed. The line above the " +

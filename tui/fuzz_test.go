@@ -64,11 +64,13 @@ func FuzzScreen(f *testing.F) {
 		d := &divided.Inventory.Disks[0]
 		d.SectorSize, d.Partitions = 512, nil
 		for i := range int(n % 9) {
-			d.Partitions = append(d.Partitions, job.Partition{Number: i + 1, Start: mib + int64(i)*gib, Size: gib - size%gib,
+			d.Partitions = append(d.Partitions, job.Partition{Number: i + 1, Start: mib + int64(i)*gib,
+				Size: gib - size%gib,
 				Type: message, Filesystem: []string{"ntfs", fs, "btrfs"}[i%3], Label: serial, Name: model, Used: size,
 				Minimum: size % gib, Unfit: fs})
 		}
-		d.Partitions = append(d.Partitions, job.Partition{Number: int(n), Start: 100 * gib, Size: size, Type: "EFI system"})
+		d.Partitions = append(d.Partitions, job.Partition{Number: int(n), Start: 100 * gib, Size: size,
+			Type: "EFI system"})
 		m = send(fresh, divided)
 		small = m
 		for _, k := range []string{"i", "enter", "enter", "end", "up", "enter", "up", "enter", "?", "x", "esc", "esc",
@@ -92,9 +94,10 @@ func TestEverySize(t *testing.T) {
 	for name, m := range map[string]Model{"welcome": press(t, welcome, "end"), "image": press(t, welcome, "i", "end"),
 		"disk": press(t, welcome, "i", "enter", "end"), "help": press(t, welcome, "?"),
 		"ways": ways, "amounts": press(t, ways, "enter"), "plan": press(t, ways, "enter", "enter"),
-		"hostile plan": press(t, send(New("1.0", false, Actions{}), evilShared()), "i", "enter", "enter", "end", "enter"),
-		"confirm":      press(t, welcome, "i", "enter", "enter", "enter", "z"),
-		"progress":     send(send(welcome, running()...)), "hook": send(installing(Actions{}), joinFailed())} {
+		"hostile plan": press(t, send(New("1.0", false, Actions{}), evilShared()), "i", "enter", "enter", "end",
+			"enter"),
+		"confirm":  press(t, welcome, "i", "enter", "enter", "enter", "z"),
+		"progress": send(send(welcome, running()...)), "hook": send(installing(Actions{}), joinFailed())} {
 		for _, columns := range []int{1, 2, 15, 16, 17, 21, 40, 61, 80, 99, 100, 119, 120, 139} {
 			for _, rows := range []int{1, 2, 3, 4, 6, 7, 8, 9, 12, 15, 24, 29, 30, 43} {
 				drawn := m.On(looks[(columns+rows)%2], columns, rows).View()

@@ -135,7 +135,8 @@ func TestLayouts(t *testing.T) {
 		p, err := plan.Make(plan.Input{Layout: doc, Disks: shared().Inventory.Disks})
 		if err != nil || p.Hash != got[0].Plan || got[0].Disk != "" || got[0].Erase != "" ||
 			got[0].Image != "web:20261121.2@amd64" || !strings.Contains(string(got[0].Layout), c.use) {
-			t.Errorf("%s: %+v was chosen with the layout %s; its plan is %s, %v", c.name, got[0], got[0].Layout, p.Hash, err)
+			t.Errorf("%s: %+v was chosen with the layout %s; its plan is %s, %v", c.name, got[0], got[0].Layout, p.Hash,
+				err)
 		}
 	}
 }
@@ -147,7 +148,8 @@ func TestSharedJob(t *testing.T) {
 	const stays, lost = "What the plan keeps stays.", "Its old content is lost."
 	for _, layout := range []string{"", `{"version":1}`} {
 		f := shared()
-		f.Welcome.Job = &job.Spec{Disk: "largest", Layout: json.RawMessage(layout), Image: job.Image{Ref: "web:1@amd64"}}
+		f.Welcome.Job = &job.Spec{Disk: "largest", Layout: json.RawMessage(layout),
+			Image: job.Image{Ref: "web:1@amd64"}}
 		view := strings.Join(strings.Fields(send(fresh, append([]tea.Msg{f}, running()...)...).View()), " ")
 		if strings.Contains(view, stays) != (layout != "") || strings.Contains(view, lost) != (layout == "") {
 			t.Errorf("a job with the layout %q shows\n%s", layout, view)

@@ -80,8 +80,8 @@ type Found struct {
 	Welcome   job.Welcome
 	Identity  job.Identity
 	Inventory job.Inventory
-	// Layouts says that the agent and the server carry out layouts. Then each way to use a disk is offered that the disk
-	// has (package way); otherwise the whole disk alone.
+	// Layouts says that the agent and the server carry out layouts. Then each way to use a disk is offered that the
+	// disk has (package way); otherwise the whole disk alone.
 	Layouts bool
 }
 

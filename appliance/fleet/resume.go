@@ -10,8 +10,8 @@ import (
 
 // Resume gives the machine that key names its last install again, which divided the disks by a layout and ended before
 // it was done: the same job, with its records, by which the machine completes what it began. It is an operator's job
-// from then on, whoever ordered it. It returns ErrInvalid if there is no such job, and ErrBusy if another job waits or
-// runs.
+// from then on, no matter who ordered it. It returns ErrInvalid if there is no such job, and ErrBusy if another
+// job waits or runs.
 func (f *Fleet) Resume(ctx context.Context, key string) (m Machine, j Job, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		if _, err := byKey(ctx, tx, key); err != nil {

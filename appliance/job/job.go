@@ -31,8 +31,8 @@ type Inventory struct {
 	CPUs     int    `json:"cpus,omitempty"`     // logical processors
 	Memory   int64  `json:"memory,omitempty"`   // bytes
 	Firmware string `json:"firmware,omitempty"` // "bios" or "uefi"
-	// FirstDrive is the path of the disk that a BIOS has as its first drive: what it starts if not the network. It is ""
-	// if that is not known, and on UEFI.
+	// FirstDrive is the path of the disk that a BIOS has as its first drive: what it starts if not the network. It is
+	// "" if that is not known, and on UEFI.
 	FirstDrive string `json:"firstDrive,omitempty"`
 	Disks      []Disk `json:"disks"`
 	NICs       []NIC  `json:"nics,omitempty"`

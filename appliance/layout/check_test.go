@@ -122,7 +122,8 @@ func TestCheck(t *testing.T) {
 		{"shrink rest", func(_ *Disk, p []Partition) { p[0].Shrink.By = Size{Rest: true} },
 			"disks[0].partitions[0].shrink: the rest is not a size here; write a size or a share"},
 		{"mount", func(_ *Disk, p []Partition) { p[3].Mount = "srv/" },
-			`disks[0].partitions[3].mount: path "srv/": it is not an absolute path of letters, digits and signs, without spaces and quotes`},
+			`disks[0].partitions[3].mount: path "srv/": it is not an absolute path of letters, digits and signs, ` +
+				`without spaces and quotes`},
 		{"mount of the pool", func(_ *Disk, p []Partition) { p[2].Mount = "/x" },
 			"disks[0].partitions[2].mount: only partitions with use: data or home are mounted"},
 		{"mounts", func(_ *Disk, p []Partition) {

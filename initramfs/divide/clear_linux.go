@@ -75,8 +75,8 @@ func (r *run) untouched(i int, h *held, f device) error {
 			return err
 		}
 		if now != r.past[j].sum {
-			return fmt.Errorf("%w: %s: another system has written to partition %d since it was added; nothing more was "+
-				"written to it", ErrChanged, h.disk, s.Number)
+			return fmt.Errorf("%w: %s: another system has written to partition %d since it was added; nothing more "+
+				"was written to it", ErrChanged, h.disk, s.Number)
 		}
 	}
 	return nil

@@ -52,7 +52,8 @@ func TestMethods(t *testing.T) {
 				var b book
 				made := m.must(p, &b)
 				same(t, before, sums(t, dev, staying(p)...))
-				if made.Pool.Node == "" || made.ESP.Node == "" || made.Disk.Path != dev || (made.BIOS != Extent{}) != c.bios {
+				if made.Pool.Node == "" || made.ESP.Node == "" || made.Disk.Path != dev ||
+					(made.BIOS != Extent{}) != c.bios {
 					t.Errorf("Run = %+v", made)
 				}
 				// The rest of a plan that was carried out is nothing.

@@ -71,7 +71,7 @@ func (r *run) look(ctx context.Context, planned plan.Disk) (job.Disk, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) == 0:
-		return job.Disk{}, fmt.Errorf("%w: the planned disk is not there: %s, serial %q, WWN %q", ErrChanged,
+		return job.Disk{}, fmt.Errorf("%w: the planned disk is missing: %s, serial %q, WWN %q", ErrChanged,
 			job.Bytes(planned.Size), planned.Serial, planned.WWN)
 	}
 	return job.Disk{}, fmt.Errorf("%w: %s and %s look the same; take one of them away", ErrChanged, found[0], found[1])
@@ -173,7 +173,8 @@ func (r *run) open(ctx context.Context, node string, patience time.Duration) (de
 			return nil, err
 		}
 		if time.Now().After(end) {
-			return nil, fmt.Errorf("opening %s: it is in use; unmount it, or stop the program that has it open: %w", node,
+			return nil, fmt.Errorf("opening %s: it is in use; unmount it, or stop the program that has it open: %w",
+				node,
 				err)
 		}
 		select {

@@ -128,7 +128,8 @@ func history(entries []Entry, job string, p plan.Plan) ([]past, error) {
 	next := 0 // the step that is not done
 	for i, e := range entries {
 		wrong := func(format string, args ...any) ([]past, error) {
-			return nil, fmt.Errorf("the journal of this job: entry %d %w; %w", i+1, fmt.Errorf(format, args...), errJournal)
+			return nil, fmt.Errorf("the journal of this job: entry %d %w; %w", i+1, fmt.Errorf(format, args...),
+				errJournal)
 		}
 		switch {
 		case e.Version != Version:

@@ -16,7 +16,7 @@ type Made struct {
 	Disk  job.Disk // the one with the pool, as it is now
 	Pool  Place
 	ESP   Place
-	BIOS  Extent  // where GRUB for BIOS goes on Disk; zero if there is no place
+	BIOS  Extent  // where GRUB for BIOS is written on Disk; zero if there is no place
 	Parts []Place // all partitions of all disks that the layout gives a use, these two among them
 }
 

@@ -223,7 +223,8 @@ func (m *machine) asPlanned(p plan.Plan, made Made) {
 		if place.Part.Use == layout.ESP {
 			want = job.ESPLabel(jobID)
 		}
-		if kind, label, uuid := ask("TYPE"), ask("LABEL"), ask("UUID"); kind != place.Part.Filesystem || label != want ||
+		if kind, label, uuid := ask("TYPE"), ask("LABEL"), ask("UUID"); kind != place.Part.Filesystem ||
+			label != want ||
 			uuid != place.UUID {
 			m.t.Errorf("blkid says of %+v: %s %q %s", place, kind, label, uuid)
 		}

@@ -40,8 +40,8 @@ func (r *run) programs() error {
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("programs are missing in this boot image: %s; nothing was written; make the boot image again "+
-			"with them", strings.Join(missing, ", "))
+		return fmt.Errorf("programs are missing in this boot image: %s; nothing was written; make the boot image "+
+			"again with them", strings.Join(missing, ", "))
 	}
 	return nil
 }

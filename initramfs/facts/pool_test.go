@@ -13,7 +13,8 @@ import (
 	"griddle/initramfs/subvolume"
 )
 
-// TestPool: the roots and images of a pool are listed, also while no one else may mount it, and its disk stays as it is.
+// TestPool: the roots and images of a pool are listed, also while no one else may mount it, and its disk stays as it
+// is.
 func TestPool(t *testing.T) {
 	dev := disktest.Loop(t, 700*mib, 512)
 	disktest.Tool(t, "sgdisk", "-U", "5b2f0a4e-7a1c-4d3e-9f00-0123456789ab", "-n", "1:2048:+1M", "-t", "1:ef02",

@@ -46,7 +46,8 @@ func TestFirstDrive(t *testing.T) {
 		{"another drive", fstest.MapFS{"firmware/edd/int13_dev81/sectors": file("1\n")}, Drive{}},
 		{"no signature", fstest.MapFS{dir + "sectors": file("1\n"), dir + "mbr_signature": file("0x00000000\n")},
 			Drive{Sectors: 1}},
-		{"nonsense", fstest.MapFS{dir + "sectors": file("-1\n"), dir + "mbr_signature": file("0x1ffffffff\n")}, Drive{}},
+		{"nonsense", fstest.MapFS{dir + "sectors": file("-1\n"), dir + "mbr_signature": file("0x1ffffffff\n")},
+			Drive{}},
 	} {
 		if got, ok := FirstDrive(c.sys); got != c.want || ok != (c.want != Drive{}) {
 			t.Errorf("%s: %+v, %v, want %+v", c.name, got, ok, c.want)

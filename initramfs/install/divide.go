@@ -116,7 +116,8 @@ func (w *work) bootEntry(file string) {
 	if err == nil || file == bootloader.Fallback && (w.o.BIOS || errors.Is(err, nvram.ErrNone)) {
 		return // what firmware starts without an entry
 	}
-	w.warn("the firmware has no boot entry for Griddle: %v; add one for %s of %s in its setup", err, file, w.target.Path)
+	w.warn("the firmware has no boot entry for Griddle: %v; add one for %s of %s in its setup", err, file,
+		w.target.Path)
 }
 
 var errBIOS = errors.New("this machine runs a BIOS now")

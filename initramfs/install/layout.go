@@ -130,14 +130,14 @@ func agreed(spec job.Spec, p plan.Plan) error {
 	case spec.Plan == p.Hash:
 		return nil
 	case spec.Plan != "":
-		return fmt.Errorf("the disks are no longer as they were when the plan was agreed to: it was %s, and now it would be "+
-			"%s; look at the plan with `griddle machine plan`, and order it again", job.Sentence(spec.Plan), p.Hash)
+		return fmt.Errorf("the disks are no longer as they were when the plan was agreed to: it was %s, and now it "+
+			"would be %s; look at the plan with `griddle machine plan`, and order it again", job.Sentence(spec.Plan), p.Hash)
 	case len(p.Losses) > 0:
-		return fmt.Errorf("by the layout, this would be lost, and no one agreed to it: %s; look at the plan with "+
-			"`griddle machine plan`, and order it again", p.Losses[0])
+		return fmt.Errorf("by the layout, this would be lost, and no one agreed to it: %s; look at the plan "+
+			"with `griddle machine plan`, and order it again", p.Losses[0])
 	case len(p.Shrinks) > 0:
-		return fmt.Errorf("by the layout, this would become smaller, and no one agreed to it: %s; look at the plan with "+
-			"`griddle machine plan`, and order it again", p.Shrinks[0])
+		return fmt.Errorf("by the layout, this would become smaller, and no one agreed to it: %s; look at the plan "+
+			"with `griddle machine plan`, and order it again", p.Shrinks[0])
 	}
 	return nil
 }
@@ -192,7 +192,8 @@ func (d *divided) disk(disks []job.Disk) (job.Disk, error) {
 func (w *work) checkPool() error {
 	d := w.target
 	if d.Installed == "" {
-		return fmt.Errorf("%w: the pool on %s has no finished install: to make it again, write wipe: true", ErrRefused, d)
+		return fmt.Errorf("%w: the pool on %s has no finished install: to make it again, write wipe: true", ErrRefused,
+			d)
 	}
 	return checkOwner(w.spec, d, w.disks)
 }
@@ -205,6 +206,6 @@ func (w *work) startsHere() error {
 	if w.divided.table() == layout.MBR || w.divided.part(layout.BIOS).Number > 0 {
 		return w.roomBesideLoaders()
 	}
-	return fmt.Errorf("%w: this machine runs a BIOS, and would not start from %s: a GPT needs a partition for GRUB; add "+
-		"{id: bios, use: bios} to the layout, or switch the machine to UEFI", ErrRefused, w.target)
+	return fmt.Errorf("%w: this machine runs a BIOS, and would not start from %s: a GPT needs a partition for GRUB; "+
+		"add {id: bios, use: bios} to the layout, or switch the machine to UEFI", ErrRefused, w.target)
 }

@@ -160,7 +160,8 @@ func TestLayoutBesideWindows(t *testing.T) {
 	// Again, as after a power cut before the server heard.
 	whole, _ := sum(t, dev), k.all
 	_, disks = divideJob(t, &o, k, besideWindows, dev, other)
-	if err := Run(t.Context(), s, debian(t), disks, j, o); err != nil || j.last().State != job.Done || sum(t, dev) != whole {
+	if err := Run(t.Context(), s, debian(t), disks, j, o); err != nil || j.last().State != job.Done || sum(t,
+		dev) != whole {
 		t.Errorf("Run once more = %v, last event %+v; want done, and nothing written", err, j.last())
 	}
 }
@@ -200,7 +201,8 @@ func checkShared(t *testing.T, dev, vars string) {
 		t.Fatal(err)
 	}
 	id := func(n int) string {
-		return strings.TrimSpace(disktest.Tool(t, "blkid", "-p", "-o", "value", "-s", "UUID", fmt.Sprintf("%sp%d", dev, n)))
+		return strings.TrimSpace(disktest.Tool(t, "blkid", "-p", "-o", "value", "-s", "UUID", fmt.Sprintf("%sp%d", dev,
+			n)))
 	}
 	for _, want := range []string{"UUID=" + id(1) + " /boot/efi vfat ", "UUID=" + id(6) + " /home ext4 ",
 		"UUID=" + id(7) + " none swap ", "UUID=" + id(5) + " / btrfs "} {
@@ -281,11 +283,14 @@ func TestLayoutRefused(t *testing.T) {
 	before := sum(t, dev)
 	s, disks := divideJob(t, &o, &keeper{}, besideWindows, dev)
 	for want, change := range map[string]func(*job.Spec, *Options){
-		"add {id: bios, use: bios}":   func(_ *job.Spec, o *Options) { o.BIOS = true },
-		"cannot carry one out":        func(_ *job.Spec, o *Options) { o.Journal = nil },
-		"it has more than one value":  func(s *job.Spec, _ *Options) { s.Layout = append(s.Layout, "{}"...) },
-		"this program knows version":  func(s *job.Spec, _ *Options) { s.Layout = json.RawMessage(`{"version": 9}`) },
-		"the first record of this jo": func(_ *job.Spec, o *Options) { o.Journal = &keeper{all: []json.RawMessage{[]byte("{}")}} },
+		"add {id: bios, use: bios}":  func(_ *job.Spec, o *Options) { o.BIOS = true },
+		"cannot carry one out":       func(_ *job.Spec, o *Options) { o.Journal = nil },
+		"it has more than one value": func(s *job.Spec, _ *Options) { s.Layout = append(s.Layout, "{}"...) },
+		"this program knows version": func(s *job.Spec, _ *Options) { s.Layout = json.RawMessage(`{"version": 9}`) },
+		"the first record of this jo": func(_ *job.Spec,
+			o *Options) {
+			o.Journal = &keeper{all: []json.RawMessage{[]byte("{}")}}
+		},
 	} {
 		s, o, j := s, o, &journal{}
 		s.Layout = slices.Clone(s.Layout)

@@ -1,8 +1,8 @@
 // Package mounts keeps what the systems of a machine mount beside their pool: filesystems for data and /home, and swap,
 // which a layout of the disks made or kept.
 //
-// An install writes the list with Write, before it makes the root. The one that makes a root reads it with Read and puts
-// Lines into its /etc/fstab, so that each later root mounts the same. Node finds the device of an entry.
+// An install writes the list with Write, before it makes the root. The one that makes a root reads it with Read and
+// puts Lines into its /etc/fstab, so that each later root mounts the same. Node finds the device of an entry.
 //
 // The list is in @persistent, which all roots share:
 //

@@ -58,8 +58,10 @@ func TestRefuses(t *testing.T) {
 		{`{"version": 1, "mounts": [{"uuid": "` + first + `", "filesystem": "zfs", "path": "/srv"}]}`, `"zfs" is not`},
 		{`{"version": 1, "mounts": [{"uuid": "x y", "filesystem": "xfs", "path": "/srv"}]}`, `"x y" is not the UUID`},
 		{`{"version": 1, "mounts": [{"uuid": "` + first + `", "filesystem": "xfs", "path": "/etc/x"}]}`, "belongs to"},
-		{`{"version": 1, "mounts": [{"uuid": "` + first + `", "filesystem": "xfs", "path": "/a b"}]}`, "not an absolute"},
-		{`{"version": 1, "mounts": [{"uuid": "` + first + `", "filesystem": "xfs", "path": "/a/../b"}]}`, "not an absolute"},
+		{`{"version": 1, "mounts": [{"uuid": "` + first + `", "filesystem": "xfs", "path": "/a b"}]}`,
+			"not an absolute"},
+		{`{"version": 1, "mounts": [{"uuid": "` + first + `", "filesystem": "xfs", "path": "/a/../b"}]}`,
+			"not an absolute"},
 		{`{"version": 1, "mounts": [{"uuid": "` + first + `", "filesystem": "swap", "path": "/a"}]}`, "at no path"},
 		{strings.Repeat(" ", maxSize+1), "bytes"},
 	} {

@@ -27,7 +27,8 @@ func TestLook(t *testing.T) {
 		subvolume.Snapshot(top+"/@images/one@amd64", top+"/@roots", "one@amd64"),
 		subvolume.Snapshot(top+"/@images/one@amd64", top+"/@roots", "two@amd64"),
 		bootenv.Write(esp, bootenv.Env{Good: "two@amd64"}),
-		bootloader.WriteConfig(esp, bootloader.Config{ESP: "GR-1B4E28BA", PoolID: "4fa5f1d2-7c1e-4b5c-9d0e-3a1b2c4d5e6f", Root: "@roots/one@amd64"}),
+		bootloader.WriteConfig(esp, bootloader.Config{ESP: "GR-1B4E28BA",
+			PoolID: "4fa5f1d2-7c1e-4b5c-9d0e-3a1b2c4d5e6f", Root: "@roots/one@amd64"}),
 		m.Close())
 	if err != nil {
 		t.Fatal(err)

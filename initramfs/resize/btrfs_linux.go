@@ -20,7 +20,8 @@ func checkBtrfs(ctx context.Context, node string) error {
 	}
 	out, code, err := ask(ctx, "btrfs", "check", "--readonly", node)
 	if err == nil && code != 0 {
-		err = fmt.Errorf("btrfs check finds it damaged (%s); start its system, and look at it with `btrfs scrub`", brief(out))
+		err = fmt.Errorf("btrfs check finds it damaged (%s); start its system, and look at it with `btrfs scrub`",
+			brief(out))
 	}
 	return err
 }
@@ -87,8 +88,8 @@ func resizeBtrfs(node string, device uint64, to int64) (err error) {
 	copy(args.name[:], fmt.Sprintf("%d:%d", device, to))
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, dir.Fd(), iocResize, uintptr(unsafe.Pointer(&args)))
 	if errno == unix.ENOSPC {
-		return errors.New("its data does not fit into that size: choose a larger size, or delete files; it is whole, and " +
-			"as large as before")
+		return errors.New("its data does not fit into that size: choose a larger size, or delete files; it is whole, " +
+			"and as large as before")
 	}
 	if errno != 0 {
 		return fmt.Errorf("shrinking the btrfs on %s: %w", node, errno)

@@ -7,7 +7,8 @@ import (
 
 func TestBoxes(t *testing.T) {
 	lines, ascii := NewTheme(Look{Lines: true}), NewTheme(Look{})
-	boxes := []Box{{Columns: 3, Lines: []string{"1 EFI", "x"}, Style: lines.Warn}, {Columns: 0, Lines: []string{"gone"}, Style: lines.Head},
+	boxes := []Box{{Columns: 3, Lines: []string{"1 EFI", "x"}, Style: lines.Warn}, {Columns: 0, Lines: []string{"gone"},
+		Style: lines.Head},
 		{Columns: 5, Lines: []string{"漢漢漢"}, Style: lines.Good}}
 	want := []string{
 		"┌───┬┬─────┐",

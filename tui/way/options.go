@@ -14,8 +14,8 @@ import (
 // ways is the first page. The first way that the disk offers is the usual one: it loses least.
 func (m Model) ways() level {
 	keep := m.plans(option{name: "Existing pool", says: "it stays, with its roots and data",
-		about: "The pool of an earlier install stays, with its roots, /home and /persistent, and gets the new system. " +
-			"All other partitions stay."},
+		about: "The pool of an earlier install stays, with its roots, /home and /persistent, and gets the new " +
+			"system. All other partitions stay."},
 		layout.Form{Layout: layout.KeepPool})
 	free := m.plans(option{name: "Free space", says: "all that is on the disk stays",
 		about: "The new system goes into free space of the disk. All partitions stay. It shares the EFI system " +
@@ -123,18 +123,20 @@ func label(p job.Partition) string {
 // overwriting is the way that loses one partition.
 func (m Model) overwriting() option {
 	o := option{name: "One partition", says: "its content is lost, all others stay",
-		about: "One partition gets the new system, and what is in it is lost. All others stay. The next page asks which " +
-			"one."}
+		about: "One partition gets the new system, and what is in it is lost. All others stay. The next page asks " +
+			"which one."}
 	var all []option
 	for _, p := range m.disk.Partitions {
 		sizes := job.Bytes(p.Size) + ", " + job.Binary(p.Size)
-		one := option{name: label(p), says: sizes, about: fmt.Sprintf("What is in partition %d, %s%s, is lost. All other "+
-			"partitions stay.", p.Number, sizes, system(p))}
+		one := option{name: label(p), says: sizes,
+			about: fmt.Sprintf("What is in partition %d, %s%s, is lost. All other "+
+				"partitions stay.", p.Number, sizes, system(p))}
 		switch p.Type {
 		case "extended":
 			continue
 		case "EFI system":
-			one.why = []string{fmt.Sprintf("partition %d is the EFI system partition, which the new system needs too", p.Number)}
+			one.why = []string{fmt.Sprintf("partition %d is the EFI system partition, which the new system needs too",
+				p.Number)}
 		default:
 			one = m.plans(one, layout.Form{Layout: layout.OnePartition, Partition: which(p), Wipe: true})
 		}

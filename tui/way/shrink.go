@@ -15,8 +15,8 @@ const mib, gib = 1 << 20, 1 << 30
 // shrinking is the way that makes another system smaller.
 func (m Model) shrinking() option {
 	o := option{name: "Beside another system", says: "which gets less space; its files stay",
-		about: "A filesystem with free space is made smaller, and the new system goes behind it. Its files stay, and so " +
-			"do all other partitions. The next page asks how much space the new system gets."}
+		about: "A filesystem with free space is made smaller, and the new system goes behind it. Its files stay, and " +
+			"so do all other partitions. The next page asks how much space the new system gets."}
 	var all []option
 	for _, p := range m.disk.Partitions {
 		if shrinks(p) {
@@ -74,7 +74,8 @@ const forNew, forOld = 24, 24
 // Half of what can become free, or less, is the usual amount.
 func (m Model) amounts(p job.Partition) level {
 	l := level{title: "How much space does the new system get?",
-		heading: frame.Pad("NEW SYSTEM", forNew) + frame.Pad(fmt.Sprintf("PARTITION %d", p.Number), forOld) + "OF THAT FREE"}
+		heading: frame.Pad("NEW SYSTEM", forNew) + frame.Pad(fmt.Sprintf("PARTITION %d", p.Number),
+			forOld) + "OF THAT FREE"}
 	needs := (m.need + 262*mib + gib - 1) / gib * gib // with an ESP and a BIOS boot partition
 	for _, n := range rounds(needs, most(p)) {
 		o := m.shrunkBy(option{}, p, n)
@@ -82,7 +83,8 @@ func (m Model) amounts(p job.Partition) level {
 			continue
 		}
 		old, pool := sizesOf(o.plan, p.Number)
-		o.about = fmt.Sprintf("Partition %d gives %s to the new system. Its files stay.", p.Number, job.Bytes(p.Size-old))
+		o.about = fmt.Sprintf("Partition %d gives %s to the new system. Its files stay.", p.Number,
+			job.Bytes(p.Size-old))
 		o.name = job.Bytes(pool) + ", " + job.Binary(pool)
 		free := "not known"
 		if p.Used > 0 {

@@ -98,7 +98,8 @@ func (m Model) Pick(row int) (next Model, decided bool, refused string) {
 	}
 	o := l.options[row]
 	if len(o.why) > 0 {
-		return m, false, "This disk does not offer that. The part of the page below the lines, or beside them, says why."
+		return m, false, "This disk does not offer that. The part of the page below the lines, or beside them, " +
+			"says why."
 	}
 	l.row = row
 	m.levels = append(append([]level(nil), m.levels[:len(m.levels)-1]...), l)

@@ -41,7 +41,8 @@ func TestWays(t *testing.T) {
 		{"not finished", with(func(d *job.Disk) { d.Unfinished = "j1" }), "did not finish", "did not finish",
 			"did not finish", "did not finish", yes},
 		{"unknown content", job.Disk{Path: "/dev/sda", Serial: "U", Size: 20 * gib, SectorSize: 512,
-			Sampled: "data at byte 4096"}, "it holds unknown content", "unknown content", "no NTFS", "no partition", yes},
+			Sampled: "data at byte 4096"}, "it holds unknown content", "unknown content", "no NTFS", "no partition",
+			yes},
 		{"too small", job.Disk{Path: "/dev/sda", Serial: "U", Size: gib, SectorSize: 512, Sampled: job.Ones}, "no pool",
 			"is blank", "no NTFS", "no partition", "too small"},
 	} {
@@ -87,15 +88,17 @@ func TestDecision(t *testing.T) {
 			false},
 		{"free", free, []string{"Free space"}, `stays EFI system, stays Microsoft reserved, stays ntfs "Windows", ` +
 			`stays Windows recovery, made BIOS boot, made btrfs "griddle"`, false, false},
-		{"beside", windows(), []string{"Beside another system", "10.7 GB"}, `stays EFI system, stays Microsoft reserved, ` +
-			`shrunk ntfs "Windows", made BIOS boot, made btrfs "griddle", stays Windows recovery`, false, true},
+		{"beside", windows(), []string{"Beside another system", "10.7 GB"},
+			`stays EFI system, stays Microsoft reserved, ` +
+				`shrunk ntfs "Windows", made BIOS boot, made btrfs "griddle", stays Windows recovery`, false, true},
 		{"one", windows(), []string{"One partition", "Partition 3"}, `LOST ntfs "Windows", stays EFI system, ` +
 			`stays Microsoft reserved, emptied btrfs "griddle", stays Windows recovery`, true, false},
 		{"whole", windows(), []string{"Whole disk"}, `LOST EFI system, LOST Microsoft reserved, LOST ntfs "Windows", ` +
 			`LOST Windows recovery, made BIOS boot, made EFI system, made btrfs "griddle"`, true, false},
 		{"one beside a BIOS boot partition", pooled(), []string{"One partition", "Partition 3"},
 			`LOST btrfs "griddle", stays BIOS boot, stays EFI system, emptied btrfs "griddle"`, true, false},
-		{"blank", blank(), []string{"Whole disk"}, `made BIOS boot, made EFI system, made btrfs "griddle"`, true, false},
+		{"blank", blank(), []string{"Whole disk"}, `made BIOS boot, made EFI system, made btrfs "griddle"`, true,
+			false},
 	} {
 		disks := []job.Disk{twin, c.disk}
 		m := pick(t, Of(c.disk, disks, need, false), c.rows...)
@@ -110,7 +113,8 @@ func TestDecision(t *testing.T) {
 		}
 		again, err := plan.Make(plan.Input{Layout: doc, Disks: disks, Pool: need})
 		if err != nil || again.Hash != p.Hash || p.Disks[0].Path != c.disk.Path {
-			t.Errorf("%s: the plan of the layout is %s of %s, %v; want %s of %s", c.name, again.Hash, p.Disks[0].Path, err,
+			t.Errorf("%s: the plan of the layout is %s of %s, %v; want %s of %s", c.name, again.Hash, p.Disks[0].Path,
+				err,
 				p.Hash, c.disk.Path)
 		}
 	}
@@ -130,15 +134,18 @@ func TestMatch(t *testing.T) {
 		want  job.Match
 	}{
 		{"serials", []job.Disk{disk(0, "A", "", ""), disk(1, "B", "", "")}, job.Match{Serial: "A"}},
-		{"one serial, two WWNs", []job.Disk{disk(0, "A", "eui.1", ""), disk(1, "A", "eui.2", "")}, job.Match{WWN: "eui.1"}},
+		{"one serial, two WWNs", []job.Disk{disk(0, "A", "eui.1", ""), disk(1, "A", "eui.2", "")},
+			job.Match{WWN: "eui.1"}},
 		{"two places", []job.Disk{disk(0, "", "", "pci-1"), disk(1, "", "", "pci-2")},
 			job.Match{Path: "/dev/disk/by-path/pci-1"}},
 		{"paths alone", []job.Disk{disk(0, "", "", ""), disk(1, "", "", "")}, job.Match{Path: "/dev/sda"}},
 		{"a pattern that fits another disk", []job.Disk{disk(0, "A*", "", ""), disk(1, "AB", "", "")},
 			job.Match{Path: "/dev/sda"}},
-		{"a pattern that fits it alone", []job.Disk{disk(0, "A*", "", ""), disk(1, "B", "", "")}, job.Match{Serial: "A*"}},
+		{"a pattern that fits it alone", []job.Disk{disk(0, "A*", "", ""), disk(1, "B", "", "")},
+			job.Match{Serial: "A*"}},
 		{"a pattern of everything", []job.Disk{disk(0, "*", "", "")}, job.Match{Path: "/dev/sda"}},
-		{"a hostile serial", []job.Disk{disk(0, "A\x1b[2J", "", ""), disk(1, "A", "", "")}, job.Match{Path: "/dev/sda"}},
+		{"a hostile serial", []job.Disk{disk(0, "A\x1b[2J", "", ""), disk(1, "A", "", "")},
+			job.Match{Path: "/dev/sda"}},
 		{"another's path as its serial", []job.Disk{disk(0, "/dev/sdb", "", ""), disk(1, "B", "", "")},
 			job.Match{Path: "/dev/sda"}},
 	} {
@@ -160,7 +167,8 @@ func TestAmounts(t *testing.T) {
 		"3.22 GB, 3.00 GiB | 546 GB, 508 GiB 449 GB",
 		"5.37 GB, 5.00 GiB | 543 GB, 506 GiB 447 GB",
 	}
-	if len(got) != 8 || got[0] != want[0] || got[1] != want[1] || !strings.HasSuffix(got[7], "107 GB, 100 GiB 10.7 GB") {
+	if len(got) != 8 || got[0] != want[0] || got[1] != want[1] || !strings.HasSuffix(got[7],
+		"107 GB, 100 GiB 10.7 GB") {
 		t.Errorf("the amounts are\n%s", strings.Join(got, "\n"))
 	}
 	if usual := m.now().options[m.Row()]; !strings.HasPrefix(usual.name, "215 GB") {

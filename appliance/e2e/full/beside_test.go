@@ -101,7 +101,8 @@ func (s *suite) besideWindows(t *testing.T, f e2e.Firmware) {
 		t.Fatal(err)
 	}
 	root := "/@roots/" + strings.Replace(s.image, ":", "-", 1)
-	if got := e2etest.Shell(m.Run).Ask(ctx, t, "findmnt -no FSROOT /; systemctl --failed --plain --no-legend; sync"); got !=
+	if got := e2etest.Shell(m.Run).Ask(ctx, t,
+		"findmnt -no FSROOT /; systemctl --failed --plain --no-legend; sync"); got !=
 		root {
 		t.Errorf("%s runs %q, want %s without failed units", m.Name, got, root)
 	}

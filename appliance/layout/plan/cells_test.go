@@ -28,7 +28,8 @@ func TestCells(t *testing.T) {
 		t.Errorf("today is\n%s\nwant\n%s", got, want)
 	}
 	if got, want := drawn(d.Cells(d.After, 61)), `1 EFI system 3 stays; 2 Microsoft reserved 3 stays; 3 ntfs `+
-		`"Windows" 19 shrunk; 5 BIOS boot 3 made; 6 btrfs "griddle" 19 made; 4 Windows recovery 3 stays; free 3 `; got != want {
+		`"Windows" 19 shrunk; 5 BIOS boot 3 made; 6 btrfs "griddle" 19 made; `+
+		`4 Windows recovery 3 stays; free 3 `; got != want {
 		t.Errorf("tomorrow is\n%s\nwant\n%s", got, want)
 	}
 	if got, want := drawn(d.Cells(d.After, 17)), `1-2 3 stays; 3 ntfs "Windows" 3 shrunk; 5-6 3 made; 4 3 stays`; got !=
@@ -72,7 +73,8 @@ func TestRefusalsOf(t *testing.T) {
 	_, err := Make(Input{Layout: form(layout.Form{Layout: layout.OnePartition, Wipe: true,
 		Partition: &layout.Which{Number: 2}}), Disks: []job.Disk{d}})
 	got := Refusals(err)
-	if len(got) != 2 || got[0].Disk != "main" || got[0].Part != "esp" || !strings.Contains(got[0].Text, "is too full") ||
+	if len(got) != 2 || got[0].Disk != "main" || got[0].Part != "esp" || !strings.Contains(got[0].Text,
+		"is too full") ||
 		got[1].Part != "pool" || !strings.HasPrefix(got[1].Text, "partition 2, ") || got[1].Hint != "" {
 		t.Errorf("Refusals(%v) = %+v", err, got)
 	}

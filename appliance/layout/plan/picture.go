@@ -89,7 +89,8 @@ func (m *maker) words(p *Plan) {
 				}
 				say(&p.Losses, "what is in %s%s", of, whole(q.Partition))
 			case Shrunk:
-				say(&p.Shrinks, "%s, to %s: %s become free", whole(q.Partition), job.Bytes(q.to), job.Bytes(q.Size-q.to))
+				say(&p.Shrinks, "%s, to %s: %s become free", whole(q.Partition), job.Bytes(q.to),
+					job.Bytes(q.Size-q.to))
 			case Stays:
 				say(&p.Keeps, "%s", whole(q.Partition))
 			}

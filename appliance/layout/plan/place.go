@@ -134,7 +134,8 @@ func (t *target) sizes(made []layout.Partition, into area, where string) (out []
 	for i, e := range made {
 		if least := t.least(e); out[i] < least {
 			gets, needs := apart(out[i], least)
-			t.refusePart(e, "too small: it gets %s, and needs %s; %s has %s", gets, needs, where, job.Bytes(into.size()))
+			t.refusePart(e, "too small: it gets %s, and needs %s; %s has %s", gets, needs, where,
+				job.Bytes(into.size()))
 			return nil, false
 		}
 	}

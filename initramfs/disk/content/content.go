@@ -45,9 +45,11 @@ type Partition struct {
 
 // Facts are what is known of a filesystem beside its format. Inspect asks for none.
 type Facts struct {
-	Used    int64 // bytes that are in use; 0 if not known
-	Minimum int64 // bytes of the smallest partition that it may be shrunk to, with what its system needs; 0 if not known
-	// Unfit is why it must not be changed: job.Hibernated, job.Unclean, job.Dirty, or in words; "" if no reason is known.
+	Used int64 // bytes that are in use; 0 if not known
+	// Minimum is bytes of the smallest partition that it may be shrunk to, with what its system needs; 0 if not known.
+	Minimum int64
+	// Unfit is why it must not be changed: job.Hibernated, job.Unclean, job.Dirty, or in words; "" if no reason is
+	// known.
 	Unfit string
 	// System is the Windows in an NTFS: "Windows 11 Pro 23H2, build 22631.3007, on LAB-07"; "" if it has none.
 	System string
