@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 
-	"griddle/appliance/layout"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/bootloader/gap"
@@ -48,7 +47,7 @@ func (p *Pool) Bootloader(images fs.FS, bios bool) error {
 		if errors.Is(err, bootloader.ErrSectorSize) || errors.Is(err, gap.ErrNone) && !bios {
 			return f.Close() // it boots only by UEFI
 		}
-		if err == nil && bios && p.place.Table != layout.MBR { // whose active partition is that of its owner
+		if err == nil && bios && p.place.Table != mbr { // whose active partition is that of its owner
 			err = table.Activate(f)
 		}
 		return errors.Join(err, f.Close())

@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"griddle/appliance/job"
-	"griddle/appliance/layout"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
 	"griddle/initramfs/disk/content"
@@ -38,6 +37,9 @@ type Place struct {
 
 	noESP error // why ESP is not known
 }
+
+// mbr is Place.Table of a disk with an MBR.
+const mbr = "mbr"
 
 // Extent is a run of bytes on a disk.
 type Extent struct{ Start, Size int64 }
@@ -120,7 +122,7 @@ func espsOf(c content.Content, pool content.Pool) (all []content.Partition) {
 	}
 	for _, is := range []func(p content.Partition) bool{
 		func(p content.Partition) bool { return p.Signature.Label == job.ESPLabel(pool.Job) },
-		func(p content.Partition) bool { return p.Name == layout.NameESP },
+		func(p content.Partition) bool { return p.Name == content.NameESP },
 	} {
 		if at := slices.IndexFunc(all, is); at >= 0 {
 			return all[at : at+1]
@@ -167,7 +169,7 @@ func configured(node string) (string, error) {
 // biosOf is where GRUB for a BIOS is on the disk.
 func biosOf(c content.Content) Extent {
 	const gap, sector = 1 << 20, 512 // where the first partition begins, if the disk was made since about 2007
-	if c.Table == layout.MBR {
+	if c.Table == mbr {
 		to := int64(gap)
 		for _, p := range c.Partitions {
 			to = min(to, p.Start)
@@ -176,7 +178,7 @@ func biosOf(c content.Content) Extent {
 	}
 	var found Extent
 	for _, p := range c.Partitions {
-		if p.Type == "BIOS boot" && (found == Extent{} || p.Name == layout.NameBIOS) {
+		if p.Type == "BIOS boot" && (found == Extent{} || p.Name == content.NameBIOS) {
 			found = Extent{p.Start, p.Size}
 		}
 	}

@@ -7,6 +7,12 @@ const (
 	NameFinished   = "griddle-pool"
 )
 
+// The names of the other partitions that Griddle makes.
+const (
+	NameESP  = "griddle-esp"
+	NameBIOS = "griddle-bios"
+)
+
 // The versions of how a disk says whose pool it has.
 const (
 	WholeDisk = 1 // by the GUID of the disk and the name of the partition

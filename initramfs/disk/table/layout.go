@@ -76,8 +76,8 @@ func WholeDisk(id string, size int64, sectorSize int) (Layout, error) {
 	}
 	return Layout{
 		GUID: id, Size: size, SectorSize: sectorSize,
-		BIOS: Part{1, "griddle-bios", 1 * mib, 1 * mib, gpt.BIOSBoot},
-		ESP:  Part{2, "griddle-esp", 2 * mib, 260 * mib, gpt.EFISystemPartition},
+		BIOS: Part{1, content.NameBIOS, 1 * mib, 1 * mib, gpt.BIOSBoot},
+		ESP:  Part{2, content.NameESP, 2 * mib, 260 * mib, gpt.EFISystemPartition},
 		Pool: Part{3, content.NameUnfinished, 262 * mib, pool, gpt.LinuxFilesystem},
 	}, nil
 }
