@@ -133,6 +133,15 @@ func TestDeploy(t *testing.T) {
 		spec.Volume != job.ESPLabel(id) || spec.Disk != id {
 		t.Errorf("Boot() = %+v, %v, want the disk and the volume that job %s made", spec, err, id)
 	}
+	disks := hello(uuidA, uuid.NewString(), macB, macA)
+	disks.Inventory.Disks = []job.Disk{{Path: "/dev/sda", Table: "mbr", TableID: "1234abcd", Installed: id}}
+	if _, err := f.Hello(ctx, "10.0.0.9", "", disks); err != nil {
+		t.Fatal(err)
+	}
+	if spec, err := f.Boot(ctx, netboot.Machine{MAC: net.HardwareAddr{0x52, 0x54, 0, 0, 0, 0x0a}}); err != nil ||
+		spec.Disk != "1234abcd" {
+		t.Errorf("Boot() = %+v, %v, want the disk that the machine says the job is on", spec, err)
+	}
 	if got := boots(t, f, macA); got != netboot.Local {
 		t.Errorf("with its job done it boots %d, want its disk", got)
 	}
