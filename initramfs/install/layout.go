@@ -131,7 +131,8 @@ func agreed(spec job.Spec, p plan.Plan) error {
 		return nil
 	case spec.Plan != "":
 		return fmt.Errorf("the disks are no longer as they were when the plan was agreed to: it was %s, and now it "+
-			"would be %s; look at the plan with `griddle machine plan`, and order it again", job.Sentence(spec.Plan), p.Hash)
+			"would be %s; look at the plan with `griddle machine plan`, and order it again",
+			job.Sentence(spec.Plan), p.Hash)
 	case len(p.Losses) > 0:
 		return fmt.Errorf("by the layout, this would be lost, and no one agreed to it: %s; look at the plan "+
 			"with `griddle machine plan`, and order it again", p.Losses[0])
