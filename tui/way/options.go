@@ -85,7 +85,7 @@ func (m Model) hasOneBIOS() bool {
 func reasons(err error) (out []string) {
 	for _, r := range plan.Refusals(err) {
 		text := r.Text
-		switch of := parts[r.Part]; {
+		switch of := roles[r.Part]; {
 		case strings.HasPrefix(text, "there is none on the disk") && of != "":
 			text = "the disk has no " + of
 		case of != "" && !strings.HasPrefix(text, "partition "):
@@ -99,8 +99,8 @@ func reasons(err error) (out []string) {
 	return out
 }
 
-// parts are the partitions of the short forms of layouts, for people.
-var parts = map[string]string{"esp": "EFI system partition", "bios": "BIOS boot partition", "pool": "pool",
+// roles are the partitions of the short forms of layouts, for people.
+var roles = map[string]string{"esp": "EFI system partition", "bios": "BIOS boot partition", "pool": "pool",
 	"shrunk": "filesystem that can be made smaller"}
 
 // which names one partition of the disk in a layout. The plan that the user agrees to knows it by more than that.
@@ -125,45 +125,49 @@ func (m Model) overwriting() option {
 	o := option{name: "One partition", says: "its content is lost, all others stay",
 		about: "One partition gets the new system, and what is in it is lost. All others stay. The next page asks " +
 			"which one."}
-	var all []option
-	for _, p := range m.disk.Partitions {
-		sizes := job.Bytes(p.Size) + ", " + job.Binary(p.Size)
-		one := option{name: label(p), says: sizes,
-			about: fmt.Sprintf("What is in partition %d, %s%s, is lost. All other "+
-				"partitions stay.", p.Number, sizes, system(p))}
-		switch p.Type {
-		case "extended":
-			continue
-		case "EFI system":
-			one.why = []string{fmt.Sprintf("partition %d is the EFI system partition, which the new system needs too",
-				p.Number)}
-		default:
-			one = m.plans(one, layout.Form{Layout: layout.OnePartition, Partition: which(p), Wipe: true})
-		}
-		all = append(all, one)
+	extended := func(p job.Partition) bool { return p.Type == "extended" }
+	parts := slices.DeleteFunc(slices.Clone(m.disk.Partitions), extended)
+	return o.among("Which partition is to be overwritten?", "there is no partition on the disk", parts, m.overwritten)
+}
+
+// overwritten is the option that loses p.
+func (m Model) overwritten(p job.Partition) option {
+	sizes := job.Bytes(p.Size) + ", " + job.Binary(p.Size)
+	o := option{name: label(p), says: sizes, about: fmt.Sprintf("What is in partition %d, %s%s, is lost. All other "+
+		"partitions stay.", p.Number, sizes, system(p))}
+	if p.Type == "EFI system" {
+		o.why = []string{fmt.Sprintf("partition %d is the EFI system partition, which the new system needs too",
+			p.Number)}
+		return o
 	}
-	return o.of("Which partition is to be overwritten?", all, "there is no partition on the disk")
+	return m.plans(o, layout.Form{Layout: layout.OnePartition, Partition: which(p), Wipe: true})
 }
 
 // maxReasons are shown of what is in the way: a disk can have more than a screen has room for.
 const maxReasons = 4
 
-// of is the option whose choice a page with all completes. If none of them is offered, the reasons are those of all.
-func (o option) of(title string, all []option, none string) option {
-	l := level{title: title, options: all}
-	l.row = l.usual()
-	switch {
-	case len(all) == 0:
-		o.why = []string{none}
-	case len(all[l.row].why) > 0:
-		for _, why := range slices.Concat(each(all, func(o option) []string { return o.why })...) {
+// among is the option whose choice is completed on a page with an option for each of parts. It is offered if one of
+// them is; if not, the reasons are those of all. The page is made when it is opened: each of its options needs a plan.
+func (o option) among(title, none string, parts []job.Partition, of func(job.Partition) option) option {
+	for _, p := range parts {
+		one := of(p)
+		if len(one.why) == 0 {
+			o.why, o.plan, o.doc = nil, one.plan, one.doc
+			o.next = func() level {
+				l := level{title: title, options: each(parts, of)}
+				l.row = l.usual()
+				return l
+			}
+			return o
+		}
+		for _, why := range one.why {
 			if !slices.Contains(o.why, why) && len(o.why) < maxReasons {
 				o.why = append(o.why, why)
 			}
 		}
-	default:
-		o.plan, o.doc = all[l.row].plan, all[l.row].doc
-		o.next = func() level { return l }
+	}
+	if len(parts) == 0 {
+		o.why = []string{none}
 	}
 	return o
 }

@@ -17,18 +17,14 @@ func (m Model) shrinking() option {
 	o := option{name: "Beside another system", says: "which gets less space; its files stay",
 		about: "A filesystem with free space is made smaller, and the new system goes behind it. Its files stay, and " +
 			"so do all other partitions. The next page asks how much space the new system gets."}
-	var all []option
-	for _, p := range m.disk.Partitions {
-		if shrinks(p) {
-			all = append(all, m.shrunk(p))
-		}
-	}
-	if len(all) == 1 { // there is nothing to choose
-		one := all[0]
+	parts := slices.DeleteFunc(slices.Clone(m.disk.Partitions), func(p job.Partition) bool { return !shrinks(p) })
+	if len(parts) == 1 { // there is nothing to choose
+		one := m.shrunk(parts[0])
 		one.name, one.says, one.about = o.name, o.says, o.about+" "+one.about
 		return one
 	}
-	return o.of("What is to be made smaller?", all, "it has no NTFS, ext4 or btrfs that could be made smaller")
+	return o.among("What is to be made smaller?", "it has no NTFS, ext4 or btrfs that could be made smaller", parts,
+		m.shrunk)
 }
 
 // shrinks says whether people may expect that p can be made smaller. BitLocker is among that, for the reason why not.

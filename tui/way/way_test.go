@@ -251,3 +251,25 @@ func TestBIOS(t *testing.T) {
 		t.Errorf("a pool that a BIOS starts is refused by %q", why)
 	}
 }
+
+// TestManyPartitions: the first page of a disk with as many partitions as a GPT has needs few plans, and the next one
+// has all of them.
+func TestManyPartitions(t *testing.T) {
+	t.Parallel()
+	d := with(func(d *job.Disk) {
+		d.Size = 4096 * gib
+		for i := range 124 {
+			d.Partitions = append(d.Partitions, job.Partition{Number: 5 + i, Start: int64(520+20*i) * gib,
+				Size: 10 * gib, Type: "Microsoft basic data", Filesystem: "ntfs", Label: "x", Used: gib,
+				Minimum: 2 * gib})
+		}
+	})
+	d.Partitions = d.Partitions[:126] // two entries for the new system
+	m := Of(d, []job.Disk{d}, need, false)
+	for name, want := range map[string]int{"One partition": 126, "Beside another system": 123} {
+		next, _, refused := m.Pick(row(t, m, name))
+		if next.Len() != want || next.Depth() != 2 {
+			t.Errorf("%s: the page has %d rows, want %d, refused %q", name, next.Len(), want, refused)
+		}
+	}
+}
