@@ -83,7 +83,8 @@ func magics() []magic {
 		{"DM_snapshot_cow", 0, "SnAp", 0, 0},
 		{"DM_verity_hash", 0, "verity\x00\x00", 0, 0},
 		{"DM_integrity", 0, "integrt\x00", 0, 0},
-		{"tar archive", 257, "ustar", 0, 100}, // its first name
+		{"unfinished erase", 0, "GRIDDLE ERASE 1\x00", 0, 0}, // the mark of package erase
+		{"tar archive", 257, "ustar", 0, 100},                // its first name
 		// the header of a dynamic disk, in sector 6, with the name of its group (kernel block/partitions/ldm.h)
 		{"ldm", 6 * 512, "PRIVHEAD", 6*512 + 0xf0, 31},
 		{"ldm", 6 * 4096, "PRIVHEAD", 6*4096 + 0xf0, 31},
