@@ -252,7 +252,8 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, order fleet.Order
 		return busy(err, m.Name)
 	}
 	h.o.Log.Info("job created", "machine", m.Name, "kind", string(j.Spec.Kind), "image", j.Spec.Image.Ref,
-		"disk", string(j.Spec.Disk), "plan", j.Spec.Plan, "job", j.Spec.ID, "remote", r.RemoteAddr)
+		"disk", string(j.Spec.Disk), "erase", job.Sentence(j.Spec.Erase), "plan", j.Spec.Plan, "job", j.Spec.ID,
+		"remote", r.RemoteAddr)
 	v, _, err := h.o.Fleet.Show(r.Context(), m.ID)
 	if err != nil {
 		v.Machine = m
