@@ -271,7 +271,6 @@ func TestRefused(t *testing.T) {
 		t.Fatal("a refused erase wrote to the disk")
 	}
 
-	// In use: mounted, and as swap space.
 	disktest.Tool(t, "mkfs.ext4", "-q", "-F", dev)
 	dir := t.TempDir()
 	if err := unix.Mount(dev, dir, "ext4", unix.MS_RDONLY, ""); err != nil {
