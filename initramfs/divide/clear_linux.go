@@ -24,20 +24,13 @@ func clearPartition(ctx context.Context, r *run, i int, h *held) (err error) {
 	if _, err := f.ReadAt(first, 0); err != nil {
 		return fmt.Errorf("reading partition %d: %w", s.Number, err)
 	}
-	if r.past[i].begun && !bytes.Equal(first, mark) {
-		cleared, err := zero(f, 0, min(s.Size, ends))
-		if err != nil {
-			return fmt.Errorf("reading partition %d: %w", s.Number, err)
-		}
-		if cleared && content.Identify(f, s.Size).Type == "" {
-			return nil
-		}
-		if err := r.holds(i, h.disk); err != nil {
-			return err
-		}
+	cleared, err := zero(f, 0, min(s.Size, ends))
+	if err != nil {
+		return fmt.Errorf("reading partition %d: %w", s.Number, err)
 	}
-	if !bytes.Equal(first, mark) {
-		if err := r.untouched(i, h, f); err != nil {
+	cleared = cleared && content.Identify(f, s.Size).Type == ""
+	if own := r.past[i].begun && (cleared || bytes.Equal(first, mark)); !own {
+		if err := errors.Join(r.holds(i, h.disk), r.untouched(i, h, f)); err != nil {
 			return err
 		}
 	}
@@ -56,7 +49,7 @@ func clearPartition(ctx context.Context, r *run, i int, h *held) (err error) {
 	if err := known(f, s, ""); err != nil {
 		return err
 	}
-	cleared, err := zero(f, 0, min(s.Size, ends))
+	cleared, err = zero(f, 0, min(s.Size, ends))
 	if err == nil && !cleared {
 		err = errors.New("reading what was written: the disk did not write it")
 	}

@@ -212,6 +212,11 @@ func (m *machine) asPlanned(p plan.Plan, made Made) {
 		}
 	}
 	for _, place := range made.Parts {
+		if place.Fresh && place.Part.Filesystem == "" {
+			if out := disktest.Tool(m.t, "wipefs", "--no-act", place.Node); out != "" {
+				m.t.Errorf("wipefs finds in a partition that is cleared: %s", out)
+			}
+		}
 		if !place.Fresh || place.Part.Filesystem == "" {
 			continue
 		}
