@@ -20,9 +20,7 @@ import (
 	"griddle/initramfs/mounts"
 	"griddle/initramfs/newroot"
 	"griddle/initramfs/nvram"
-	"griddle/initramfs/pool"
 	"griddle/initramfs/subvolume"
-	"griddle/initramfs/sysroot"
 )
 
 // divide carries out the plan, after the server has recorded on which disk the job starts.
@@ -122,13 +120,9 @@ func (w *work) bootEntry(file string) {
 
 var errBIOS = errors.New("this machine runs a BIOS now")
 
-// addEntry adds the entry. The entries of before are kept on /persistent first, so that a person can bring them back.
+// addEntry adds the entry. The entries of before are kept already (keepFormer).
 func (w *work) addEntry(file string) error {
 	vars, err := w.o.Firmware()
-	if err != nil {
-		return err
-	}
-	before, err := vars.State()
 	if err != nil {
 		return err
 	}
@@ -136,9 +130,6 @@ func (w *work) addEntry(file string) error {
 	l := nvram.Loader{Title: "Griddle", File: file, Partition: esp.Part.Number, Start: esp.Part.Start,
 		Size: esp.Part.Size, SectorSize: w.target.SectorSize}
 	if err := w.identify(&l); err != nil {
-		return err
-	}
-	if err := w.keepState(before); err != nil {
 		return err
 	}
 	number, err := vars.Add(l)
@@ -174,30 +165,6 @@ func (w *work) identify(l *nvram.Loader) error {
 		}
 	}
 	return nil
-}
-
-// stateFile has, in the folder griddle of @persistent, what the firmware started before.
-const stateFile = "boot-entries.json"
-
-// keepState keeps what the firmware started before, for a person who wants it back. It is durable on return. What an
-// earlier start of this job kept stays.
-func (w *work) keepState(s nvram.State) error {
-	dir, err := pool.Persistent(w.parts.poolDir)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	if _, err := dir.Lstat(stateFile); err == nil {
-		return nil
-	}
-	b, err := json.MarshalIndent(s, "", "  ")
-	if err == nil {
-		err = (sysroot.Dir{Root: dir}).Write(stateFile, append(b, '\n'), 0o600)
-	}
-	if err != nil {
-		return fmt.Errorf("keeping the boot entries of the firmware: %w", err)
-	}
-	return subvolume.Sync(w.parts.poolDir)
 }
 
 // beside keeps what the systems of this machine mount beside the pool.

@@ -17,10 +17,10 @@ import (
 // formerFolder has, in the folder griddle of @persistent, what the machine started by before: see package former.
 const formerFolder = "former"
 
-// keepFormer keeps what the machine started by so far, if the disk stays with others. It is durable on return, and
-// before the first change of it. What an earlier start of this job kept stays.
+// keepFormer keeps what the machine started by so far, for a job with a layout. It is durable on return, and before the
+// first change of it. What an earlier start of this job kept stays.
 func (w *work) keepFormer() error {
-	if w.divided == nil || !w.divided.others() {
+	if w.divided == nil {
 		return nil
 	}
 	m := former.Machine{ESP: w.parts.espDir,
