@@ -156,6 +156,16 @@ func (d *divided) part(use string) plan.Part {
 	return plan.Part{}
 }
 
+// bios is the BIOS boot partition on the disk of the pool, zero if there is none. The layout need not mention it.
+func (d *divided) bios() plan.Part {
+	for _, p := range d.planned().After {
+		if p.Type == "BIOS boot" {
+			return p
+		}
+	}
+	return plan.Part{}
+}
+
 // planned is the disk of the pool. A layout has exactly one pool.
 func (d *divided) planned() plan.Disk {
 	for _, planned := range d.plan.Disks {
@@ -204,7 +214,7 @@ func (w *work) startsHere() error {
 	if !w.o.BIOS || w.target.SectorSize != 512 {
 		return nil
 	}
-	if w.divided.table() == layout.MBR || w.divided.part(layout.BIOS).Number > 0 {
+	if w.divided.table() == layout.MBR || w.divided.bios().Number > 0 {
 		return w.roomBesideLoaders()
 	}
 	return fmt.Errorf("%w: this machine runs a BIOS, and would not start from %s: a GPT needs a partition for GRUB; "+

@@ -51,7 +51,7 @@ func (w *work) besideLoaders(f *os.File, at bootloader.Extent) error {
 	if w.divided == nil || !w.divided.others() || w.target.SectorSize != 512 {
 		return nil
 	}
-	if w.divided.part(layout.BIOS).Fate == plan.Stays {
+	if w.divided.bios().Fate == plan.Stays {
 		if err := bootloader.ReserveBIOS(f, os.DirFS(w.o.GRUB), at); err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func (d *divided) biosStays() bootloader.Extent {
 		}
 		return bootloader.Extent{Start: sector, Size: max(first-sector, 0)}
 	}
-	if p := d.part(layout.BIOS); p.Fate == plan.Stays {
+	if p := d.bios(); p.Fate == plan.Stays {
 		return bootloader.Extent{Start: p.Start, Size: p.Size}
 	}
 	return bootloader.Extent{}
