@@ -105,3 +105,25 @@ func (s *Scanner) Rest(ctx context.Context) {
 		}
 	}
 }
+
+// Settle waits until all that was asked about partitions is known, or ctx ends. It says whether something was not: then
+// the next Scan knows more than the last one.
+func (s *Scanner) Settle(ctx context.Context) bool {
+	s.mu.Lock()
+	var running []*learning
+	for _, l := range s.learned {
+		select {
+		case <-l.done:
+		default:
+			running = append(running, l)
+		}
+	}
+	s.mu.Unlock()
+	for _, l := range running {
+		select {
+		case <-l.done:
+		case <-ctx.Done():
+		}
+	}
+	return len(running) > 0
+}

@@ -85,7 +85,9 @@ func TestFacts(t *testing.T) {
 			t.Errorf("Scan took %s", took)
 		}
 		list("100/dev/vda 0")
-		time.Sleep(time.Minute)
+		if !scan.Settle(t.Context()) || scan.Settle(t.Context()) {
+			t.Error("Settle does not say that it has waited, once")
+		}
 		list(both)
 		if n := asked.Load(); n != 4 {
 			t.Errorf("asked %d times, want 4", n)

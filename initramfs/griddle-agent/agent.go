@@ -348,6 +348,19 @@ func changed(old, next tui.Found) bool {
 		!reflect.DeepEqual(next.Welcome.Approval, old.Welcome.Approval)
 }
 
+// settled is the inventory with all that is known of filesystems, which a plan needs: to look at them may take minutes.
+func (s *station) settled(ctx context.Context, l *uplink.Lease, known job.Inventory) job.Inventory {
+	if !s.disks.Settle(ctx) {
+		return known
+	}
+	list, err := uplink.NICs(l.NIC.MAC)
+	if err != nil {
+		s.log.Warn("listing network interfaces", "error", err)
+		return known
+	}
+	return inventory(ctx, s.log, s.disks, list, l)
+}
+
 // rest stops what still looks at the disks: they are about to be changed.
 func (s *station) rest(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -363,6 +376,9 @@ const countdown = 5
 // server has another job.
 func (s *station) carryOut(ctx context.Context, l *uplink.Lease, spec job.Spec, found tui.Found) {
 	unasked := found.Welcome.Job != nil
+	if len(spec.Layout) > 0 {
+		found.Inventory = s.settled(ctx, l, found.Inventory)
+	}
 	s.rest(ctx)
 	var err error
 	switch spec.Kind {
