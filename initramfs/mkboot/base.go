@@ -10,6 +10,7 @@ import (
 	"griddle/initramfs"
 	"griddle/initramfs/disk/content"
 	"griddle/initramfs/drivers"
+	"griddle/initramfs/facts"
 	"griddle/initramfs/ntfs"
 
 	"github.com/u-root/u-root/pkg/ldd"
@@ -44,7 +45,9 @@ func (b *builder) base(k *kernel) ([]byte, error) {
 	// shell is bash, with job control, over u-root's commands.
 	// vfat is a link to fat
 	tools := []string{"/bin/bash", "/bin/btrfs", content.BlkidPath, "/usr/sbin/mkfs.btrfs", "/usr/sbin/mkfs.vfat",
-		"/usr/sbin/mkfs.fat", ntfs.ProbePath, ntfs.ResizePath}
+		"/usr/sbin/mkfs.fat", ntfs.ProbePath, ntfs.ResizePath,
+		// for layouts: filesystems that are checked, shrunk and made; mkfs.ext4 is a link to mke2fs
+		"/sbin/e2fsck", facts.ResizePath, "/sbin/mke2fs", "/sbin/mkfs.ext4", "/sbin/mkfs.xfs"}
 	files, err := ldd.FList(tools...)
 	if err != nil {
 		return nil, fmt.Errorf("finding the libraries of %s: %w (run make deps)", strings.Join(tools, ", "), err)
@@ -53,6 +56,10 @@ func (b *builder) base(k *kernel) ([]byte, error) {
 		if records, err = appendFile(records, f, f); err != nil {
 			return nil, err
 		}
+	}
+	const defaults = "/etc/mke2fs.conf"
+	if records, err = appendFile(records, defaults, defaults); err != nil {
+		return nil, err
 	}
 	for _, terminal := range []string{"l/linux", "v/vt220"} {
 		if records, err = appendFile(records, "lib/terminfo/"+terminal, "/lib/terminfo/"+terminal); err != nil {
