@@ -138,7 +138,7 @@ func sizeOf(r io.ReaderAt, kind string) (int64, error) {
 }
 
 // fitted proves, after the table was changed, that the filesystem of step i is whole in its partition.
-func (r *run) fitted(ctx context.Context, i int, h *held) error {
+func (r *run) fitted(ctx context.Context, i int) error {
 	s := r.plan.Steps[i]
 	h, err := r.find(ctx, s.Disk)
 	if err != nil {

@@ -62,7 +62,7 @@ func edit(ctx context.Context, r *run, i int, h *held) error {
 		return err
 	}
 	if s.Do == plan.SetSize {
-		return r.fitted(ctx, i, h)
+		return r.fitted(ctx, i)
 	}
 	return nil
 }
