@@ -1,0 +1,122 @@
+//go:build e2e
+
+package erase
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"griddle/appliance/e2e/machinetest"
+	"griddle/initramfs/disk/disktest"
+)
+
+// TestMachine erases disks of a virtual machine, by the kernel of the boot image: an NVMe drive by its own Format, one
+// namespace of a drive that has two, a SATA disk, which QEMU has without any such command, and a virtio disk. The other
+// namespace stays, bit for bit.
+func TestMachine(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	defer cancel()
+	const size = 24 << 20
+	dir := t.TempDir()
+	disks := map[string][]byte{}
+	args := []string{"-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", "1024", "-nodefaults", "-display", "none",
+		"-no-reboot", "-serial", "stdio", "-append", "console=ttyS0 panic=1 quiet no_timer_check"}
+	for _, name := range []string{"alone", "first", "second", "sata", "virtio"} {
+		disks[name] = filled(size).disk
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, disks[name], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "-drive", "if=none,format=raw,discard=unmap,id="+name+",file="+file)
+	}
+	boot, err := filepath.Abs("../../build/boot")
+	if err != nil {
+		t.Fatal(err)
+	}
+	args = append(args, "-device", "nvme,serial=NVME-ALONE,drive=alone",
+		"-device", "nvme,serial=NVME-TWO,id=two", "-device", "nvme-ns,bus=two,nsid=1,drive=first",
+		"-device", "nvme-ns,bus=two,nsid=2,drive=second",
+		"-device", "ide-hd,bus=ide.0,serial=SATA-1,drive=sata", "-device", "virtio-blk-pci,serial=VIRTIO-1,drive=virtio",
+		"-kernel", filepath.Join(boot, "vmlinuz"), "-initrd", bootImage(t, filepath.Join(boot, "initramfs")))
+	console := machinetest.NewTranscript("the machine")
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", args...)
+	cmd.Stdout, cmd.Stderr = console, console
+	done, err := machinetest.Hold(cmd, func(err error) { console.End(errors.Join(errors.New("the machine is off"), err)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = console.WaitWhole(ctx, "erase.test: the end")
+	if err != nil {
+		cmd.Process.Kill()
+	}
+	<-done
+	if err != nil {
+		t.Fatalf("%v\n%s", err, console.Tail(30))
+	}
+	text := console.Text()
+	for _, line := range regexp.MustCompile(`(?m)^erase\.test: .*`).FindAllString(text, -1) {
+		t.Log(line)
+	}
+	for _, want := range []string{
+		`/dev/nvme0n1 level "purge": erased by "nvme-format-user", "purge", .*error: <nil>`,
+		`/dev/nvme1n1 level "purge": erased by "nvme-format-user", "purge", .*error: <nil>`,
+		`/dev/sda level "purge":  by "", .*has no command that purges it`,
+		`/dev/sda level "": erased by "overwrite", "clear", .*error: <nil>`,
+		`/dev/vda level "": erased by "overwrite", "clear", .*discarded.*error: <nil>`,
+	} {
+		if !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("no line %s", want)
+		}
+	}
+	for name, was := range disks {
+		now, err := os.ReadFile(filepath.Join(dir, name))
+		want := make([]byte, size)
+		if name == "second" {
+			want = was
+		}
+		if err != nil || !bytes.Equal(now, want) {
+			t.Errorf("the disk %s is not as it should be, %v", name, err)
+		}
+	}
+}
+
+// bootImage is the boot image of `make boot` with this program as process 1.
+func bootImage(t *testing.T, made string) string {
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "initrd")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	disktest.Tool(t, "install", self, filepath.Join(dir, "init"))
+	out, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	in, err := os.Open(made)
+	if err != nil {
+		t.Fatalf("%v: run make boot", err)
+	}
+	defer in.Close()
+	n, err := io.Copy(out, in)
+	if err == nil {
+		_, err = out.Write(make([]byte, (4-n%4)%4))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", "find . | cpio --quiet -o -H newc")
+	cmd.Dir, cmd.Stdout = dir, out
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("cpio (Debian package cpio, run make deps): %v", err)
+	}
+	return file
+}
