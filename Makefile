@@ -73,7 +73,7 @@ test: deps build boot ## everything that a change must pass, lint and two virtua
 		room='go test -count=1 -vet=off -timeout 40m -v $(ROOM)'
 
 e2e: deps build boot ## every firmware, DHCP mode and disk; power cut, lost server, dirty disk, screen picture; E2E=NAME for some
-	@go run ./appliance/e2e/results -suite -depth 4 'make e2e$(if $(E2E), E2E=$(E2E))' -timeout 150m -parallel 2 -tags e2e -run '$(or $(E2E),.)' -- ./appliance/e2e/full ./initramfs/kexec
+	@go run ./appliance/e2e/results -suite -depth 4 'make e2e$(if $(E2E), E2E=$(E2E))' -timeout 150m -parallel 2 -tags e2e -run '$(or $(E2E),.)' -- ./appliance/e2e/full ./initramfs/kexec ./initramfs/erase
 
 torture: deps build boot ## kills, power cuts of machines too, failing disks, hostile and random streams at length; TORTURE=NAME for some
 	@go run ./appliance/e2e/results -suite -depth 4 'make torture$(if $(TORTURE), TORTURE=$(TORTURE))' -timeout 170m -parallel 2 -tags torture -run '$(or $(TORTURE),.)' -- ./imagestore/... ./initramfs/divide ./initramfs/resize ./initramfs/pool ./initramfs/update ./appliance/e2e/powercut

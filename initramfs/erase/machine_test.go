@@ -70,7 +70,8 @@ func inMachine() error {
 						d, err := disk.Find(os.DirFS("/sys"), disk.Open, path)
 						return d.Serial, err
 					}})
-				fmt.Printf("erase.test: %s level %q: %s by %q, %q, verified %+v, notes %q, error: %v\n", path, level, c.Result,
+				fmt.Printf("erase.test: %s level %q: %s by %q, %q, verified %+v, notes %q, error: %v\n", path, level,
+					c.Result,
 					c.Method, c.Level, c.Verified, c.Notes, err)
 			}
 		}
@@ -83,7 +84,8 @@ func machineDisks() ([]job.Disk, error) {
 	found, err := (&disk.Scanner{Sys: os.DirFS("/sys"), Open: disk.Open}).Scan(context.Background())
 	var out []job.Disk
 	for _, d := range found {
-		out = append(out, job.Disk{Path: d.Path, Model: d.Model, Serial: d.Serial, WWN: d.WWN, Place: d.Place, Bus: d.Bus,
+		out = append(out, job.Disk{Path: d.Path, Model: d.Model, Serial: d.Serial, WWN: d.WWN, Place: d.Place,
+			Bus:  d.Bus,
 			Size: d.Size, SectorSize: d.SectorSize})
 	}
 	return out, err

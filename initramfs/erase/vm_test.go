@@ -44,12 +44,15 @@ func TestMachine(t *testing.T) {
 	args = append(args, "-device", "nvme,serial=NVME-ALONE,drive=alone",
 		"-device", "nvme,serial=NVME-TWO,id=two", "-device", "nvme-ns,bus=two,nsid=1,drive=first",
 		"-device", "nvme-ns,bus=two,nsid=2,drive=second",
-		"-device", "ide-hd,bus=ide.0,serial=SATA-1,drive=sata", "-device", "virtio-blk-pci,serial=VIRTIO-1,drive=virtio",
+		"-device", "ide-hd,bus=ide.0,serial=SATA-1,drive=sata", "-device",
+		"virtio-blk-pci,serial=VIRTIO-1,drive=virtio",
 		"-kernel", filepath.Join(boot, "vmlinuz"), "-initrd", bootImage(t, filepath.Join(boot, "initramfs")))
 	console := machinetest.NewTranscript("the machine")
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", args...)
 	cmd.Stdout, cmd.Stderr = console, console
-	done, err := machinetest.Hold(cmd, func(err error) { console.End(errors.Join(errors.New("the machine is off"), err)) })
+	done, err := machinetest.Hold(cmd, func(err error) {
+		console.End(errors.Join(errors.New("the machine is off"), err))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
