@@ -101,11 +101,12 @@ func mkimage(ctx context.Context, o BuildOptions, i image) error {
 		os.WriteFile(disk, i.disk, 0o600)); err != nil {
 		return fmt.Errorf("building GRUB images: %w", err)
 	}
-	args := []string{"-O", format, "-d", filepath.Join(o.Modules, format), "-p", i.prefix, "-o", i.out, "-c", conf}
+	args := []string{"-O", format, "-d", filepath.Join(o.Modules, format), "-o", i.out, "-c", conf}
 	if i.disk != nil {
 		args = append(args, "-m", disk)
 	}
-	cmd := exec.CommandContext(ctx, o.Program, append(args, i.modules...)...)
+	// The prefix comes last: -m sets another one (grub-mkimage.c), and then GRUB does not know its drive.
+	cmd := exec.CommandContext(ctx, o.Program, append(append(args, "-p", i.prefix), i.modules...)...)
 	// grub-mkimage stamps EFI images with this (utils/mkimage.c), else with a constant; pin it either way.
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "SOURCE_DATE_EPOCH=0")
 	var stderr bytes.Buffer
