@@ -64,9 +64,9 @@ func TestWhichDisk(t *testing.T) {
 		want   string
 		change func(disks []job.Disk) []job.Disk
 	}{
-		{"the planned disk is not there", func([]job.Disk) []job.Disk { return nil }},
-		{"the planned disk is not there", func(d []job.Disk) []job.Disk { d[0].Serial = "S9"; return d }},
-		{"the planned disk is not there", func(d []job.Disk) []job.Disk { d[0].Size += 512; return d }},
+		{"the planned disk is missing", func([]job.Disk) []job.Disk { return nil }},
+		{"the planned disk is missing", func(d []job.Disk) []job.Disk { d[0].Serial = "S9"; return d }},
+		{"the planned disk is missing", func(d []job.Disk) []job.Disk { d[0].Size += 512; return d }},
 		{"look the same", func(d []job.Disk) []job.Disk { return append(d, d[0]) }},
 		{"can only be read", func(d []job.Disk) []job.Disk { d[0].ReadOnly = true; return d }},
 		{"the names of the disks change all the time", func(d []job.Disk) []job.Disk {

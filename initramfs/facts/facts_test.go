@@ -72,6 +72,7 @@ func (b bench) found() content.Partition {
 // facts are those of the partition. It fails the test if a byte of the disk changes meanwhile.
 func (b bench) facts() content.Facts {
 	b.Helper()
+	disktest.Tool(b, "blockdev", "--flushbufs", b.node) // what programs wrote by the file of the partition
 	before := b.sum()
 	got := Of(b.Context(), b.disk, b.found())
 	if b.sum() != before {
