@@ -21,12 +21,11 @@ const jobID = "0d5c1fc4-6a2c-4f7d-8a53-0f6f3f0f6a01"
 
 // memory is a disk in memory with a cache: what was written is durable after Sync, and before that it may be.
 type memory struct {
-	disk    []byte // what survives a power cut
-	cache   []piece
-	left    int // operations until the power is cut; negative: never
-	bad     map[int64]error
-	punched bool
-	closed  bool
+	disk   []byte // what survives a power cut
+	cache  []piece
+	left   int // operations until the power is cut; negative: never
+	bad    map[int64]error
+	closed bool
 }
 
 type piece struct {
