@@ -143,10 +143,10 @@ func (s *suite) byKeys(t *testing.T) {
 		{"disk", `(?s)2 of 4: disk.*> /dev/vda`, e2e.KeyDown},
 		{"disk-other", `> /dev/vdb`, e2e.KeyUp},
 		{"disk", `> /dev/vda`, e2e.KeyEnter},
-		{"method", `3 of 4: method`, e2e.KeyEnter},
-		{"confirm", `4 of 4: what will be lost`, "no such disk" + e2e.KeyEnter},
-		{"confirm-wrong", `> no such disk`, "\x15ROOM-uefi"},
-		{"confirm-right", `> ROOM-uefi`, e2e.KeyEnter},
+		{"ways", `3 of 4: how to use the disk`, e2e.KeyEnter},
+		{"plan", `4 of 4: the plan`, "no such disk" + e2e.KeyEnter},
+		{"plan-wrong", `> no such disk`, "\x15ROOM-uefi"},
+		{"plan-right", `> ROOM-uefi`, e2e.KeyEnter},
 	} {
 		e2etest.Screen(ctx, t, *update, m, page.name, page.pattern)
 		e2etest.Press(t, m, page.keys)
