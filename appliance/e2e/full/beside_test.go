@@ -195,13 +195,14 @@ func mounted(t *testing.T, device, options string, do func(dir string)) {
 	}
 	pooltest.Tool(t, "ntfs-3g", args...)
 	do(dir)
-	for range 100 { // the program of the filesystem ends a moment later
+	const patience = 1200 // tenths of a second: a busy computer
+	for range patience {  // the program of the filesystem ends a moment later
 		if exec.Command("umount", dir).Run() == nil {
 			break
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	for range 100 {
+	for range patience {
 		if f, err := os.OpenFile(device, os.O_RDONLY|os.O_EXCL, 0); err == nil {
 			f.Close()
 			return
