@@ -118,6 +118,11 @@ func (s *Site) Install(ctx context.Context, m *Machine, image string, more ...st
 	return err
 }
 
+// Plan is what `griddle machine plan` says of a machine and a layout file, as JSON.
+func (s *Site) Plan(ctx context.Context, m *Machine, image, file string) (string, error) {
+	return s.machine(ctx, "plan", m.MAC, "--image", image, "--layout", file, "-o", "json")
+}
+
 // Update orders another image for a machine that is installed, after its service has checked in. More are flags of
 // `griddle machine update`.
 func (s *Site) Update(ctx context.Context, m *Machine, image string, more ...string) error {

@@ -66,7 +66,7 @@ func (s *suite) besideWindows(t *testing.T, f e2e.Firmware) {
 	}
 	// Once, to report its disks.
 	on(ctx, t, m)
-	if _, err := m.Console().WaitScreen(ctx, "Install a system"); err != nil {
+	if _, err := m.Console().WaitScreen(ctx, `> i  Install an image`); err != nil {
 		t.Fatal(err)
 	}
 	m.PowerCut()
@@ -79,7 +79,7 @@ func (s *suite) besideWindows(t *testing.T, f e2e.Firmware) {
 	if err := os.WriteFile(layout, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := s.site.Griddle(ctx, "machine", "plan", m.MAC, "--image", s.image, "--layout", layout, "-o", "json")
+	out, err := s.site.Plan(ctx, m, s.image, layout)
 	if err != nil {
 		t.Fatal(err)
 	}
