@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"griddle/appliance/job"
 	"griddle/appliance/layout"
@@ -59,9 +60,10 @@ func (w *work) dividing() func(divide.Progress) {
 			w.say("%s", text)
 		}
 		step, phase = p.Step, p.Phase
-		if p.Phase != "" {
+		if p.Phase != "" { // only what moves the data of a filesystem has phases
+			size := w.divided.plan.Steps[p.Step-1].Size
 			w.report.Event(job.Event{Job: w.spec.ID, Phase: w.phase, Level: job.Info,
-				Progress: &job.Progress{Done: int64(p.Percent * 100), Total: 100 * 100, Left: -1}})
+				Progress: &job.Progress{Done: int64(p.Percent / 100 * float64(size)), Total: size, Left: -1}})
 		}
 	}
 }
@@ -100,7 +102,7 @@ func (w *work) fill() error {
 	if err := w.persistent(p.poolDir); err != nil {
 		return err
 	}
-	return w.beside()
+	return w.beside(p.poolDir)
 }
 
 // bootEntry has the firmware start GRUB from the EFI system partition, by an entry of its own. Where that fails, a
@@ -167,8 +169,9 @@ func (w *work) identify(l *nvram.Loader) error {
 	return nil
 }
 
-// beside keeps what the systems of this machine mount beside the pool.
-func (w *work) beside() error {
+// beside keeps what the systems of this machine mount beside the pool whose top is at a path. What a pool that stays had
+// before is mounted too, unless the layout gives its filesystem or its path another use.
+func (w *work) beside(top string) error {
 	var all []mounts.Mount
 	for _, p := range w.divided.made.Parts {
 		switch p.Part.Use {
@@ -180,11 +183,22 @@ func (w *work) beside() error {
 			all = append(all, mounts.Mount{UUID: p.UUID, Filesystem: mounts.Swap})
 		}
 	}
-	dir, err := os.OpenRoot(filepath.Join(w.parts.poolDir, "@persistent"))
+	dir, err := os.OpenRoot(filepath.Join(top, "@persistent"))
 	if err != nil {
 		return fmt.Errorf("opening @persistent of the pool: %w", err)
 	}
 	defer dir.Close()
+	if w.kept {
+		former, err := mounts.Read(dir)
+		if err != nil {
+			return err
+		}
+		all = append(all, slices.DeleteFunc(former, func(m mounts.Mount) bool {
+			return slices.ContainsFunc(w.divided.made.Parts, func(p divide.Place) bool {
+				return strings.EqualFold(p.UUID, m.UUID) || m.Path != "" && p.Part.Mount == m.Path
+			})
+		})...)
+	}
 	return mounts.Write(dir, all)
 }
 

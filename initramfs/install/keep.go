@@ -65,6 +65,11 @@ func (w *work) keep(ctx context.Context) error {
 	if err := w.persistent(p.Dir()); err != nil {
 		return err
 	}
+	if w.divided != nil {
+		if err := w.beside(p.Dir()); err != nil {
+			return err
+		}
+	}
 	_, err = update.Run(ctx, w.update(p))
 	return err
 }

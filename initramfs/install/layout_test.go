@@ -18,6 +18,7 @@ import (
 	"griddle/initramfs/disk"
 	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/nvram"
+	"griddle/initramfs/pool"
 )
 
 // keeper is the server's side of a job with a layout: it keeps its records. The nth one fails, if n is not 0.
@@ -302,5 +303,58 @@ func TestLayoutRefused(t *testing.T) {
 	}
 	if sum(t, dev) != before {
 		t.Error("the disk has changed")
+	}
+}
+
+// A layout that keeps a pool and makes a partition for data: each root from then on mounts that, and what an earlier
+// layout gave the machine. The pool, its systems and the other filesystem stay.
+func TestLayoutKeepsPool(t *testing.T) {
+	images, o := publishAll(t), options(t)
+	dev, esp := disktest.Loop(t, 3<<30, 512), filepath.Join(t.TempDir(), "esp")
+	o.MountESP = func(_, dir string) (func() error, error) {
+		return func() error { return os.Rename(dir, esp) }, nil
+	}
+	vars := t.TempDir()
+	o.Firmware = func() (*nvram.Vars, error) { return nvram.In(vars), nil }
+	const head = "version: 1\ndisks:\n  - id: main\n    match: {serial: D1}\n    partitions:\n"
+	s, disks := divideJob(t, &o, &keeper{}, head+"      - {id: esp, use: esp}\n      - {id: pool, use: pool, size: 1300M}\n"+
+		"      - {id: people, use: home, size: 150M}\n", dev)
+	if err := Run(t.Context(), s, images[0], disks, &journal{}, o); err != nil {
+		t.Fatal(err)
+	}
+	people := parts(t, dev, 3)
+
+	o.Place = func(path string) (pool.Place, error) {
+		p, err := pool.On(path)
+		p.ESP = esp
+		return p, err
+	}
+	s, disks = divideJob(t, &o, &keeper{}, head+"      - {id: esp, use: esp, keep: true}\n"+
+		"      - {id: pool, use: pool, keep: true}\n      - {id: data, use: data, size: 100M, mount: /srv}\n", dev)
+	s.ID = "0" + jobID[1:]
+	j := &journal{}
+	if err := Run(t.Context(), s, images[1], disks, j, o); err != nil {
+		t.Fatalf("Run = %v, last event %+v", err, j.last())
+	}
+	if after := parts(t, dev, 3); strings.Split(after, "\n")[1] != strings.Split(people, "\n")[1] {
+		t.Errorf("the partition for /home was\n%s and is\n%s", people, after)
+	}
+	top := t.TempDir()
+	disktest.Tool(t, "mount", "-o", "ro,subvolid=5", dev+"p2", top)
+	defer disktest.Tool(t, "umount", top)
+	roots, err := filepath.Glob(filepath.Join(top, "@roots/*/etc/fstab"))
+	if err != nil || len(roots) != 2 {
+		t.Fatalf("the pool has the roots %v, %v, want two", roots, err)
+	}
+	fstab, err := os.ReadFile(filepath.Join(top, "@roots", "web-20261120.2@amd64", "etc/fstab"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, path := range map[int]string{3: "/home", 4: "/srv"} {
+		id := strings.TrimSpace(disktest.Tool(t, "blkid", "-p", "-o", "value", "-s", "UUID",
+			fmt.Sprintf("%sp%d", dev, n)))
+		if !strings.Contains(string(fstab), "UUID="+id+" "+path+" ext4 ") {
+			t.Errorf("fstab lacks %s of partition %d:\n%s", path, n, fstab)
+		}
 	}
 }
