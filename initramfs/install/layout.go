@@ -98,9 +98,10 @@ func (w *work) makePlan(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrRefused, err)
 		}
-		if err := agreed(w.spec, d.plan); err != nil {
-			return fmt.Errorf("%w: %w", ErrRefused, err)
-		}
+	}
+	// Also to the plan of the journal: the order may be another one than that which it was begun for.
+	if err := agreed(w.spec, d.plan); err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	w.target, err = d.disk(w.disks)
 	return err
