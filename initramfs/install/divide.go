@@ -169,8 +169,8 @@ func (w *work) identify(l *nvram.Loader) error {
 	return nil
 }
 
-// beside keeps what the systems of this machine mount beside the pool whose top is at a path. What a pool that stays had
-// before is mounted too, unless the layout gives its filesystem or its path another use.
+// beside keeps what the systems of this machine mount beside the pool whose top is at a path. What a pool that stays
+// had before is mounted too, unless the layout gives its filesystem or its path another use.
 func (w *work) beside(top string) error {
 	var all []mounts.Mount
 	for _, p := range w.divided.made.Parts {

@@ -317,7 +317,8 @@ func TestLayoutKeepsPool(t *testing.T) {
 	vars := t.TempDir()
 	o.Firmware = func() (*nvram.Vars, error) { return nvram.In(vars), nil }
 	const head = "version: 1\ndisks:\n  - id: main\n    match: {serial: D1}\n    partitions:\n"
-	s, disks := divideJob(t, &o, &keeper{}, head+"      - {id: esp, use: esp}\n      - {id: pool, use: pool, size: 1300M}\n"+
+	s, disks := divideJob(t, &o, &keeper{}, head+"      - {id: esp, use: esp}\n"+
+		"      - {id: pool, use: pool, size: 1300M}\n"+
 		"      - {id: people, use: home, size: 150M}\n", dev)
 	if err := Run(t.Context(), s, images[0], disks, &journal{}, o); err != nil {
 		t.Fatal(err)
