@@ -90,6 +90,8 @@ func lacking(s job.Spec, features []string) string {
 		return updates
 	case s.Layout != nil && !can(job.FeatureLayout):
 		return "a layout of disks"
+	case mirrors(s.Layout) && !can(job.FeatureMirror):
+		return "a layout whose pool is a mirror of two disks"
 	case s.Kind == job.Erase && !can(job.FeatureErase):
 		return "erasing a disk"
 	case s.Kind == job.Install && s.Disk.IsMatch() && !can(job.FeatureMatch):
@@ -165,8 +167,8 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 	if who.Kernel {
 		features = append(features, job.FeatureKernel)
 	}
-	if who.Layout {
-		features = append(features, job.FeatureLayout)
+	if who.Layout { // this agent made the layout itself, so that it knows all of it
+		features = append(features, job.FeatureLayout, job.FeatureMirror)
 	}
 	if lacks := lacking(s, features); lacks != "" {
 		return h.tooOld(r.Context(), by, s.ID, lacks)

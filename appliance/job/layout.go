@@ -2,3 +2,6 @@ package job
 
 // FeatureLayout in Hello.Features: carries out a job with Spec.Layout. Without it an agent gets none.
 const FeatureLayout = "layout"
+
+// FeatureMirror in Hello.Features: carries out a layout whose pool is a mirror of two disks.
+const FeatureMirror = "mirror"

@@ -33,21 +33,15 @@ func (d Document) Check() Mistakes {
 		c.wrong("disks", "", "%d disks are not between 1 and %d", n, MaxDisks)
 		return c.all
 	}
-	pools := 0
 	for i, disk := range d.Disks {
 		at := fmt.Sprintf("disks[%d]", i)
 		c.disk(at, disk)
-		if disk.has(Pool) == 0 {
-			continue
-		}
-		if pools += disk.has(Pool); disk.has(ESP) == 0 {
+		if disk.has(Pool) > 0 && disk.has(ESP) == 0 {
 			c.wrong(at+".partitions", "add {id: esp, use: esp}", "the disk of the pool has no esp, where GRUB has "+
 				"its configuration")
 		}
 	}
-	if pools != 1 {
-		c.wrong("disks", "", "the layout has %d partitions with use: pool, and needs exactly one", pools)
-	}
+	c.pools(d)
 	return c.all
 }
 

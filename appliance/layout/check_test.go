@@ -32,9 +32,10 @@ func TestCheck(t *testing.T) {
 	}{
 		{"version", nil, "version: this program knows version 1"},
 		{"no pool", func(_ *Disk, p []Partition) { p[2].Use = Data },
-			"disks: the layout has 0 partitions with use: pool, and needs exactly one"},
+			"disks: the layout has 0 partitions with use: pool, and needs one, or two for a mirror"},
 		{"two pools", func(_ *Disk, p []Partition) { p[3] = Partition{ID: "two", Use: Pool, Size: gib} },
-			"disks: the layout has 2 partitions with use: pool, and needs exactly one"},
+			"disks: the layout has 2 partitions with use: pool on one disk; for a mirror give each of two disks one " +
+				"partition with use: pool"},
 		{"no esp", func(_ *Disk, p []Partition) { p[1] = Partition{ID: "esp", Use: BIOS} },
 			"disks[0].partitions: the disk of the pool has no esp, where GRUB has its configuration; add {id: esp, " +
 				"use: esp}"},
@@ -50,8 +51,8 @@ func TestCheck(t *testing.T) {
 			`disks[0].match.transport: "floppy" is not one of nvme, sata, scsi, virtio, mmc, usb, firewire`},
 		{"table", func(d *Disk, _ []Partition) { d.Table = "dos" }, `disks[0].table: "dos" is not gpt or mbr`},
 		{"no partitions", func(d *Disk, _ []Partition) { d.Partitions = nil },
-			"disks: the layout has 0 partitions with use: pool, and needs exactly one\n" +
-				"disks[0].partitions: 0 partitions are not between 1 and 64"},
+			"disks[0].partitions: 0 partitions are not between 1 and 64\n" +
+				"disks: the layout has 0 partitions with use: pool, and needs one, or two for a mirror"},
 		{"ids", func(d *Disk, p []Partition) { d.ID, p[1].ID, p[2].ID = "A", "pool", "pool" },
 			`disks[0].id: "A" is not a name: a to z, 0 to 9 and hyphens, a letter first, at most 32` + "\n" +
 				`disks[0].partitions[2].id: "pool" is the name of disks[0].partitions[1] too`},
@@ -199,8 +200,8 @@ func TestForms(t *testing.T) {
 		want string
 	}{
 		{Form{Layout: FreeSpace, Table: GPT, Wipe: true, Partition: &Which{}, Shrink: &Shrink{}},
-			"table: it is for layout whole-disk only; leave it out\n" +
-				"wipe: it is for layout whole-disk and partition only; leave it out\n" +
+			"table: it is for layout whole-disk and mirror only; leave it out\n" +
+				"wipe: it is for layout whole-disk, partition and mirror only; leave it out\n" +
 				"partition: it is for layout partition and shrink only; leave it out\n" +
 				"shrink: it is for layout shrink only; leave it out"},
 		{Form{Layout: OnePartition}, "the key partition is missing: which partition is meant; write partition: " +
@@ -209,6 +210,8 @@ func TestForms(t *testing.T) {
 			"is " +
 			"missing; if its content may be lost, write wipe: true"},
 		{Form{Layout: Shrunk}, "the key shrink is missing: how far; write shrink: {by: 60G}, with to, by or leave"},
+		{Form{Layout: Mirror}, "the key with is missing: which disk is the other one; write with: {path: " +
+			"/dev/nvme1n1}, with the keys of match"},
 	} {
 		if got := c.form.Check().Error(); got != c.want {
 			t.Errorf("Check of %s = %s\nwant %s", c.form.Layout, got, c.want)

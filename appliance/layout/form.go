@@ -5,7 +5,8 @@ type Form struct {
 	Version   int     `json:"version"`
 	Layout    string  `json:"layout"` // WholeDisk…
 	Match     Match   `json:"match"`
-	Table     string  `json:"table,omitempty"` // only with WholeDisk
+	With      *Match  `json:"with,omitempty"`  // the other disk; only with Mirror
+	Table     string  `json:"table,omitempty"` // only with WholeDisk and Mirror
 	Wipe      bool    `json:"wipe,omitempty"`
 	Partition *Which  `json:"partition,omitempty"` // only with OnePartition, and with Shrunk
 	Shrink    *Shrink `json:"shrink,omitempty"`    // only with Shrunk
@@ -18,10 +19,11 @@ const (
 	OnePartition = "partition"  // the pool goes where a partition is, and that one is lost
 	KeepPool     = "keep-pool"  // the pool is there, and stays
 	Shrunk       = "shrink"     // a filesystem is shrunk, and the pool goes behind it
+	Mirror       = "mirror"     // the pool is on two whole disks, each of which has all of it
 )
 
 // Forms are the values of Form.Layout.
-var Forms = []string{WholeDisk, FreeSpace, OnePartition, KeepPool, Shrunk}
+var Forms = []string{WholeDisk, FreeSpace, OnePartition, KeepPool, Shrunk, Mirror}
 
 // Check finds what is wrong with the form itself. Check of its Document finds the rest.
 func (f Form) Check() Mistakes {
@@ -31,8 +33,10 @@ func (f Form) Check() Mistakes {
 			all = append(all, Mistake{key, "it is for layout " + with + " only", "leave it out"})
 		}
 	}
-	only("table", f.Table != "", WholeDisk, f.Layout == WholeDisk)
-	only("wipe", f.Wipe, WholeDisk+" and "+OnePartition, f.Layout == WholeDisk || f.Layout == OnePartition)
+	whole := f.Layout == WholeDisk || f.Layout == Mirror
+	only("table", f.Table != "", WholeDisk+" and "+Mirror, whole)
+	only("wipe", f.Wipe, WholeDisk+", "+OnePartition+" and "+Mirror, whole || f.Layout == OnePartition)
+	only("with", f.With != nil, Mirror, f.Layout == Mirror)
 	only("partition", f.Partition != nil, OnePartition+" and "+Shrunk, f.Layout == OnePartition || f.Layout == Shrunk)
 	only("shrink", f.Shrink != nil, Shrunk, f.Layout == Shrunk)
 	switch {
@@ -42,6 +46,9 @@ func (f Form) Check() Mistakes {
 	case f.Layout == OnePartition && !f.Wipe:
 		all = append(all, Mistake{"", "the partition is overwritten, and the key wipe is missing",
 			"if its content may be lost, write wipe: true"})
+	case f.Layout == Mirror && f.With == nil:
+		all = append(all, Mistake{"", "the key with is missing: which disk is the other one",
+			"write with: {path: /dev/nvme1n1}, with the keys of match"})
 	case f.Layout == Shrunk && f.Shrink == nil:
 		all = append(all, Mistake{"", "the key shrink is missing: how far",
 			"write shrink: {by: 60G}, with to, by or leave"})
@@ -56,12 +63,9 @@ func (f Form) Document() Document {
 	pool := Partition{ID: "pool", Use: Pool, Size: Size{Rest: true}}
 	switch f.Layout {
 	case WholeDisk:
-		d.Wipe, d.Blank = f.Wipe, !f.Wipe
-		if d.Partitions = []Partition{bios, esp, pool}; f.Table == MBR {
-			d.Partitions = []Partition{esp, pool}
-		} else {
-			d.Table = GPT
-		}
+		d = f.whole(d, bios, esp, pool)
+	case Mirror:
+		return f.mirror()
 	case FreeSpace:
 		d.Partitions = []Partition{bios, esp, pool}
 	case OnePartition:

@@ -33,6 +33,8 @@
 // what the document says of it: filesystem, label and size; what the document leaves out, percents and "rest" are not
 // compared.
 //
+// Two partitions with the use pool, on two disks, are one pool: a mirror (see mirror.go).
+//
 // Sources: the nouns and match are those of subiquity's storage version 2 (https://canonical-subiquity.readthedocs-
 // hosted.com, "Autoinstall configuration reference", storage); the rules of keeping are those of Ignition 3
 // (https://coreos.github.io/ignition, "Operator notes", filesystem reuse semantics and partition reuse semantics).

@@ -8,6 +8,9 @@ import (
 // String says what the document says, for people: a line for each disk and for each of its partitions.
 func (d Document) String() string {
 	var b strings.Builder
+	if d.Mirrors() {
+		b.WriteString("the pool is a mirror: each of its two disks has all of it\n")
+	}
 	for _, disk := range d.Disks {
 		what := "what the layout does not name stays"
 		switch {

@@ -80,6 +80,10 @@ func (w *work) makePlan(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: the layout of the job: %w", ErrRefused, err)
 	}
+	if doc.Mirrors() {
+		return fmt.Errorf("%w: the layout has a pool on two disks, and this agent cannot make a mirror: serve a newer "+
+			"boot image", ErrRefused)
+	}
 	d := &divided{}
 	w.divided = d
 	if d.past, err = w.past(ctx); err != nil {

@@ -59,6 +59,9 @@ func (f file) form(n *yamltree.Node) (layout.Document, error) {
 	for i := range mistakes {
 		// Both forms have these keys, in other places.
 		place := strings.TrimPrefix(mistakes[i].Place, "disks[0].")
+		if rest, second := strings.CutPrefix(place, "disks[1].match"); second {
+			place = "with" + rest
+		}
 		if _, shrunk, is := strings.Cut(place, "].shrink"); is {
 			place = "shrink" + shrunk
 		} else if _, which, is := strings.Cut(place, "].match"); is {
@@ -106,6 +109,10 @@ func (f file) short(n *yamltree.Node, s *layout.Form) {
 			s.Layout = f.Reference(n, path, "layout", layout.Forms)
 		}),
 		yamltree.Key("match", func(n *yamltree.Node, path string) { f.match(n, path, &s.Match) }),
+		yamltree.Key("with", func(n *yamltree.Node, path string) {
+			s.With = &layout.Match{}
+			f.match(n, path, s.With)
+		}),
 		yamltree.Key("table", f.text(&s.Table)),
 		yamltree.Key("wipe", f.truth(&s.Wipe)),
 		yamltree.Key("partition", func(n *yamltree.Node, path string) {

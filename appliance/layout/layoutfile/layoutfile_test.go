@@ -84,8 +84,8 @@ func TestFaults(t *testing.T) {
 			`f.yaml:3:9: disks[0].id: "Main" is not a name: a to z, ` +
 				"0 to 9 and hyphens, a letter first, at most 32"},
 		{"in a list", strings.Replace(long, "use: data", "use: pool", 1), "f.yaml:3:3: disks: the layout has 2 " +
-			"partitions with use: pool, and needs exactly one\nf.yaml:10:53: disks[0].partitions[3].filesystem: a " +
-			"pool " +
+			"partitions with use: pool on one disk; for a mirror give each of two disks one partition with use: " +
+			"pool\nf.yaml:10:53: disks[0].partitions[3].filesystem: a pool " +
 			"with xfs is not supported yet; leave it out"},
 		{"form", "version: 1\nlayout: freespace\nmatch: {size: largest}\n",
 			`f.yaml:2:9: layout: no layout is called "freespace"; did you mean free-space?`},
@@ -98,6 +98,8 @@ func TestFaults(t *testing.T) {
 			`f.yaml:5:20: partition.label: "*" fits everything; leave it out, or write a part of the name`},
 		{"form's match", strings.Replace(short, "largest", "large", 1) + "shrink: {by: 1G}\n",
 			`f.yaml:3:15: match.size: "large" is not largest, smallest or a range such as 100G..2T`},
+		{"form's other disk", "version: 1\nlayout: mirror\nmatch: {serial: a}\nwith: {size: large}\n",
+			`f.yaml:4:14: with.size: "large" is not largest, smallest or a range such as 100G..2T`},
 		{"form's version", strings.Replace(short, "1", "9", 1) + "shrink: {by: 1G}\n",
 			"f.yaml:1:10: version: this program knows version 1"},
 		{"alias", "version: &a 1\nlayout: *a\n", "f.yaml:1:1: the key match is missing\n" +

@@ -131,6 +131,11 @@ func (s Step) String() string {
 		return fmt.Sprintf("clear %s of old signatures", of)
 	case MakeFilesystem:
 		return fmt.Sprintf("make %s in %s", named, of)
+	case MakeMirror:
+		for _, m := range s.With {
+			of += fmt.Sprintf(" and in partition %d of disk %s", m.Number, m.Disk)
+		}
+		return fmt.Sprintf("make %s, which has all data twice, in %s", named, of)
 	}
 	return string(s.Do)
 }

@@ -76,6 +76,8 @@ type part struct {
 	entry *layout.Partition // of the layout; nil where that does not mention it
 	fate  Fate
 	to    int64 // the size of tomorrow
+	// mirrored says that another disk has the other half of its filesystem, which is made on both at once.
+	mirrored bool
 }
 
 // end is where the partition of tomorrow ends.

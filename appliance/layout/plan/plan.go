@@ -16,6 +16,7 @@
 //	set-type            the table: type and name of one entry
 //	clear               the partition: no signature of what was there is left
 //	make-filesystem     the partition
+//	make-mirror         the partition, and those of Step.With on other disks: one filesystem on all of them
 //
 // All checks and copies, of all disks, come before the first step that writes. The table of a disk is the sectors
 // before the first and behind the last one that a partition can have.
@@ -134,6 +135,7 @@ func Make(in Input) (Plan, error) {
 		t.divide()
 		m.refusals = append(m.refusals, t.refusals...)
 	}
+	m.mirror()
 	if len(m.refusals) > 0 {
 		return Plan{}, fmt.Errorf("%w: %w", ErrRefused, errors.Join(m.refusals...))
 	}

@@ -91,7 +91,7 @@ func carryOut(p Plan, d Disk, on job.Disk) error {
 	}
 	before := slices.Clone(on.Partitions)
 	kind := on.Table
-	for _, s := range p.Steps {
+	for _, s := range p.everywhere() {
 		if s.Disk != d.ID {
 			continue
 		}
@@ -124,7 +124,7 @@ func carryOut(p Plan, d Disk, on job.Disk) error {
 				return fmt.Errorf("%s: the entry is taken, or not aligned", s)
 			}
 			entries[s.Number] = Entry{s.Number, s.Start, s.Size, s.Type, s.Name}
-		case Clear, MakeFilesystem:
+		case Clear, MakeFilesystem, MakeMirror:
 			from, to = s.Start, s.Start+s.Size
 			if e := entries[s.Number]; e.Start != s.Start || e.Size != s.Size {
 				return fmt.Errorf("%s is in %+v", s, e)
@@ -195,8 +195,8 @@ func FuzzInventory(f *testing.F) {
 		}
 		for _, name := range layout.Forms {
 			doc := form(layout.Form{Layout: name, Wipe: len(b)%2 == 0, Partition: &layout.Which{Number: 3},
-				Shrink: &layout.Shrink{Leave: size(gib)}})
-			if name != layout.WholeDisk {
+				Shrink: &layout.Shrink{Leave: size(gib)}, With: &layout.Match{Size: layout.Smallest}})
+			if name != layout.WholeDisk && name != layout.Mirror {
 				doc.Disks[0].Wipe = false
 			}
 			p, err := Make(Input{Layout: doc, Disks: disks})

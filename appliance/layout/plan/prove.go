@@ -30,7 +30,7 @@ func (p Plan) prove() error {
 			return fmt.Errorf("disk %s: %w", d.ID, err)
 		}
 	}
-	for i, s := range p.Steps {
+	for i, s := range p.everywhere() {
 		at := slices.IndexFunc(p.Disks, func(d Disk) bool { return d.ID == s.Disk })
 		if at < 0 {
 			return fmt.Errorf("step %d is of a disk that the plan does not have", i+1)
@@ -96,7 +96,7 @@ func (s Step) touches(d Disk) []area {
 				return []area{{p.Start, p.Start + p.Size}}
 			}
 		}
-	case Clear, MakeFilesystem:
+	case Clear, MakeFilesystem, MakeMirror:
 		return []area{{s.Start, s.Start + s.Size}}
 	}
 	return []area{{0, d.Size}} // it is not known

@@ -69,8 +69,8 @@ func randomLayout(r *rand.Rand, d job.Disk) layout.Document {
 		shrink = &layout.Shrink{To: size(one.Minimum + r.Int64N(one.Size))}
 	}
 	f := layout.Form{Version: 1, Layout: pick(r, layout.Forms...), Match: job.Match{Serial: "a"}, Partition: which,
-		Shrink: shrink, Wipe: true}
-	if f.Layout == layout.WholeDisk {
+		Shrink: shrink, Wipe: true, With: &layout.Match{Serial: "b"}}
+	if f.Layout == layout.WholeDisk || f.Layout == layout.Mirror {
 		f.Table, f.Wipe = pick(r, "", "mbr"), pick(r, true, false)
 	}
 	doc := f.Document()
@@ -85,7 +85,7 @@ func randomLayout(r *rand.Rand, d job.Disk) layout.Document {
 		main.Partitions = append(main.Partitions, layout.Partition{ID: "d", Use: layout.Data, Wipe: true,
 			Match: &layout.Which{Number: other.Number}})
 	}
-	if r.IntN(3) == 0 {
+	if f.Layout != layout.Mirror && r.IntN(3) == 0 {
 		doc.Disks = append(doc.Disks, layout.Disk{ID: "more", Match: job.Match{Serial: "b"}, Wipe: true,
 			Partitions: []layout.Partition{{ID: "more", Use: layout.Data, Filesystem: "xfs", Size: rest}}})
 	}

@@ -21,6 +21,7 @@ const (
 	SetType          Verb = "set-type"
 	Clear            Verb = "clear"
 	MakeFilesystem   Verb = "make-filesystem"
+	MakeMirror       Verb = "make-mirror"
 )
 
 // Step is one step of a plan. What its verb does not need is empty.
@@ -38,6 +39,8 @@ type Step struct {
 	Active     bool   `json:"active,omitempty"` // in an MBR
 	Filesystem string `json:"filesystem,omitempty"`
 	Label      string `json:"label,omitempty"`
+	// With are the other partitions of make-mirror.
+	With []Member `json:"with,omitempty"`
 }
 
 // Condition is what must hold before a step: the disk is the planned one (Disk.Identity), its table has exactly these
@@ -84,7 +87,7 @@ func (m *maker) steps() (out []Step) {
 			out = append(out, phase(w)...)
 		}
 	}
-	return out
+	return append(out, mirrored(all)...)
 }
 
 // writer collects the steps of one disk, and knows its table after each of them.
@@ -182,7 +185,7 @@ func (w *writer) divide() {
 			s.If.Filesystem, s.If.UUID, s.If.Unfinished = p.Filesystem, p.UUID, p.Unfinished
 		}
 		w.writes = append(w.writes, s)
-		if made := p.entry.Made(); made.Filesystem != "" {
+		if made := p.entry.Made(); made.Filesystem != "" && !p.mirrored {
 			s.Do, s.Filesystem, s.Label = MakeFilesystem, made.Filesystem, made.Label
 			s.If.Filesystem, s.If.UUID, s.If.Unfinished, s.If.Cleared = "", "", "", true
 			w.writes = append(w.writes, s)
