@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
+	"griddle/appliance/layout"
 	"griddle/appliance/quota"
 )
 
@@ -92,6 +94,8 @@ func lacking(s job.Spec, features []string) string {
 		return "a layout of disks"
 	case mirrors(s.Layout) && !can(job.FeatureMirror):
 		return "a layout whose pool is a mirror of two disks"
+	case hasRoots(s.Layout) && !can(job.FeatureRoots):
+		return "a layout with roots that are partitions"
 	case s.Kind == job.Erase && !can(job.FeatureErase):
 		return "erasing a disk"
 	case s.Kind == job.Install && s.Disk.IsMatch() && !can(job.FeatureMatch):
@@ -104,6 +108,12 @@ func lacking(s job.Spec, features []string) string {
 		return "the settings of this machine"
 	}
 	return ""
+}
+
+// hasRoots says whether a layout has roots that are partitions. One that cannot be read is for the agent to refuse.
+func hasRoots(doc json.RawMessage) bool {
+	d, err := layout.Decode(doc)
+	return err == nil && d.HasRoots()
 }
 
 // needs says what a person has to do before the pending update of a machine begins, because the service that checked in

@@ -5,3 +5,7 @@ const FeatureLayout = "layout"
 
 // FeatureMirror in Hello.Features: carries out a layout whose pool is a mirror of two disks.
 const FeatureMirror = "mirror"
+
+// FeatureRoots in Hello.Features: carries out layouts whose roots are partitions. Without it an agent gets none of
+// them.
+const FeatureRoots = "roots"

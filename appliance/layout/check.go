@@ -41,7 +41,11 @@ func (d Document) Check() Mistakes {
 				"its configuration")
 		}
 	}
-	c.pools(d)
+	if d.hasAny(Root, Persistent) {
+		c.roots(d)
+	} else {
+		c.pools(d)
+	}
 	return c.all
 }
 

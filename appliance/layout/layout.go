@@ -40,6 +40,8 @@
 // (https://coreos.github.io/ignition, "Operator notes", filesystem reuse semantics and partition reuse semantics).
 package layout
 
+import "slices"
+
 // Version is the version of the language that this package knows.
 const Version = 1
 
@@ -88,6 +90,10 @@ const (
 	Data = "data" // a filesystem that is mounted, with the label that the document says
 	Home = "home" // the same, at /home
 	Swap = "swap" // swap, with the label that the document says
+
+	// Root and Persistent are what a machine without a pool has; see the file roots.go.
+	Root       = "root"       // one of two filesystems, each of which is a system
+	Persistent = "persistent" // what both systems share: /home and /persistent
 )
 
 // Which says which partition of a disk is meant: the one with all that is given.
@@ -127,10 +133,10 @@ func (p Partition) Made() Partition {
 			p.Mount = "/home"
 		}
 	}
-	if p.Filesystem == "" && (p.Use == Data || p.Use == Home) {
-		p.Filesystem = "ext4"
+	if filesystems := uses[p.Use]; p.Filesystem == "" && len(filesystems) > 0 {
+		p.Filesystem = filesystems[0]
 	}
-	if p.Label == "" && (p.Use == Data || p.Use == Home || p.Use == Swap) {
+	if p.Label == "" && slices.Contains(labelled, p.Use) {
 		p.Label = p.ID
 	}
 	return p

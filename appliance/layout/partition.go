@@ -10,10 +10,14 @@ var Later = []string{"raid", "luks", "lvm", "lvm_volgroup", "lvm_partition"}
 
 // uses are the values of Partition.Use, and the filesystems that each can have; the first is the usual one.
 var uses = map[string][]string{ESP: {"vfat"}, BIOS: nil, Pool: {"btrfs"}, Swap: {"swap"},
-	Data: {"ext4", "xfs", "btrfs", "vfat"}, Home: {"ext4", "xfs", "btrfs"}}
+	Data: {"ext4", "xfs", "btrfs", "vfat"}, Home: {"ext4", "xfs", "btrfs"},
+	Root: {"ext4", "xfs"}, Persistent: {"ext4"}}
 
 // Uses are the values of Partition.Use.
-var Uses = []string{ESP, BIOS, Pool, Data, Home, Swap}
+var Uses = []string{ESP, BIOS, Pool, Data, Home, Swap, Root, Persistent}
+
+// labelled are the uses of partitions that are known by their label.
+var labelled = []string{Data, Home, Swap, Root, Persistent}
 
 // labels are the bytes that the label of a filesystem can have.
 var labels = map[string]int{"ext4": 16, "xfs": 12, "btrfs": 255, "vfat": 11, "swap": 15}
@@ -48,7 +52,8 @@ func (c *checker) purpose(at string, p Partition) {
 		c.wrong(at+".use", "", "%q is not one of %s", short(p.Use), strings.Join(Uses, ", "))
 	case p.Filesystem == "" || slices.Contains(filesystems, p.Filesystem):
 	case p.Use == Pool && (p.Filesystem == "ext4" || p.Filesystem == "xfs"):
-		c.wrong(at+".filesystem", "leave it out", "a pool with %s is not supported yet", p.Filesystem)
+		c.wrong(at+".filesystem", "for "+p.Filesystem+", have two partitions with use: root and one with "+
+			"use: persistent in its place", "a pool is a btrfs")
 	case len(filesystems) == 0:
 		c.wrong(at+".filesystem", "leave it out", "a partition with use: %s has no filesystem", p.Use)
 	default:
@@ -72,6 +77,9 @@ func (c *checker) purpose(at string, p Partition) {
 // kept checks which of keep, wipe, shrink and size go together.
 func (c *checker) kept(at string, p Partition) {
 	switch {
+	case (p.Use == Root || p.Use == Persistent) && !p.Wipe && (p.Keep || p.Match != nil):
+		c.wrong(at, "leave out keep and match, or write wipe: true", "a layout makes roots and what they share, and "+
+			"cannot keep them so far")
 	case p.Keep && p.Wipe:
 		c.wrong(at+".wipe", "leave out one of them", "a partition is kept or wiped")
 	case p.Wipe && p.Use == "":

@@ -84,6 +84,10 @@ func (w *work) makePlan(ctx context.Context) error {
 		return fmt.Errorf("%w: the layout has a pool on two disks, and this agent cannot make a mirror: serve a newer "+
 			"boot image", ErrRefused)
 	}
+	if doc.HasRoots() {
+		return fmt.Errorf("%w: the layout has roots that are partitions, which this agent cannot install into: serve "+
+			"a newer boot image", ErrRefused)
+	}
 	d := &divided{}
 	w.divided = d
 	if d.past, err = w.past(ctx); err != nil {

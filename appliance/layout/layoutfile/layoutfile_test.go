@@ -85,8 +85,8 @@ func TestFaults(t *testing.T) {
 				"0 to 9 and hyphens, a letter first, at most 32"},
 		{"in a list", strings.Replace(long, "use: data", "use: pool", 1), "f.yaml:3:3: disks: the layout has 2 " +
 			"partitions with use: pool on one disk; for a mirror give each of two disks one partition with use: " +
-			"pool\nf.yaml:10:53: disks[0].partitions[3].filesystem: a pool " +
-			"with xfs is not supported yet; leave it out"},
+			"pool\nf.yaml:10:53: disks[0].partitions[3].filesystem: a pool is " +
+			"a btrfs; for xfs, have two partitions with use: root and one with use: persistent in its place"},
 		{"form", "version: 1\nlayout: freespace\nmatch: {size: largest}\n",
 			`f.yaml:2:9: layout: no layout is called "freespace"; did you mean free-space?`},
 		{"form's own", short, "f.yaml:1:1: the key shrink is missing: how far; write shrink: {by: 60G}, with to, " +

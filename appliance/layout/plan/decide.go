@@ -99,6 +99,8 @@ func (t *target) differs(e layout.Partition, p job.Partition) string {
 	switch {
 	case want != "" && want != p.Filesystem:
 		return "the layout says " + want
+	case e.Use == layout.Root || e.Use == layout.Persistent:
+		return "the layout makes it again, with a system of its own"
 	case e.Label != "" && e.Label != p.Label:
 		return "the layout says the label " + e.Label
 	case e.Use == layout.Pool && p.Unfinished != "":

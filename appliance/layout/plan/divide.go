@@ -130,9 +130,13 @@ func dynamic(p job.Partition) bool {
 // logical says whether the partition is within the extended one of an MBR.
 func logical(table string, number int) bool { return table == layout.MBR && number > 4 }
 
+// hasSystem says whether an entry of the layout is what a disk is known by as that of the system: the pool, or what
+// roots share that are partitions.
+func hasSystem(e layout.Partition) bool { return e.Use == layout.Pool || e.Use == layout.Persistent }
+
 // onePool refuses a second pool on the disk: no one could say which of the two starts.
 func (t *target) onePool() {
-	if !slices.ContainsFunc(t.want.Partitions, func(e layout.Partition) bool { return e.Use == layout.Pool }) {
+	if !slices.ContainsFunc(t.want.Partitions, hasSystem) {
 		return
 	}
 	for _, p := range t.parts {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"griddle/appliance/job"
+	"griddle/appliance/layout"
 )
 
 // disk is the disk today and tomorrow.
@@ -120,7 +121,9 @@ func (p Plan) hash() string {
 	for _, d := range p.Disks {
 		after := slices.Clone(d.After)
 		for i := range after {
-			after[i].Use = "" // type, filesystem and place of a partition say it
+			if use := after[i].Use; use != layout.Root && use != layout.Persistent {
+				after[i].Use = "" // type, filesystem and place of a partition say it
+			}
 		}
 		counts.Disks = append(counts.Disks, disk{d.ID, d.Identity, d.Before, after})
 	}

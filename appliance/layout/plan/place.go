@@ -147,6 +147,10 @@ func (t *target) least(e layout.Partition) int64 {
 	switch made := e.Made(); {
 	case e.Use == layout.Pool:
 		return max(roundUp(t.pool), 128*mib) // mkfs.btrfs makes nothing smaller than about 109 MiB
+	case e.Use == layout.Root:
+		return max(roundUp(t.pool), 300*mib)
+	case e.Use == layout.Persistent:
+		return 64 * mib // with a journal
 	case made.Filesystem == "btrfs":
 		return 128 * mib
 	case made.Filesystem == "xfs":
@@ -207,12 +211,13 @@ func typeOf(use string) (kind, name string) {
 // bootable notes what a person may not expect of the disk of the pool.
 func (t *target) bootable() {
 	has := func(f func(p part) bool) bool { return slices.ContainsFunc(t.parts, f) }
-	if !has(func(p part) bool { return p.entry != nil && p.entry.Use == layout.Pool }) {
+	if !has(func(p part) bool { return p.entry != nil && hasSystem(*p.entry) }) {
 		return
 	}
 	if t.table == layout.GPT && !has(func(p part) bool { return p.Type == "BIOS boot" }) {
 		t.note("it has no BIOS boot partition: the system starts by UEFI only")
 	}
+	t.shared()
 	if has(func(p part) bool { return p.Filesystem == "BitLocker" && p.fate == Stays }) {
 		t.note("Windows is encrypted by BitLocker, and may ask for its recovery key at its next start: have it ready")
 	}
