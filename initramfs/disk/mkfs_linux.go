@@ -7,9 +7,14 @@ import (
 	"os/exec"
 )
 
-// MakeBtrfs makes a btrfs filesystem with the given label and UUID on a partition, and overwrites its content.
-func MakeBtrfs(ctx context.Context, node, label, uuid string) error {
-	return run(ctx, "mkfs.btrfs", "--quiet", "--force", "--label", label, "--uuid", uuid, node)
+// MakeBtrfs makes a btrfs filesystem with the given label and UUID on a partition, and overwrites its content. On
+// several partitions it is a mirror: all data and metadata are on two of them (mkfs.btrfs(8), profile RAID1).
+func MakeBtrfs(ctx context.Context, label, uuid string, nodes ...string) error {
+	args := []string{"--quiet", "--force", "--label", label, "--uuid", uuid}
+	if len(nodes) > 1 {
+		args = append(args, "--data", "raid1", "--metadata", "raid1")
+	}
+	return run(ctx, "mkfs.btrfs", append(args, nodes...)...)
 }
 
 // MakeFAT makes a FAT32 filesystem with the given label and volume ID (8 hexadecimal digits) on a partition with

@@ -30,7 +30,7 @@ func clearPartition(ctx context.Context, r *run, i int, h *held) (err error) {
 	}
 	cleared = cleared && content.Identify(f, s.Size).Type == ""
 	if own := r.past[i].begun && (cleared || bytes.Equal(first, mark)); !own {
-		if err := errors.Join(r.holds(i, h.disk), r.untouched(i, h, f)); err != nil {
+		if err := errors.Join(r.holds(i, s, h.disk), r.untouched(i, h, f)); err != nil {
 			return err
 		}
 	}

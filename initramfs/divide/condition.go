@@ -9,18 +9,17 @@ import (
 	"griddle/appliance/layout/plan"
 )
 
-// holds checks the condition of step i on a disk as it is now.
-func (r *run) holds(i int, d job.Disk) error {
-	s := r.plan.Steps[i]
-	return changed(d, differs(s, r.planned(s.Disk), d, r.tableID(i)))
+// holds checks the condition of s on its disk as it is now: step i, or what that does on one of its disks.
+func (r *run) holds(i int, s plan.Step, d job.Disk) error {
+	return changed(d, differs(s, r.planned(s.Disk), d, r.tableID(i, s.Disk)))
 }
 
-// holdsTable checks of the condition of step i what it says of the table.
-func (r *run) holdsTable(i int, d job.Disk) error {
+// holdsTable checks of the condition of s what it says of the table.
+func (r *run) holdsTable(i int, s plan.Step, d job.Disk) error {
 	if d.Damaged != "" {
 		return changed(d, fmt.Errorf("its partition table is damaged: %s", job.Sentence(d.Damaged)))
 	}
-	return changed(d, sameTable(r.plan.Steps[i].If, d, r.tableID(i)))
+	return changed(d, sameTable(s.If, d, r.tableID(i, s.Disk)))
 }
 
 // changed says that a disk is not as it was planned, if err says so.
@@ -31,10 +30,10 @@ func changed(d job.Disk, err error) error {
 	return fmt.Errorf("%w: %s: %w; nothing more was written to it", ErrChanged, d, err)
 }
 
-// tableID is the ID of the table that an earlier step gave the disk of step i, "" if none did.
-func (r *run) tableID(i int) string {
+// tableID is the ID of the table that a step before step i gave a disk, "" if none did.
+func (r *run) tableID(i int, id string) string {
 	for j := i - 1; j >= 0; j-- {
-		if s := r.plan.Steps[j]; s.Disk == r.plan.Steps[i].Disk && s.Do == plan.MakeTable {
+		if s := r.plan.Steps[j]; s.Disk == id && s.Do == plan.MakeTable {
 			ids := r.past[j].tableIDs
 			return ids[len(ids)-1]
 		}

@@ -21,7 +21,8 @@
 //	make-table         the disk as it was; or the mark of the job in its last sector (content.BegunSector); or a table
 //	                   with the ID that the journal has
 //	clear              the partition as it was; or the mark of the job in its first sector; or it is cleared
-//	make-filesystem    nothing that is known; or a filesystem with the UUID that the journal has. It is made again
+//	make-filesystem, make-mirror
+//	                   nothing that is known; or a filesystem with the UUID that the journal has. It is made again
 //
 // Anything else was put there by someone else: Run stops. It never guesses.
 //
@@ -139,9 +140,9 @@ func (r *run) step(ctx context.Context, i int) error {
 	again := r.past[i].begun
 	switch {
 	case !again, s.Do == plan.CheckFilesystem, s.Do == plan.SaveTable, s.Do == plan.ShrinkFilesystem:
-		err = r.holds(i, h.disk)
-	case s.Do == plan.Clear, s.Do == plan.MakeFilesystem:
-		err = r.holdsTable(i, h.disk)
+		err = r.holds(i, s, h.disk)
+	case s.Do == plan.Clear, s.Do == plan.MakeFilesystem, s.Do == plan.MakeMirror:
+		err = r.holdsTable(i, s, h.disk)
 	}
 	if err != nil {
 		return err
@@ -167,6 +168,7 @@ func verbs() map[plan.Verb]verb {
 		plan.SetType:          edit,
 		plan.Clear:            clearPartition,
 		plan.MakeFilesystem:   makeFilesystem,
+		plan.MakeMirror:       makeMirror,
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 func every() plan.Plan {
 	var p plan.Plan
 	for _, do := range []plan.Verb{plan.CheckFilesystem, plan.SaveTable, plan.ShrinkFilesystem, plan.SetSize,
-		plan.MakeTable, plan.AddEntry, plan.SetType, plan.Clear, plan.MakeFilesystem} {
+		plan.MakeTable, plan.AddEntry, plan.SetType, plan.Clear, plan.MakeFilesystem, plan.MakeMirror} {
 		p.Steps = append(p.Steps, plan.Step{Do: do, Disk: "main", Number: 1})
 	}
 	p.Hash = "sha256:x"
@@ -60,7 +60,7 @@ func FuzzHistory(f *testing.F) {
 				t.Errorf("step %d has begun before the one before it was done", i+1)
 			}
 			if past[i].begun && i > 4 {
-				_ = r.tableID(i)
+				_ = r.tableID(i, "main")
 			}
 		}
 		if past[len(past)-1].done {

@@ -13,11 +13,17 @@ import (
 
 // Made is what the disks have when a plan is carried out.
 type Made struct {
-	Disk  job.Disk // the one with the pool, as it is now
-	Pool  Place
-	ESP   Place
-	BIOS  Extent  // where GRUB for BIOS is written on Disk; zero if there is no place
-	Parts []Place // all partitions of all disks that the layout gives a use, these two among them
+	System          // the disk with the pool; of a mirror the first one
+	Others []System // of a mirror: the other disks, which have the same
+	Parts  []Place  // all partitions of all disks that the layout gives a use, those of System among them
+}
+
+// System is what a machine starts from on one disk.
+type System struct {
+	Disk job.Disk // as it is now
+	Pool Place
+	ESP  Place
+	BIOS Extent // where GRUB for BIOS is written on Disk; zero if there is no place
 }
 
 // Place is a partition.
@@ -43,7 +49,7 @@ func (r *run) made(ctx context.Context) (Made, error) {
 		if err := sameEntries(entriesAfter(planned), entriesOf(h.disk)); err != nil {
 			return Made{}, fmt.Errorf("%w: %s: %w", ErrChanged, h.disk, err)
 		}
-		pool := false
+		system := System{Disk: h.disk}
 		for _, p := range planned.After {
 			if p.Use == "" {
 				continue
@@ -55,13 +61,18 @@ func (r *run) made(ctx context.Context) (Made, error) {
 			out.Parts = append(out.Parts, place)
 			switch p.Use {
 			case layout.Pool:
-				out.Pool, out.Disk, pool = place, h.disk, true
+				system.Pool = place
 			case layout.ESP:
-				out.ESP = place
+				system.ESP = place
 			}
 		}
-		if pool {
-			out.BIOS = gap(h.disk)
+		if system.Pool.Node == "" {
+			continue
+		}
+		if system.BIOS = gap(h.disk); out.Pool.Node == "" {
+			out.System = system
+		} else {
+			out.Others = append(out.Others, system)
 		}
 	}
 	return out, nil
@@ -101,8 +112,10 @@ func (r *run) place(h *held, p plan.Part) (Place, error) {
 // uuid is that of the filesystem that was made in a partition, "" if none was.
 func (r *run) uuid(id string, number int) string {
 	for i, s := range r.plan.Steps {
-		if s.Do == plan.MakeFilesystem && s.Disk == id && s.Number == number {
-			return r.past[i].uuids[len(r.past[i].uuids)-1]
+		for _, one := range s.Each() {
+			if (s.Do == plan.MakeFilesystem || s.Do == plan.MakeMirror) && one.Disk == id && one.Number == number {
+				return r.past[i].uuids[len(r.past[i].uuids)-1]
+			}
 		}
 	}
 	return ""

@@ -244,6 +244,14 @@ func (m *machine) asPlanned(p plan.Plan, made Made) {
 			disktest.Tool(m.t, "fsck.vfat", "-n", place.Node)
 		}
 	}
+	for _, s := range append(made.Others, made.System) {
+		m.marked(s)
+	}
+}
+
+// marked looks for the unfinished mark.
+func (m *machine) marked(made System) {
+	m.t.Helper()
 	if made.Pool.Node == "" {
 		return
 	}

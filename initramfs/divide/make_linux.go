@@ -23,7 +23,7 @@ import (
 // unfinished mark of the job.
 func makeFilesystem(ctx context.Context, r *run, i int, h *held) error {
 	s := r.plan.Steps[i]
-	node, err := r.ready(ctx, i, h)
+	node, err := r.ready(ctx, i, s, h)
 	if err != nil {
 		return err
 	}
@@ -38,6 +38,14 @@ func makeFilesystem(ctx context.Context, r *run, i int, h *held) error {
 	if err := r.mkfs(ctx, i, node, id); err != nil {
 		return err
 	}
+	if err := r.settled(ctx, s, node); err != nil || r.part(i).Use != layout.Pool {
+		return err
+	}
+	return r.begin(s, h)
+}
+
+// settled has what programs wrote to the partition of s on the disk, and checks that it is the filesystem of s.
+func (r *run) settled(ctx context.Context, s plan.Step, node string) error {
 	f, err := r.open(ctx, node, 0)
 	if err != nil {
 		return err
@@ -46,9 +54,11 @@ func makeFilesystem(ctx context.Context, r *run, i int, h *held) error {
 	if err == nil {
 		err = known(f, s, s.Filesystem)
 	}
-	if err = errors.Join(err, f.Close()); err != nil || r.part(i).Use != layout.Pool {
-		return err
-	}
+	return errors.Join(err, f.Close())
+}
+
+// begin gives the pool in the partition of s the unfinished mark of the job.
+func (r *run) begin(s plan.Step, h *held) error {
 	whole, err := disk.Claim(h.disk.Path)
 	if err != nil {
 		return err
@@ -56,10 +66,9 @@ func makeFilesystem(ctx context.Context, r *run, i int, h *held) error {
 	return errors.Join(table.Begin(whole, h.disk.Size, h.disk.SectorSize, s.Number, r.Job), whole.Close())
 }
 
-// ready is the device file of the partition of step i, which is proved to be cleared, or to have what an earlier Run
-// left. Then that is wiped.
-func (r *run) ready(ctx context.Context, i int, h *held) (node string, err error) {
-	s := r.plan.Steps[i]
+// ready is the device file of the partition of s, which is step i on one disk. The partition is proved to be cleared,
+// or to have what an earlier Run left. Then that is wiped.
+func (r *run) ready(ctx context.Context, i int, s plan.Step, h *held) (node string, err error) {
 	if node, err = r.node(h, s.Number, s.Start, s.Size); err != nil {
 		return "", err
 	}
@@ -91,7 +100,7 @@ func (r *run) mkfs(ctx context.Context, i int, node string, id uuid.UUID) error 
 	label := s.Label
 	switch s.Filesystem {
 	case "btrfs":
-		return disk.MakeBtrfs(ctx, node, label, id.String())
+		return disk.MakeBtrfs(ctx, label, id.String(), node)
 	case "ext4":
 		return program(ctx, "mkfs.ext4", "-q", "-F", "-L", label, "-U", id.String(), node)
 	case "xfs":

@@ -68,7 +68,7 @@ func (r *run) ownTable(i int, h *held, f device) error {
 	if c.Begun == r.Job || id != "" && slices.Contains(r.past[i].tableIDs, id) {
 		return nil
 	}
-	return r.holds(i, h.disk)
+	return r.holds(i, r.plan.Steps[i], h.disk)
 }
 
 // wipeDisk fills with zeros what of a disk, and of the partitions that it had, has signatures. The mark of the job is

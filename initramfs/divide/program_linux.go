@@ -21,7 +21,7 @@ func needs(s plan.Step) []string {
 			return []string{ntfs.ProbePath, ntfs.ResizePath}
 		}
 		return resize.Programs(s.Filesystem)
-	case plan.MakeFilesystem:
+	case plan.MakeFilesystem, plan.MakeMirror:
 		if s.Filesystem != "swap" {
 			return []string{"mkfs." + s.Filesystem}
 		}

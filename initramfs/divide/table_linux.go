@@ -30,7 +30,7 @@ func (r *run) table(i int, h *held) (device, *entries.Table, error) {
 		d := h.disk
 		d.Table, d.TableID = t.Kind(), t.ID()
 		want := r.plan.Steps[i].If
-		if err = sameTable(want, d, r.tableID(i)); err == nil {
+		if err = sameTable(want, d, r.tableID(i, r.plan.Steps[i].Disk)); err == nil {
 			err = sameEntries(want.Entries, ofTable(t))
 		}
 		err = changed(h.disk, err)

@@ -90,7 +90,7 @@ func (w *work) partition(ctx context.Context) error {
 	if err := disk.MakeFAT(ctx, p.esp, job.ESPLabel(w.spec.ID), volume, sectorSize); err != nil {
 		return err
 	}
-	if err := disk.MakeBtrfs(ctx, p.pool, table.LabelPool, p.poolID); err != nil {
+	if err := disk.MakeBtrfs(ctx, table.LabelPool, p.poolID, p.pool); err != nil {
 		return err
 	}
 	if err := w.mount(); err != nil {
