@@ -96,6 +96,8 @@ func lacking(s job.Spec, features []string) string {
 		return "a layout whose pool is a mirror of two disks"
 	case hasRoots(s.Layout) && !can(job.FeatureRoots):
 		return "a layout with roots that are partitions"
+	case hasVolumes(s.Layout) && !can(job.FeatureVolumes):
+		return "a layout with raid or lvm_volgroup"
 	case s.Kind == job.Erase && !can(job.FeatureErase):
 		return "erasing a disk"
 	case s.Kind == job.Install && s.Disk.IsMatch() && !can(job.FeatureMatch):
@@ -114,6 +116,12 @@ func lacking(s job.Spec, features []string) string {
 func hasRoots(doc json.RawMessage) bool {
 	d, err := layout.Decode(doc)
 	return err == nil && d.HasRoots()
+}
+
+// hasVolumes says whether a layout has arrays or volume groups.
+func hasVolumes(doc json.RawMessage) bool {
+	d, err := layout.Decode(doc)
+	return err == nil && d.HasVolumes()
 }
 
 // needs says what a person has to do before the pending update of a machine begins, because the service that checked in
@@ -178,7 +186,7 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 		features = append(features, job.FeatureKernel)
 	}
 	if who.Layout { // this agent made the layout itself, so that it knows all of it
-		features = append(features, job.FeatureLayout, job.FeatureMirror)
+		features = append(features, job.FeatureLayout, job.FeatureMirror, job.FeatureVolumes)
 	}
 	if lacks := lacking(s, features); lacks != "" {
 		return h.tooOld(r.Context(), by, s.ID, lacks)

@@ -60,3 +60,26 @@ func TestLayoutNeedsAnAgent(t *testing.T) {
 		t.Errorf("Choose() of a layout with mistakes = %v, want status 400", err)
 	}
 }
+
+// TestVolumesNeedAnAgent gives a layout with an array only to an agent that makes arrays.
+func TestVolumesNeedAnAgent(t *testing.T) {
+	ctx, s := t.Context(), newSite(t)
+	const doc = `{"version":1,"disks":[{"id":"a","match":{"transport":"nvme"},"partitions":[{"id":"esp","use":` +
+		`"esp"},{"id":"pool","use":"pool","size":"10G"},{"id":"r","use":"raid","size":"1G"}]},{"id":"b",` +
+		`"match":{"transport":"sata"},"partitions":[{"id":"s","use":"raid","size":"1G"}]}],"raid":[{"id":"srv",` +
+		`"level":1,"devices":["r","s"],"use":"data","mount":"/srv"}]}`
+	operator := NewClient(s.URL, adminToken, s.tls)
+	if _, err := operator.Install(ctx, mac, Install{Image: "web", Layout: json.RawMessage(doc),
+		Plan: hash}); err != nil {
+		t.Fatal(err)
+	}
+	agent, hello := s.boot(t, true, job.FeatureSettings, job.FeatureLayout)
+	if _, err := agent.Hello(ctx, hello); problem(err).Status != http.StatusUpgradeRequired ||
+		!strings.Contains(err.Error(), "too old for a layout with raid or lvm_volgroup: make a new one") {
+		t.Errorf("Hello() of an agent that makes no arrays = %v, want status 426", err)
+	}
+	hello.Features = append(hello.Features, job.FeatureVolumes)
+	if w, err := agent.Hello(ctx, hello); err != nil || w.Job == nil || string(w.Job.Layout) != doc {
+		t.Errorf("Hello() = %+v, %v, want the job", w.Job, err)
+	}
+}

@@ -9,3 +9,7 @@ const FeatureMirror = "mirror"
 // FeatureRoots in Hello.Features: carries out layouts whose roots are partitions. Without it an agent gets none of
 // them.
 const FeatureRoots = "roots"
+
+// FeatureVolumes in Hello.Features: carries out layouts with arrays and volume groups. Without it an agent gets no job
+// with one: it would not know what they are.
+const FeatureVolumes = "volumes"

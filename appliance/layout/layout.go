@@ -49,6 +49,9 @@ const Version = 1
 type Document struct {
 	Version int    `json:"version"`
 	Disks   []Disk `json:"disks"`
+	// Raids and Groups are made on top of partitions, in this order.
+	Raids  []Raid  `json:"raid,omitempty"`
+	Groups []Group `json:"lvm_volgroup,omitempty"`
 }
 
 // Disk is one disk of a machine.

@@ -6,15 +6,15 @@ import (
 )
 
 // Later are the nouns of the language that no program can carry out so far.
-var Later = []string{"raid", "luks", "lvm", "lvm_volgroup", "lvm_partition"}
+var Later = []string{"luks"}
 
 // uses are the values of Partition.Use, and the filesystems that each can have; the first is the usual one.
 var uses = map[string][]string{ESP: {"vfat"}, BIOS: nil, Pool: {"btrfs"}, Swap: {"swap"},
 	Data: {"ext4", "xfs", "btrfs", "vfat"}, Home: {"ext4", "xfs", "btrfs"},
-	Root: {"ext4", "xfs"}, Persistent: {"ext4"}}
+	Root: {"ext4", "xfs"}, Persistent: {"ext4"}, RAID: nil, LVM: nil}
 
 // Uses are the values of Partition.Use.
-var Uses = []string{ESP, BIOS, Pool, Data, Home, Swap, Root, Persistent}
+var Uses = []string{ESP, BIOS, Pool, Data, Home, Swap, Root, Persistent, RAID, LVM}
 
 // labelled are the uses of partitions that are known by their label.
 var labelled = []string{Data, Home, Swap, Root, Persistent}
@@ -29,6 +29,7 @@ func (c *checker) partition(at string, p Partition) {
 	c.id(at+".id", p.ID)
 	c.purpose(at, p)
 	c.kept(at, p)
+	c.member(at, p)
 	if p.Match != nil {
 		c.which(at+".match", *p.Match)
 	}

@@ -28,6 +28,7 @@ func (d Document) String() string {
 			fmt.Fprintf(&b, "  %s\n", p)
 		}
 	}
+	d.volumes(&b)
 	return b.String()
 }
 

@@ -103,6 +103,12 @@ func start(ctx context.Context, o Options) (*run, error) {
 	if err := o.Plan.Verify(); err != nil {
 		return nil, err
 	}
+	for _, s := range o.Plan.Steps {
+		if _, known := verbs()[s.Do]; !known {
+			return nil, fmt.Errorf("step %q of the plan is not known: nothing was written; it needs a newer version "+
+				"of Griddle", s.Do)
+		}
+	}
 	var err error
 	if r.past, err = history(o.Past, o.Job, o.Plan); err != nil {
 		return nil, err
@@ -124,10 +130,7 @@ func (r *run) step(ctx context.Context, i int) error {
 		return err
 	}
 	s := r.plan.Steps[i]
-	do, ok := verbs()[s.Do]
-	if !ok {
-		return fmt.Errorf("%q is not known: it needs a newer version of Griddle", s.Do)
-	}
+	do := verbs()[s.Do] // start knows all of them
 	r.say(i, "", 0)
 	h, err := r.find(ctx, s.Disk)
 	if err != nil {

@@ -99,6 +99,18 @@ func (f file) document(n *yamltree.Node, d *layout.Document) {
 				f.disk(n, path, &d.Disks[len(d.Disks)-1])
 			})
 		}),
+		yamltree.Key("raid", func(n *yamltree.Node, path string) {
+			f.List(n, path, layout.MaxRaids, func(n *yamltree.Node, path string) {
+				d.Raids = append(d.Raids, layout.Raid{})
+				f.raid(n, path, &d.Raids[len(d.Raids)-1])
+			})
+		}),
+		yamltree.Key("lvm_volgroup", func(n *yamltree.Node, path string) {
+			f.List(n, path, layout.MaxGroups, func(n *yamltree.Node, path string) {
+				d.Groups = append(d.Groups, layout.Group{})
+				f.group(n, path, &d.Groups[len(d.Groups)-1])
+			})
+		}),
 	}, f.later()...), "version", "disks")
 }
 

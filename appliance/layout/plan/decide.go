@@ -34,6 +34,9 @@ func (t *target) names(e layout.Partition, p job.Partition) bool {
 		return p.Type == "BIOS boot"
 	case e.Use == layout.Pool:
 		return t.isPool(p)
+	case e.Use == layout.RAID || e.Use == layout.LVM:
+		kind, _ := typeOf(e.Use)
+		return p.Type == kind && (t.table == layout.MBR || p.Name == tableName(e.ID)) // an MBR has no names
 	}
 	return p.Label == e.Made().Label
 }
@@ -82,6 +85,9 @@ func (t *target) decide(e layout.Partition, found []int) (made bool) {
 		t.shrink(e, p, differs)
 	case e.Wipe || begun(e, p.Partition):
 		t.empty(e, p)
+	case e.Use == layout.RAID || e.Use == layout.LVM:
+		t.add(e.ID, "leave it and its volume out of the layout, then both stay", "%s is there, and volumes are "+
+			"made, and not taken over so far", what(p.Partition))
 	case differs != "":
 		t.add(e.ID, "to lose it, write wipe: true", "%s is there, and %s", what(p.Partition), differs)
 	default:

@@ -22,6 +22,12 @@ func (p Plan) Text(columns int) string {
 		}
 		b.WriteString("\n")
 	}
+	for _, row := range p.volumeRows() {
+		b.WriteString(strings.TrimRight(row, " ") + "\n")
+	}
+	if len(p.Volumes) > 0 {
+		b.WriteString("\n")
+	}
 	for _, list := range []struct {
 		title string
 		lines []string
@@ -97,7 +103,7 @@ func (d Disk) bar(parts []Part, columns int) string {
 // sentences are the steps, numbered.
 func (p Plan) sentences() (out []string) {
 	for i, s := range p.Steps {
-		out = append(out, fmt.Sprintf("%2d. disk %s: %s", i+1, s.Disk, s))
+		out = append(out, fmt.Sprintf("%2d. %s: %s", i+1, s.Of(), s))
 	}
 	if len(out) == 0 {
 		out = []string{"none"}
@@ -105,9 +111,20 @@ func (p Plan) sentences() (out []string) {
 	return out
 }
 
+// Of is what the step is about, in words: a disk or a volume.
+func (s Step) Of() string {
+	if s.Volume != "" {
+		return "volume " + job.Printable(s.Volume)
+	}
+	return "disk " + s.Disk
+}
+
 // String says what the step does.
 func (s Step) String() string {
 	of := fmt.Sprintf("partition %d", s.Number)
+	if s.Volume != "" {
+		of = "it"
+	}
 	named := job.Printable(s.Filesystem)
 	if s.Label != "" {
 		named += fmt.Sprintf(" %q", job.Printable(s.Label))
@@ -136,6 +153,8 @@ func (s Step) String() string {
 			of += fmt.Sprintf(" and in partition %d of disk %s", m.Number, m.Disk)
 		}
 		return fmt.Sprintf("make %s, which has all data twice, in %s", named, of)
+	case MakeVolume:
+		return fmt.Sprintf("make the %s, %s", s.Kind.name(), job.Bytes(s.Size))
 	}
 	return string(s.Do)
 }

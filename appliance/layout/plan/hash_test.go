@@ -100,6 +100,7 @@ func TestText(t *testing.T) {
 			layout.Partition{ID: "pool", Use: layout.Pool, Match: &layout.Which{Number: 3}, Wipe: true}), windows()),
 		"mirror.txt":  planned(t, mirror(), windows(), second),
 		"logical.txt": planned(t, form(layout.Form{Layout: layout.FreeSpace}), old()),
+		"volumes.txt": planned(t, volumes(), twoBlank()...),
 	} {
 		for _, width := range []int{80, 20} {
 			for _, line := range strings.Split(p.Text(width), "\n") {

@@ -116,8 +116,9 @@ func (p Plan) hash() string {
 	counts := struct {
 		Version int
 		Disks   []disk
+		Volumes []Volume `json:",omitempty"`
 		Steps   []Step
-	}{Version: p.Version, Steps: p.Steps}
+	}{Version: p.Version, Volumes: p.Volumes, Steps: p.Steps}
 	for _, d := range p.Disks {
 		after := slices.Clone(d.After)
 		for i := range after {

@@ -86,6 +86,9 @@ func (t *target) entry(e layout.Partition, number int, start, size int64) part {
 	if name == "" {
 		name = tableName(made.Label)
 	}
+	if e.Use == layout.RAID || e.Use == layout.LVM {
+		name = tableName(e.ID)
+	}
 	if t.table == layout.MBR {
 		name = ""
 	}
@@ -204,6 +207,10 @@ func typeOf(use string) (kind, name string) {
 		return "Linux filesystem", layout.NamePool
 	case layout.Swap:
 		return "Linux swap", ""
+	case layout.RAID:
+		return "Linux RAID", ""
+	case layout.LVM:
+		return "Linux LVM", ""
 	}
 	return "Linux filesystem", ""
 }

@@ -17,7 +17,9 @@
 //	clear               the partition: no signature of what was there is left
 //	make-filesystem     the partition
 //	make-mirror         the partition, and those of Step.With on other disks: one filesystem on all of them
+//	make-volume         the partitions that the volume is made of
 //
+// Clear and make-filesystem also have a volume in place of a partition: they touch the partitions that it is made of.
 // All checks and copies, of all disks, come before the first step that writes. The table of a disk is the sectors
 // before the first and behind the last one that a partition can have.
 //
@@ -61,7 +63,8 @@ type Input struct {
 // Plan is what will be done to the disks of one machine.
 type Plan struct {
 	Version int      `json:"version"`
-	Disks   []Disk   `json:"disks"` // those of the layout, in its order
+	Disks   []Disk   `json:"disks"`             // those of the layout, in its order
+	Volumes []Volume `json:"volumes,omitempty"` // each behind those that it is made of
 	Steps   []Step   `json:"steps"`
 	Losses  []string `json:"losses,omitempty"`  // what is gone afterwards
 	Shrinks []string `json:"shrinks,omitempty"` // what becomes smaller, and by how much
@@ -136,10 +139,18 @@ func Make(in Input) (Plan, error) {
 		m.refusals = append(m.refusals, t.refusals...)
 	}
 	m.mirror()
+	var volumes []Volume
+	if len(m.refusals) == 0 {
+		volumes = m.volumes()
+		for _, t := range m.targets {
+			m.refusals = append(m.refusals, t.refusals...)
+		}
+	}
 	if len(m.refusals) > 0 {
 		return Plan{}, fmt.Errorf("%w: %w", ErrRefused, errors.Join(m.refusals...))
 	}
-	p := Plan{Version: Version, Steps: m.steps()}
+	p := Plan{Version: Version, Volumes: volumes, Steps: m.steps()}
+	p.Steps = append(p.Steps, p.volumeSteps()...)
 	m.words(&p)
 	for _, t := range m.targets {
 		p.Disks = append(p.Disks, t.disk())

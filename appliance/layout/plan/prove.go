@@ -30,7 +30,13 @@ func (p Plan) prove() error {
 			return fmt.Errorf("disk %s: %w", d.ID, err)
 		}
 	}
+	if err := p.proveVolumes(); err != nil {
+		return err
+	}
 	for i, s := range p.everywhere() {
+		if s.Volume != "" { // it touches the members, which are proved to be new or emptied
+			continue
+		}
 		at := slices.IndexFunc(p.Disks, func(d Disk) bool { return d.ID == s.Disk })
 		if at < 0 {
 			return fmt.Errorf("step %d is of a disk that the plan does not have", i+1)

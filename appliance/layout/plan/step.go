@@ -22,12 +22,13 @@ const (
 	Clear            Verb = "clear"
 	MakeFilesystem   Verb = "make-filesystem"
 	MakeMirror       Verb = "make-mirror"
+	MakeVolume       Verb = "make-volume"
 )
 
 // Step is one step of a plan. What its verb does not need is empty.
 type Step struct {
 	Do     Verb      `json:"do"`
-	Disk   string    `json:"disk"` // Disk.ID
+	Disk   string    `json:"disk,omitempty"` // Disk.ID; "" of a step of a volume
 	If     Condition `json:"if"`
 	Number int       `json:"number,omitempty"` // of the partition
 	Start  int64     `json:"start,omitempty"`  // bytes
@@ -40,7 +41,9 @@ type Step struct {
 	Filesystem string `json:"filesystem,omitempty"`
 	Label      string `json:"label,omitempty"`
 	// With are the other partitions of make-mirror.
-	With []Member `json:"with,omitempty"`
+	With   []Member `json:"with,omitempty"`
+	Volume string   `json:"volume,omitempty"` // Volume.ID, of a step that makes one or changes what is in it
+	Kind   Kind     `json:"kind,omitempty"`   // of the volume
 }
 
 // Condition is what must hold before a step: the disk is the planned one (Disk.Identity), its table has exactly these
