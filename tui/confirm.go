@@ -202,9 +202,11 @@ func (m Model) start() (Model, tea.Cmd) {
 	d, ref := m.found.Inventory.Disks[m.disk], m.found.Welcome.Images[m.image].Ref
 	c := m.choice(d, ref)
 	m.page, m.progress, m.target = pageProgress, newProgress(ref), diskName(d, 66)
+	m.progress.before = before{blank: d.Blank()}
 	if m.found.Layouts {
 		doc, p := m.way.Decision()
-		c, m.progress.shared = job.Choice{Image: ref, Layout: doc, Plan: p.Hash}, true
+		c = job.Choice{Image: ref, Layout: doc, Plan: p.Hash}
+		m.progress.before = beforeJob(job.Spec{Layout: doc}, d, m.found.Inventory.Disks)
 	}
 	return m, m.choose(c)
 }

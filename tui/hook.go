@@ -5,6 +5,7 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
+	"griddle/appliance/job"
 	"griddle/tui/frame"
 )
 
@@ -57,11 +58,9 @@ func (m Model) hookPage() []frame.Section {
 	out := frame.Wrap(fmt.Sprintf("Hook %s of the %s failed: %s.", printable(h.Name, 64), printable(h.Origin, 20),
 		clean(h.Reason)), 1, width)
 	out = append(append(out, h.output(width)...), "")
-	left := "the disk does not boot; its old content is lost."
-	if m.progress.shared {
-		left = "the new system does not boot; what the plan keeps stays."
-	}
-	out = append(out, frame.Wrap("The install waits for your answer. If you give up, "+left, 1, width)...)
+	// Hooks run before anything that starts the new system is written.
+	out = append(out, frame.Wrap("The install waits for your answer. If you give up, it leaves "+
+		m.progress.leaves(job.PhaseVerify)+".", 1, width)...)
 	return []frame.Section{{Title: "Hook", Lines: out}, m.menu("Answer")}
 }
 

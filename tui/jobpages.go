@@ -42,9 +42,12 @@ func (m Model) waitingPage() []frame.Section {
 
 func (m Model) progressPage() []frame.Section {
 	p, width := m.progress, m.inner()
-	what := fact("Disk", job.Sentence(m.target), width)
+	var what []string
 	if p.kind != job.Erase {
-		what = append(fact("Image", job.Sentence(p.ref), width), what...)
+		what = fact("Image", job.Sentence(p.ref), width)
+	}
+	if p.kind != job.Relay {
+		what = append(what, fact("Disk", job.Sentence(m.target), width)...)
 	}
 	columns, _, side := m.halves(35, 0)
 	var log []string

@@ -125,7 +125,7 @@ func (m Model) continuing() (out []choice) {
 			}
 			c, ref, name := m.choice(d, ""), u.Image, diskName(d, 66)
 			c.Continue, c.Erase = u.Job, ""
-			shared := slices.ContainsFunc(d.Partitions, func(p job.Partition) bool { return p.Unfinished == u.Job })
+			in := slices.ContainsFunc(d.Partitions, func(p job.Partition) bool { return p.Unfinished == u.Job })
 			label := "Continue the install on " + printable(d.Path, 16) + " (" + job.Bytes(d.Size) +
 				"): " + printable(ref, 20)
 			out = append(out, choice{string("cd"[len(out)]), label, func(m Model) (Model, tea.Cmd) {
@@ -133,7 +133,7 @@ func (m Model) continuing() (out []choice) {
 					return m.notStarted(), nil
 				}
 				m.page, m.progress, m.target = pageProgress, newProgress(ref), name
-				m.progress.shared = shared
+				m.progress.before = before{shared: in, layout: in}
 				return m, m.choose(c)
 			}})
 		}

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	tea "github.com/charmbracelet/bubbletea"
-
 	"griddle/appliance/job"
 	"griddle/appliance/layout"
 	"griddle/appliance/layout/plan"
@@ -141,31 +139,25 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
-// TestSharedJob: a job of the server with a layout, and one that is continued, say what they leave as one that was
-// chosen here does; one for a whole disk says that its content is lost.
+// TestSharedJob: a job of the server with a layout says where it goes, and one that continues what it leaves.
 func TestSharedJob(t *testing.T) {
 	fresh := New("1.0", false, Actions{})
-	const stays, lost = "What the plan keeps stays.", "Its old content is lost."
-	for _, layout := range []string{"", `{"version":1}`} {
-		f := shared()
-		f.Welcome.Job = &job.Spec{Disk: "largest", Layout: json.RawMessage(layout),
-			Image: job.Image{Ref: "web:1@amd64"}}
-		view := strings.Join(strings.Fields(send(fresh, append([]tea.Msg{f}, running()...)...).View()), " ")
-		if strings.Contains(view, stays) != (layout != "") || strings.Contains(view, lost) != (layout == "") {
-			t.Errorf("a job with the layout %q shows\n%s", layout, view)
-		}
-		if layout != "" && !strings.Contains(send(fresh, f).View(), "as the layout of the job says") {
-			t.Errorf("the disk of a job with a layout is\n%s", send(fresh, f).View())
-		}
+	f := shared()
+	f.Welcome.Job = &job.Spec{Layout: json.RawMessage(`{"version":1}`), Image: job.Image{Ref: "web:1@amd64"}}
+	if view := send(fresh, f).View(); !strings.Contains(view, "as the layout of the job says") {
+		t.Errorf("the disk of a job with a layout is\n%s", view)
+	}
+	for _, beside := range []bool{false, true} {
 		begun := shared()
 		begun.Inventory.Disks[0].Unfinished = "j1"
-		if layout != "" {
+		if beside {
 			begun.Inventory.Disks[0].Partitions[2].Unfinished = "j1"
 		}
 		begun.Welcome.Unfinished = []job.Unfinished{{Job: "j1", Image: "web:1@amd64"}}
 		m := send(press(t, send(fresh, begun), "c"), running()...)
-		view = strings.Join(strings.Fields(m.View()), " ")
-		if strings.Contains(view, stays) != (layout != "") || strings.Contains(view, lost) != (layout == "") {
+		view := strings.Join(strings.Fields(m.View()), " ")
+		if strings.Contains(view, "What the plan keeps stays.") != beside ||
+			strings.Contains(view, "Its old content is lost.") == beside {
 			t.Errorf("an install that continues shows\n%s", view)
 		}
 	}

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
@@ -107,8 +108,8 @@ func chosenImage(g job.ImageChoice, width int) []string {
 	if d := job.Printable(g.Description); d != "" {
 		out = append(out, fact("About", d, width)...)
 	}
-	out = append(out, fact("Size", job.Bytes(g.Size)+", "+job.Binary(g.Size), width)...)
-	return append(out, fact("Transfer", job.Bytes(g.Wire), width)...)
+	out = append(out, fact("Size", job.Exact(g.Size), width)...)
+	return append(out, fact("Transfer", job.Exact(g.Wire), width)...)
 }
 
 // notOffered are the images that cannot be installed, and why.
@@ -139,15 +140,17 @@ func (m Model) diskPage() []frame.Section {
 	}
 	const paths, models = 14, 22
 	serial := func(d job.Disk) string { return d.Serial }
-	model, binary := width >= 3*paths+models, width >= 96
+	model := width >= 3*paths+models
 	left := width - 4 - paths - 10 // A serial tells disks apart: it has all the room that is left.
 	if model {
 		left -= 8 + models + 1
 	}
+	shown := each(disks, func(d job.Disk) string { return frame.Visible(d.Serial) })
+	binary := width >= 96 || model && longest(shown, 6, width) <= left-10
 	if binary {
 		left -= 10
 	}
-	serials := longest(each(disks, func(d job.Disk) string { return frame.Visible(d.Serial) }), min(10, left), left)
+	serials := longest(shown, min(10, left), left)
 	named := each(disks, func(d job.Disk) string { return job.Printable(d.Bus) })
 	list := []column{
 		{"DISK", paths, false, frame.Names(disks, func(d job.Disk) string { return d.Path }, paths)},
@@ -167,7 +170,11 @@ func (m Model) diskPage() []frame.Section {
 	}
 	out[0].Columns = columns
 	d := disks[min(m.place.Row, len(disks)-1)]
-	return append(out, frame.Section{Title: "On " + job.Printable(d.Path), Lines: m.chosenDisk(d, side)})
+	out = append(out, frame.Section{Title: "On " + job.Printable(d.Path), Lines: m.chosenDisk(d, side)})
+	if len(d.Partitions) > 0 {
+		out = append(out, frame.Section{Title: "Today", Lines: way.Today(m.theme, d, m.inner())})
+	}
+	return out
 }
 
 func (m Model) chosenDisk(d job.Disk, width int) []string {
@@ -182,20 +189,49 @@ func (m Model) chosenDisk(d job.Disk, width int) []string {
 			out = append(out, m.theme.Warn.Render(l))
 		}
 	}
-	what := []string{job.Bytes(d.Size) + ", " + job.Binary(d.Size)}
-	if s := job.Printable(d.Model); s != "" {
-		what = append(what, s)
+	var names []string
+	for _, name := range []string{job.Printable(d.Model), job.Printable(d.Bus)} {
+		if name != "" {
+			names = append(names, name)
+		}
 	}
 	if s := job.Sentence(d.Serial); s != "" {
-		what = append(what, "serial "+s)
+		names = append(names, "serial "+s)
 	}
-	out = append(out, frame.Wrap(strings.Join(what, ", ")+":", 1, width)...)
+	out = append(out, fact("Disk", strings.Join(names, ", "), width)...)
+	out = append(out, fact("Size", job.Exact(d.Size), width)...)
+	out = append(out, content(d, width)...)
+	for _, h := range d.Shrinkable() {
+		out = append(out, frame.Wrap(h, 1, width)...)
+	}
+	return out
+}
+
+// content is what is on a disk, in lines of width cells: what it has as a whole, then a line for each partition.
+func content(d job.Disk, width int) (out []string) {
 	holds := d.Holds()
-	if len(holds) == 0 {
-		holds = []string{way.Blank(d)}
+	whole := len(holds) - len(d.Partitions)
+	switch {
+	case len(holds) == 0:
+		return fact("Content", way.Blank(d), width)
+	case whole == 0:
+		out = fact("Content", fmt.Sprintf("%s, %s:", strings.ToUpper(job.Printable(d.Table)),
+			job.Count(len(d.Partitions), "partition")), width)
 	}
-	for _, h := range append(holds, d.Shrinkable()...) {
-		out = append(out, frame.Wrap(h, 3, width)...)
+	for i, h := range holds {
+		if i < whole {
+			out = append(out, fact("Content", h, width)...)
+			continue
+		}
+		p := d.Partitions[i-whole]
+		before := fmt.Sprintf("%4d  %9s  %9s  ", p.Number, job.Bytes(p.Size), job.Binary(p.Size))
+		if width < 2*len(before) {
+			out = append(out, frame.Wrap(h, 3, width)...)
+			continue
+		}
+		lines := frame.Wrap(p.Describe(), len(before), width)
+		lines[0] = before + strings.TrimLeft(lines[0], " ")
+		out = append(out, lines...)
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/tui/frame"
+	"griddle/tui/way"
 )
 
 // printable is job.Printable cut to width cells.
@@ -58,7 +59,7 @@ func (m Model) facts(width int) []string {
 	}
 	memory := ""
 	if inv.Memory > 0 {
-		memory = job.Bytes(inv.Memory)
+		memory = job.Bytes(inv.Memory) + ", " + job.Binary(inv.Memory)
 	}
 	if inv.Memory > 0 && inv.Memory < job.MemoryNeeds {
 		memory += ", too little: an install needs 512 MiB"
@@ -106,7 +107,26 @@ func (m Model) welcomePage() []frame.Section {
 	if m.found.unapproved() {
 		return []frame.Section{{Title: "Approval", Lines: m.approval()}, menu}
 	}
-	return []frame.Section{{Title: "This machine", Lines: m.facts(m.inner())}, menu}
+	columns, width, side := m.halves(50, wide)
+	machine := frame.Section{Title: "This machine", Lines: m.facts(width), Columns: columns}
+	if columns == 0 {
+		return []frame.Section{machine, menu}
+	}
+	return []frame.Section{machine, {Title: "Its disks", Lines: m.disksInShort(side)}, menu}
+}
+
+// disksInShort has two lines of width cells for each disk.
+func (m Model) disksInShort(width int) []string {
+	var out []string
+	for _, d := range m.found.Inventory.Disks {
+		out = append(out, frame.CutMiddle(" "+d.String(), width))
+		what := d.Loss()
+		if d.Blank() {
+			what = way.Blank(d)
+		}
+		out = append(out, cut("   "+what, width))
+	}
+	return out
 }
 
 func (m Model) resultPage() []frame.Section {
@@ -134,6 +154,7 @@ func (m Model) resultPage() []frame.Section {
 		for l := range strings.Lines(m.err.Error()) {
 			out = append(out, frame.Wrap(clean(l), 1, width)...)
 		}
+		out = append(append(out, ""), frame.Wrap("It leaves "+p.leaves(p.phase)+".", 1, width)...)
 	}
 	if m.countdown >= 0 && m.err == nil {
 		out = append(append(out, ""), frame.Wrap(fmt.Sprintf("Rebooting in %d s. Press s for a shell instead.",

@@ -14,14 +14,13 @@ const logLines = 200
 
 // progress is what the events of a job add up to.
 type progress struct {
-	ref   string
-	kind  job.Kind // "" means job.Install
-	phase job.Phase
-	last  *job.Progress
-	log   []logLine
-	ended bool
-	// shared says that the job carries a layout out, which says what else of the disk stays.
-	shared bool
+	ref    string
+	kind   job.Kind // "" means job.Install
+	phase  job.Phase
+	last   *job.Progress
+	log    []logLine
+	ended  bool
+	before before
 	began  time.Time // of the first event that has a time
 	now    time.Time // of the last one
 }
@@ -70,6 +69,9 @@ var phaseNames = map[job.Phase]string{
 	job.PhaseErase:     "Erase the disk",
 }
 
+// relayPhases are those of a job that only relays an image.
+var relayPhases = []job.Phase{job.PhaseNetwork, job.PhaseCheck, job.PhaseReceive}
+
 // words are what the pages say of a kind of job.
 type words struct {
 	phases               []job.Phase
@@ -82,6 +84,9 @@ func (p progress) words() words {
 	}
 	if p.kind == job.Erase {
 		return words{job.ErasePhases, "erasing a disk", "Erased:", "NOT ERASED"}
+	}
+	if p.kind == job.Relay {
+		return words{relayPhases, "relaying an image", "Relayed:", "THE RELAY HAS ENDED"}
 	}
 	return words{job.Phases, "installing", "Installed:", "NOT INSTALLED"}
 }
@@ -115,6 +120,10 @@ func (p progress) name(ph job.Phase) string {
 		return "Check the disk"
 	case p.kind == job.Erase && ph == job.PhaseVerify:
 		return "Read the disk back"
+	case p.kind == job.Relay && ph == job.PhaseCheck:
+		return "Check signatures"
+	case p.kind == job.Relay && ph == job.PhaseReceive:
+		return "Fetch the image, and send it to other machines"
 	}
 	return phaseNames[ph]
 }
@@ -150,31 +159,6 @@ func (m Model) meter(width int) []string {
 		out = append(out, frame.Wrap(clean(l.Ways.String()), 1, width)...)
 	}
 	return out
-}
-
-// left says what the job leaves if it ends now, by a power cut or because someone gives up.
-func (m Model) left() string {
-	const off = "Do not switch this machine off: "
-	p := m.progress
-	boots := "may"
-	if p.kind == job.Erase && p.at() >= slices.Index(job.ErasePhases, job.PhaseErase) {
-		return "The disk loses all its data. If this machine is switched off, the erase continues at its next start."
-	}
-	switch p.phase {
-	case "", job.PhaseNetwork, job.PhaseCheck:
-		return "Nothing is written yet. A stop now leaves the disk as it was."
-	case job.PhasePartition, job.PhaseReceive, job.PhaseVerify:
-		boots = "would"
-	}
-	switch {
-	case p.kind == job.Update:
-		return "Do not switch this machine off. A stop now leaves the system as it was."
-	case p.shared && p.phase == job.PhasePartition:
-		return off + "partitions are being changed. After a stop, start it from the network again, to continue."
-	case p.shared:
-		return off + "the new system " + boots + " not boot. What the plan keeps stays."
-	}
-	return off + "the disk " + boots + " not boot. Its old content is lost."
 }
 
 // duration writes d to the second, as m:ss or h:mm:ss.

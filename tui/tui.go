@@ -267,14 +267,14 @@ func (m Model) welcome(f Found) Model {
 	if j := f.Welcome.Job; j != nil {
 		m.page = pageProgress
 		m.progress, m.target = newProgress(j.Image.Ref), string(j.Disk)
-		if m.progress.shared = len(j.Layout) > 0; m.progress.shared {
+		m.progress.kind, m.progress.before = j.Kind, beforeJob(*j, job.Disk{}, f.Inventory.Disks)
+		switch {
+		case j.Kind == job.Update:
+			m.target = "that of the installed system; its data stay"
+		case j.Kind == job.Erase:
+			m.target = j.Erase
+		case m.progress.before.layout:
 			m.target = "as the layout of the job says"
-		}
-		if j.Kind == job.Update {
-			m.progress.kind, m.target = j.Kind, "that of the installed system; its data stay"
-		}
-		if j.Kind == job.Erase {
-			m.progress.kind, m.target = j.Kind, j.Erase
 		}
 	}
 	m.place = place.Place{}
@@ -302,6 +302,9 @@ func (m Model) happened(e job.Event) Model {
 		}
 		if len(named) == 1 { // with several, the screen must not name one
 			m.target = diskName(named[0], 66)
+			if j := m.found.Welcome.Job; j != nil {
+				m.progress.before = beforeJob(*j, named[0], m.found.Inventory.Disks)
+			}
 		}
 	}
 	m.progress = m.progress.add(e)

@@ -115,7 +115,7 @@ func (m Model) presentJob() frame.Page {
 	p := frame.Page{Title: title(m.progress.words().title), Sections: m.progressPage(), About: aboutProgress,
 		Keys: []key.Binding{frame.Key("No key", "is needed")}}
 	if !m.progress.ended {
-		p.Hint = m.left()
+		p.Hint = m.progress.left()
 	}
 	return p
 }

@@ -138,7 +138,7 @@ func (d Disk) Holds() []string {
 		out = append(out, fmt.Sprintf("an empty %s partition table", Printable(d.Table)))
 	}
 	for _, p := range d.Partitions {
-		out = append(out, fmt.Sprintf("partition %d: %s, %s%s", p.Number, Bytes(p.Size), p.holds(), p.more()))
+		out = append(out, fmt.Sprintf("partition %d: %s, %s", p.Number, Bytes(p.Size), p.Describe()))
 	}
 	if len(out) == 0 && !d.Blank() {
 		out = append(out, d.unproved())
@@ -171,6 +171,9 @@ func (d Disk) Loss() string {
 	}
 	return strings.Join(holds, "; ")
 }
+
+// Describe says what the partition has, and how full it is, in words.
+func (p Partition) Describe() string { return p.holds() + p.more() }
 
 // holds says what the partition has, in words.
 func (p Partition) holds() string {

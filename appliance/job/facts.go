@@ -34,11 +34,12 @@ func (p *Pool) String() string {
 		}
 		roots = append(roots, name)
 	}
-	return fmt.Sprintf("%s: %s; %s", number(len(p.Roots), "root"), strings.Join(roots, ", "),
-		number(len(p.Images), "image"))
+	return fmt.Sprintf("%s: %s; %s", Count(len(p.Roots), "root"), strings.Join(roots, ", "),
+		Count(len(p.Images), "image"))
 }
 
-func number(n int, what string) string {
+// Count is a number of things, "1 root" or "2 roots".
+func Count(n int, what string) string {
 	if n != 1 {
 		what += "s"
 	}

@@ -255,6 +255,14 @@ func Binary(n int64) string {
 	return scaled(n, 1024, [...]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"})
 }
 
+// Exact is a size as vendors and as systems count, and to the byte: "20.0 GB, 18.6 GiB, 20000000000 bytes".
+func Exact(n int64) string {
+	if n < 1000 {
+		return Bytes(n)
+	}
+	return fmt.Sprintf("%s, %s, %d bytes", Bytes(n), Binary(n), n)
+}
+
 func scaled(n int64, step float64, units [7]string) string {
 	f, i := float64(n), 0
 	for f >= step-0.5 && i < len(units)-1 {

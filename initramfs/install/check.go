@@ -52,10 +52,10 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 	if err := checkOwner(spec, d, disks); err != nil {
 		return job.Disk{}, err
 	}
-	if Keeps(spec, d) {
+	if spec.Keeps(d) {
 		return d, nil // its pool says what it has room for
 	}
-	if hasPool(spec, d) {
+	if spec.FindsPool(d) {
 		_, name := d.NameAmong(disks)
 		with := "gdisk " + job.Printable(d.Path) + " (its command w)"
 		if d.Table == "mbr" {
@@ -91,7 +91,7 @@ func checkJob(spec job.Spec, img Image) error {
 
 // checkOwner refuses the pool of another machine.
 func checkOwner(spec job.Spec, d job.Disk, disks []job.Disk) error {
-	if !hasPool(spec, d) || ownPool(spec, d) {
+	if !spec.FindsPool(d) || ownPool(spec, d) {
 		return nil
 	}
 	_, name := d.NameAmong(disks)
@@ -109,7 +109,7 @@ func checkSameDisk(spec job.Spec, d job.Disk, disks []job.Disk) error {
 		return nil
 	}
 	unique := spec.Started == d.Serial || spec.Started == d.WWN
-	only := Keeps(spec, d)
+	only := spec.Keeps(d)
 	for _, other := range disks {
 		if other.Path == d.Path {
 			continue
@@ -119,7 +119,7 @@ func checkSameDisk(spec job.Spec, d job.Disk, disks []job.Disk) error {
 				ErrRefused, other, spec.Disk, d)
 		}
 		unique = unique && !other.Named(spec.Started)
-		only = only && !hasPool(spec, other)
+		only = only && !spec.FindsPool(other)
 	}
 	if unique || only || d.Blank() {
 		return nil
@@ -127,18 +127,6 @@ func checkSameDisk(spec job.Spec, d job.Disk, disks []job.Disk) error {
 	return fmt.Errorf("%w: this job was started on a disk with the name %s, and it is not certain that this is %s, "+
 		"which has: %s; give the machine a new job",
 		ErrRefused, job.Sentence(spec.Started), d, d.Loss())
-}
-
-// Keeps says whether the install adds a root to the pool that the disk has, so that /home, /persistent and the systems
-// that it has stay: the pool was finished by another job, this one does not erase it, and the partition table is whole.
-func Keeps(spec job.Spec, d job.Disk) bool { return hasPool(spec, d) && d.Damaged == "" }
-
-// hasPool says whether the disk has a pool that another job finished and that this one does not erase.
-func hasPool(spec job.Spec, d job.Disk) bool {
-	if d.Installed == "" || d.Installed == spec.ID || spec.Erase != "" {
-		return false
-	}
-	return slices.ContainsFunc(d.Partitions, d.HasPool)
 }
 
 // ownPool says whether the pool of the disk is one that the server knows of this machine, or the server knows none.

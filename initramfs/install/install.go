@@ -13,9 +13,9 @@
 //	           the hardware clock is set
 //
 // The result is a pool: a btrfs filesystem with a new UUID. An earlier install's /home and /persistent are lost, unless
-// the disk has a pool and the job does not erase it (Keeps). Then package update adds a root to that: what the pool has
-// of the image is not received, and /home, /persistent and the earlier system stay. The earlier system boots until the
-// new root is durable, and GRUB takes it again if that does not come up.
+// the disk has a pool and the job does not erase it (job.Spec.Keeps). Then package update adds a root to that: what the
+// pool has of the image is not received, and /home, /persistent and the earlier system stay. The earlier system boots
+// until the new root is durable, and GRUB takes it again if that does not come up.
 //
 //	@images/NAME   the image as received (package intake)
 //	@roots/NAME    the system (package newroot), mounted by rootflags=subvol=@roots/NAME
@@ -293,7 +293,7 @@ func (w *work) run(ctx context.Context) error {
 	}
 	w.warnOfBIOS()
 	w.warnOfHealth()
-	if Keeps(w.spec, w.target) {
+	if w.spec.Keeps(w.target) {
 		return w.keep(ctx)
 	}
 	manifest, err := w.prepare(ctx)

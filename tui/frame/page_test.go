@@ -28,7 +28,8 @@ func TestRows(t *testing.T) {
 		{[]Section{text, keep}, 80, 60, []int{20, 4}},
 		{[]Section{list, text, keep}, 40, 12, []int{1, 1, 3}},
 		{[]Section{list, text, keep}, 40, 7, []int{1, 0, 2}}, // the list without its heading
-		{[]Section{text, keep}, 160, 50, []int{20, 23}},
+		{[]Section{text, keep}, 160, 50, []int{39, 4}},
+		{[]Section{text, list, keep}, 160, 120, []int{20, 86, 4}}, // the list gets what none needs
 	} {
 		got := NewTheme(Look{}).Rows(Page{Sections: c.sections}, c.columns, c.rows)
 		if !reflect.DeepEqual(got, c.want) {

@@ -97,7 +97,7 @@ func without(all []block) []block {
 }
 
 // share gives each block a row, those to keep what they need, and then each of the others one row after the other. If
-// boxes are to fill the frame, the last one gets what is left.
+// boxes are to fill the frame, one of them gets what is left.
 func share(all []block, room int, filled bool) {
 	give := func(b *block, n int) {
 		n = min(n, room)
@@ -121,8 +121,23 @@ func share(all []block, room int, filled bool) {
 		}
 	}
 	if filled && len(all) > 0 {
-		give(&all[len(all)-1], room)
+		give(&all[spare(all)], room)
 	}
+}
+
+// spare is the block that gets the rows that none needs: that of the list, else the main one, else one that has no rows
+// of its own kept. So what the user does next is at the bottom, beside the keys.
+func spare(all []block) int {
+	for _, wanted := range []func(Section) bool{
+		func(s Section) bool { return s.List && !s.Keep },
+		func(s Section) bool { return s.Main },
+		func(s Section) bool { return !s.Keep },
+	} {
+		if i := slices.IndexFunc(all, func(b block) bool { return b.is(wanted) }); i >= 0 {
+			return i
+		}
+	}
+	return len(all) - 1
 }
 
 // part is the lines of s that rows rows show, and a sign that says which they are if there are more.

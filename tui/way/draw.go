@@ -24,7 +24,7 @@ func (m Model) Sections(t frame.Theme, columns, rows, row int) []frame.Section {
 	left, width, side := frame.Halves(columns, rows, 55, wide)
 	list := l.list(t, width, row)
 	list.Columns = left
-	o, disk := l.options[row], m.today()
+	o, disk := l.options[row], today(m.disk)
 	if len(o.plan.Disks) > 0 {
 		disk = o.plan.Disks[0]
 	}
@@ -76,10 +76,13 @@ func warn(t frame.Theme, lines []string) []string {
 	return each(lines, func(l string) string { return t.Warn.Render(l) })
 }
 
-// today is the disk without a plan.
-func (m Model) today() plan.Disk {
-	d := plan.Disk{Identity: plan.Identity{Size: m.disk.Size}}
-	for _, p := range m.disk.Partitions {
+// Today draws a disk to scale, in lines of width cells.
+func Today(t frame.Theme, d job.Disk, width int) []string { return picture(t, today(d), width) }
+
+// today is a disk without a plan.
+func today(of job.Disk) plan.Disk {
+	d := plan.Disk{Identity: plan.Identity{Size: of.Size}}
+	for _, p := range of.Partitions {
 		fate := plan.Stays
 		if p.Type == "extended" {
 			fate = plan.Extended

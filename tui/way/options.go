@@ -11,6 +11,9 @@ import (
 	"griddle/tui/frame"
 )
 
+// noPool is why most disks do not offer to keep one.
+const noPool = "the disk has no pool"
+
 // ways is the first page. The first way that the disk offers is the usual one: it loses least.
 func (m Model) ways() level {
 	keep := m.plans(option{name: "Existing pool", says: "it stays, with its roots and data",
@@ -23,12 +26,17 @@ func (m Model) ways() level {
 		layout.Form{Layout: layout.FreeSpace})
 	whole := m.plans(option{name: "Whole disk", says: "EVERYTHING on the disk is lost",
 		about: "The disk gets a new partition table: a boot partition for BIOS, one for UEFI, and a btrfs pool for " +
-			"images, roots, /home and /persistent on the rest. This also deletes the /home and /persistent of an " +
-			"earlier install."},
+			"images, roots, /home and /persistent on the rest."},
 		layout.Form{Layout: layout.WholeDisk, Wipe: !m.disk.Blank()})
 	smaller := m.shrinking()
 	if len(free.plan.Losses) > 0 {
 		free.says = "an install that did not finish is made again"
+	}
+	if slices.Contains(keep.why, noPool) {
+		keep.why = []string{noPool}
+	}
+	if slices.ContainsFunc(m.disk.Partitions, m.disk.HasPool) {
+		whole.about += " This also deletes the /home and /persistent of the earlier install."
 	}
 	switch {
 	case m.disk.Blank():
@@ -134,7 +142,7 @@ func (m Model) overwriting() option {
 func (m Model) overwritten(p job.Partition) option {
 	sizes := job.Bytes(p.Size) + ", " + job.Binary(p.Size)
 	o := option{name: label(p), says: sizes, about: fmt.Sprintf("What is in partition %d, %s%s, is lost. All other "+
-		"partitions stay.", p.Number, sizes, system(p))}
+		"partitions stay.", p.Number, job.Exact(p.Size), system(p))}
 	if p.Type == "EFI system" {
 		o.why = []string{fmt.Sprintf("partition %d is the EFI system partition, which the new system needs too",
 			p.Number)}

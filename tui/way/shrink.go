@@ -37,8 +37,8 @@ func shrinks(p job.Partition) bool {
 // shrunk is the option that makes p smaller, with a page that asks how much.
 func (m Model) shrunk(p job.Partition) option {
 	o := option{name: label(p), says: "up to " + job.Bytes(most(p)) + " become free",
-		about: fmt.Sprintf("Partition %d has %s, %s%s. Up to %s of it can become free.", p.Number, job.Bytes(p.Size),
-			job.Binary(p.Size), system(p), job.Bytes(most(p)))}
+		about: fmt.Sprintf("Partition %d has %s%s. Up to %s of it can become free.", p.Number, job.Exact(p.Size),
+			system(p), job.Bytes(most(p)))}
 	all := m.shrunkBy(o, p, max(mib, most(p)))
 	if len(all.why) > 0 {
 		return all
@@ -79,8 +79,7 @@ func (m Model) amounts(p job.Partition) level {
 			continue
 		}
 		old, pool := sizesOf(o.plan, p.Number)
-		o.about = fmt.Sprintf("Partition %d gives %s to the new system. Its files stay.", p.Number,
-			job.Bytes(p.Size-old))
+		o.about = fmt.Sprintf("It gets %d bytes; partition %d keeps %d, and its files.", pool, p.Number, old)
 		o.name = job.Bytes(pool) + ", " + job.Binary(pool)
 		free := "not known"
 		if p.Used > 0 {

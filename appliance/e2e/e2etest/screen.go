@@ -26,6 +26,7 @@ var masks = []struct {
 	{regexp.MustCompile(`:\d{8}\.(\d+)@`), ":DATE.$1@"},
 	{regexp.MustCompile(`10\.77\.0\.1\d\d/`), "10.77.0.ANY/"},
 	{regexp.MustCompile(`\d+(\.\d+)? [kMG]i?B`), "SIZE"},
+	{regexp.MustCompile(`\d{4,} bytes`), "N bytes"},
 	{regexp.MustCompile(`(Processor +\d+ x ).*`), "${1}MODEL"},
 	{regexp.MustCompile(`in +\d+:\d\d`), "in TIME"},
 	{regexp.MustCompile(`Rebooting in \d+ s`), "Rebooting in TIME"},
