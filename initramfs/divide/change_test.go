@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"griddle/appliance/layout/plan"
+	"griddle/initramfs/disk/content"
 	"griddle/initramfs/disk/disktest"
 
 	"golang.org/x/sys/unix"
@@ -115,4 +116,43 @@ func (m *machine) everything(dev string) uint64 {
 			m.t.Fatal(err)
 		}
 	}
+}
+
+// TestFinishedSince has a pool whose install did not finish when the plan was made, and has since: people may have data
+// in it now.
+func TestFinishedSince(t *testing.T) {
+	m := &machine{t: t}
+	dev := m.blank("S1", 700*mib, 512)
+	disktest.Tool(t, "sgdisk", "-n", "1:1M:+300M", "-t", "1:ef00", "-n", "2:0:0", "-t", "2:8300", "-c", "2:griddle",
+		dev)
+	disktest.Tool(t, "partx", "--update", dev)
+	disktest.Tool(t, "mkfs.vfat", "-F", "32", "-s", "1", dev+"p1")
+	disktest.Tool(t, "mkfs.btrfs", "-q", "-L", "griddle", dev+"p2")
+	mark := func(finished bool) {
+		b, err := content.Mark{Job: strings.Replace(jobID, "5", "6", 1), Finished: finished}.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(dev+"p2", os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.WriteAt(b, content.MarkAt)
+		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mark(false)
+	p := m.plan(of(esp, pool))
+	mark(true)
+	before := m.everything(dev)
+	if _, err := m.run(p, &book{}); !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(),
+		"does not have the unfinished install of job "+strings.Replace(jobID, "5", "6", 1)) {
+		t.Errorf("Run = %v", err)
+	}
+	if m.everything(dev) != before {
+		t.Error("the disk was written to")
+	}
+	mark(false)
+	m.must(p, &book{})
 }

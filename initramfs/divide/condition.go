@@ -63,8 +63,12 @@ func differs(s plan.Step, planned plan.Disk, d job.Disk, made string) error {
 	if at < 0 {
 		return fmt.Errorf("it has no partition %d", s.Number)
 	}
-	fate := fateOf(planned, s.Number)
-	if p := d.Partitions[at]; s.If.Cleared || fate != plan.Made {
+	p := d.Partitions[at]
+	if s.If.Unfinished != "" && p.Unfinished != s.If.Unfinished {
+		return fmt.Errorf("partition %d does not have the unfinished install of job %s that was planned: that was "+
+			"finished since, or there is another one", s.Number, s.If.Unfinished)
+	}
+	if s.If.Cleared || fateOf(planned, s.Number) != plan.Made {
 		return sameFilesystem(p, s.If.Filesystem, s.If.UUID)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -16,29 +17,60 @@ import (
 	"griddle/appliance/layout/plan"
 )
 
-// runIt has the errand of this process, which carries out a plan until it is killed.
+// runIt names the file with the errand of this process, which carries out a plan until it is killed.
 const runIt = "GRIDDLE_TEST_DIVIDE"
 
 type errand struct {
 	Plan    plan.Plan
+	Past    []Entry
 	Disks   map[string]string
 	Journal string
 }
 
 func runs() {
 	var e errand
-	if err := json.Unmarshal([]byte(os.Getenv(runIt)), &e); err != nil {
+	b, err := os.ReadFile(os.Getenv(runIt))
+	if err = errors.Join(err, json.Unmarshal(b, &e)); err != nil {
 		fmt.Println(err)
 		os.Exit(2)
 	}
 	find := func(ctx context.Context) ([]job.Disk, error) { return look(ctx, e.Disks) }
-	_, err := Run(context.Background(), Options{Job: jobID, Plan: e.Plan, Journal: file(e.Journal), Find: find,
-		Sys: "/sys"})
-	if err != nil {
+	if _, err := Run(context.Background(), Options{Job: jobID, Plan: e.Plan, Past: e.Past, Journal: file(e.Journal),
+		Find: find, Sys: "/sys"}); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// killedAfter carries a plan out in another process, and kills that when its journal has more than some entries, and a
+// moment later: how fast it is says nothing. It returns what the process said, and whether it ended before.
+func (e errand) killedAfter(t testing.TB, entries int, moment time.Duration) (said string, done bool) {
+	t.Helper()
+	arg := filepath.Join(t.TempDir(), "errand")
+	b, err := json.Marshal(e)
+	if err = errors.Join(err, os.WriteFile(arg, b, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), runIt+"="+arg)
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for ; ; time.Sleep(time.Millisecond) {
+		journal, _ := os.ReadFile(e.Journal)
+		if bytes.Count(journal, []byte("\n")) > entries || len(ended) > 0 {
+			break
+		}
+	}
+	time.Sleep(moment)
+	_ = cmd.Process.Kill()
+	err = <-ended
+	return out.String(), err == nil
 }
 
 // file is a journal in a file.
@@ -71,31 +103,9 @@ func TestKilled(t *testing.T) {
 			dev := m.windows(512)
 			e := errand{Plan: m.plan(c.doc), Disks: m.disks, Journal: filepath.Join(t.TempDir(), "journal")}
 			before := sums(t, dev, staying(e.Plan)...)
-			arg, err := json.Marshal(e)
-			if err != nil {
-				t.Fatal(err)
-			}
-			cmd := exec.Command("/proc/self/exe")
-			cmd.Env = append(os.Environ(), runIt+"="+string(arg))
-			var out bytes.Buffer
-			cmd.Stdout = &out
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			ended := make(chan error, 1)
-			go func() { ended <- cmd.Wait() }()
-			// When it is killed is counted in entries, and a moment more: how fast it is says nothing.
-			for entries := rand.IntN(2 * len(e.Plan.Steps)); ; time.Sleep(time.Millisecond) {
-				journal, _ := os.ReadFile(e.Journal)
-				if bytes.Count(journal, []byte("\n")) > entries || len(ended) > 0 {
-					break
-				}
-			}
-			time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond)
-			_ = cmd.Process.Kill()
-			<-ended
-			if out.Len() > 0 {
-				t.Fatalf("the program says %q", out.String())
+			if said, _ := e.killedAfter(t, rand.IntN(2*len(e.Plan.Steps)),
+				time.Duration(rand.IntN(50))*time.Millisecond); said != "" {
+				t.Fatalf("the program says %q", said)
 			}
 			same(t, before, sums(t, dev, staying(e.Plan)...))
 			var b book

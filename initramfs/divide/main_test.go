@@ -96,7 +96,8 @@ func look(ctx context.Context, disks map[string]string) (out []job.Disk, err err
 		}
 		j := job.Disk{Path: path, Serial: serial, Bus: "sata", Size: d.Size, SectorSize: d.SectorSize, Table: d.Table,
 			TableID: d.GUID, Damaged: d.Damaged, Signature: d.Signature.Type, Label: d.Signature.Label,
-			Unfinished: d.Unfinished(), Installed: d.Finished()}
+			Unfinished: d.Unfinished(), Installed: d.Finished(), UsableFrom: d.UsableFrom, UsableTo: d.UsableTo,
+			Slots: d.Slots}
 		if !d.Recognised() {
 			f, err := os.Open(path)
 			if err != nil {
@@ -109,6 +110,12 @@ func look(ctx context.Context, disks map[string]string) (out []job.Disk, err err
 			j.Partitions = append(j.Partitions, job.Partition{Number: p.Number, Start: p.Start, Size: p.Size,
 				Name: p.Name, Type: p.Type, Filesystem: p.Signature.Type, Label: p.Signature.Label, UUID: p.UUID,
 				Used: mib, Minimum: least(p)})
+			switch part := &j.Partitions[len(j.Partitions)-1]; {
+			case p.Mark.Finished:
+				part.Installed = p.Mark.Job
+			default:
+				part.Unfinished = p.Mark.Job
+			}
 		}
 		out = append(out, j)
 	}
