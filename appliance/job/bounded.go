@@ -70,25 +70,21 @@ func (v Inventory) Bounded() Inventory {
 	reasons, systems := maxSystems, maxSystems
 	for i := range v.Disks {
 		d := &v.Disks[i]
-		for _, s := range []*string{&d.Path, &d.Model, &d.Serial, &d.WWN, &d.Place, &d.Bus, &d.Table, &d.Damaged,
-			&d.Signature, &d.Label, &d.Sampled, &d.Unfinished, &d.Installed} {
+		d.Partitions = d.Partitions[:min(len(d.Partitions), left)]
+		left -= len(d.Partitions)
+		*d = d.Bounded()
+		for _, s := range []*string{&d.Path, &d.Model, &d.Bus, &d.Damaged, &d.Sampled, &d.Unfinished, &d.Installed} {
 			*s = clip(*s)
 		}
 		for _, s := range []*string{&d.Rotational, &d.Firmware, &d.Variant} {
 			*s = clipAt(*s, maxWord)
 		}
-		d.TableID = clipAt(d.TableID, maxID)
 		d.Health = d.Health.bounded()
 		d.Paths, d.BootAreas = clipAll(d.Paths, &paths), clipAll(d.BootAreas, &areas)
-		d.Partitions = append([]Partition(nil), d.Partitions[:min(len(d.Partitions), left)]...)
-		left -= len(d.Partitions)
 		for j := range d.Partitions {
 			p := &d.Partitions[j]
-			p.Name, p.Type, p.Label = clip(p.Name), clipAt(p.Type, maxType), clip(p.Label)
-			p.Filesystem, p.Variant = clipAt(p.Filesystem, maxWord), clipAt(p.Variant, maxWord)
-			p.UUID, p.Pool = clipAt(p.UUID, maxID), p.Pool.bounded(&pools)
+			p.Variant, p.Pool = clipAt(p.Variant, maxWord), p.Pool.bounded(&pools)
 			p.Unfit, p.System = clipFew(p.Unfit, maxSentence, &reasons), clipFew(p.System, maxText, &systems)
-			p.Installed, p.Unfinished = clipAt(p.Installed, maxID), clipAt(p.Unfinished, maxID)
 		}
 	}
 	v.NICs = append([]NIC(nil), v.NICs[:min(len(v.NICs), maxMACs)]...)
@@ -97,6 +93,24 @@ func (v Inventory) Bounded() Inventory {
 		n.Name, n.MAC, n.Driver, n.Address = clip(n.Name), clip(n.MAC), clip(n.Driver), clip(n.Address)
 	}
 	return v
+}
+
+// Bounded returns d with each text that a plan compares cut to what the server keeps; its lists and all other texts stay
+// whole. The agent makes its plans of such disks, so that they are those of the server: a btrfs has a label of up to 255
+// bytes.
+func (d Disk) Bounded() Disk {
+	for _, s := range []*string{&d.Serial, &d.WWN, &d.Place, &d.Table, &d.Signature, &d.Label} {
+		*s = clip(*s)
+	}
+	d.TableID = clipAt(d.TableID, maxID)
+	d.Partitions = append([]Partition(nil), d.Partitions...)
+	for i := range d.Partitions {
+		p := &d.Partitions[i]
+		p.Name, p.Type, p.Label = clip(p.Name), clipAt(p.Type, maxType), clip(p.Label)
+		p.Filesystem, p.UUID = clipAt(p.Filesystem, maxWord), clipAt(p.UUID, maxID)
+		p.Installed, p.Unfinished = clipAt(p.Installed, maxID), clipAt(p.Unfinished, maxID)
+	}
+	return d
 }
 
 // NormalMAC returns a 48-bit address in lower case with colons. It returns false if no machine can have this address: s

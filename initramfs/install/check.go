@@ -254,5 +254,5 @@ func withContent(j job.Disk, c content.Content) job.Disk {
 			part.Unfinished = p.Mark.Job
 		}
 	}
-	return j
+	return j.Bounded()
 }
