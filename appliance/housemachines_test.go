@@ -27,6 +27,8 @@ var houseMachines = []rule{
 		why: "a program is traced the same way, whatever it does"},
 	{from: "griddle/initramfs/bootloader/gap", never: []string{"griddle/..."},
 		why: "room on a disk is room, whatever comes there"},
+	{from: "griddle/initramfs/bootloader/coreimage", never: []string{"griddle/..."},
+		why: "a format knows no other package"},
 	{from: "griddle/initramfs/bootloader/former", itself: true, only: []string{"griddle/initramfs/bootloader",
 		"griddle/initramfs/nvram", "griddle/imagestore/durable"},
 		why: "what a machine started is kept the same way for all that change it"},

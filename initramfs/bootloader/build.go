@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"griddle/initramfs/bootloader/coreimage"
 )
 
 // BuildOptions says where GRUB is on the build machine; the zero value is right for Debian.
@@ -39,7 +41,7 @@ func BuildGRUB(ctx context.Context, dir string, o BuildOptions) error {
 		return fmt.Errorf("building GRUB images: %w", err)
 	}
 	// ",gpt2" without a drive: core.img fills in the drive that the BIOS started it from.
-	if err := mkimage(ctx, o, image{format: "i386-pc", prefix: "(,gpt2)/griddle", out: filepath.Join(dir, CoreImage),
+	if err := mkimage(ctx, o, image{format: "i386-pc", prefix: coreimage.Prefix, out: filepath.Join(dir, CoreImage),
 		early: "normal (memdisk)/start.cfg\n", disk: start, modules: biosModules()}); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 
 	"griddle/imagestore/durable"
+	"griddle/initramfs/bootloader/coreimage"
 	"griddle/initramfs/bootloader/gap"
 )
 
@@ -34,7 +35,8 @@ func roomOf(disk Disk, at Extent, core int) (Extent, error) {
 }
 
 // CheckBIOS is the error that InstallBIOS would return, before anything is written: gap.ErrNone where other loaders
-// leave no room for core.img, ErrSectorSize. shared says that other systems use the BIOS boot partition too.
+// leave no room for core.img, ErrSectorSize. shared says that other systems may use the BIOS boot partition too; where
+// the disk starts a GRUB of Griddle from it, they do not.
 func CheckBIOS(disk io.ReaderAt, images fs.FS, at Extent, sectorSize int, shared bool) error {
 	if sectorSize != sector {
 		return fmt.Errorf("GRUB for BIOS: %w, this disk has %d", ErrSectorSize, sectorSize)
@@ -43,18 +45,41 @@ func CheckBIOS(disk io.ReaderAt, images fs.FS, at Extent, sectorSize int, shared
 	if err != nil {
 		return fmt.Errorf("GRUB for BIOS: %w", err)
 	}
-	if shared || isGap(at) {
-		return gap.Check(disk, at, int64(len(core)))
+	if !shared && !isGap(at) {
+		return nil
 	}
-	return nil
+	if own, err := alone(disk, at); err != nil || own {
+		return err
+	}
+	return gap.Check(disk, at, int64(len(core)))
 }
 
-// ReserveBIOS reserves room in a BIOS boot partition that other systems use too. Call it before the first InstallBIOS
-// there; the gap of an MBR needs no call. It writes to bytes that are zero, and is durable on return.
+// alone says whether a BIOS boot partition is Griddle's alone: the disk starts an earlier GRUB of Griddle from it, and
+// no room in it was reserved beside another loader.
+func alone(disk io.ReaderAt, at Extent) (bool, error) {
+	if isGap(at) {
+		return false, nil
+	}
+	if _, reserved, err := gap.Find(disk, at); err != nil || reserved {
+		return false, err
+	}
+	record := make([]byte, sector)
+	if _, err := disk.ReadAt(record, 0); err != nil {
+		return false, fmt.Errorf("reading the boot record: %w", err)
+	}
+	return ownRecord(disk, at, record)
+}
+
+// ReserveBIOS reserves room in a BIOS boot partition that other systems may use too. Call it before the first
+// InstallBIOS there; the gap of an MBR needs no call. It writes to bytes that are zero, and is durable on return. Where
+// the disk starts a GRUB of Griddle from all of the partition, it reserves nothing: InstallBIOS replaces that.
 func ReserveBIOS(disk Disk, images fs.FS, at Extent) error {
 	_, core, err := biosImages(images)
 	if err != nil {
 		return fmt.Errorf("GRUB for BIOS: %w", err)
+	}
+	if own, err := alone(disk, at); err != nil || own {
+		return err
 	}
 	if _, err := gap.Reserve(disk, at, int64(len(core))); err != nil {
 		return err
@@ -88,25 +113,30 @@ func KeepRecord(disk io.ReaderAt, at Extent, esp string) error {
 	return nil
 }
 
-// ownRecord says whether a boot record starts the core.img that InstallBIOS wrote to at.
+// ownRecord says whether a boot record starts a core.img that InstallBIOS wrote to at: to the room that was reserved
+// there, or to a BIOS boot partition. In the latter the core.img itself says so, because other systems may have put
+// theirs there since.
 func ownRecord(disk io.ReaderAt, at Extent, record []byte) (bool, error) {
 	if at.Size < sector {
 		return false, nil
 	}
-	room, ok, err := gap.Find(disk, at)
-	if err != nil {
+	room, reserved, err := gap.Find(disk, at)
+	if err != nil || !reserved && isGap(at) {
 		return false, err
 	}
-	if !ok {
-		if isGap(at) {
-			return false, nil
-		}
+	if !reserved {
 		room = at
 	}
 	first := binary.LittleEndian.Uint64(record[bootKernelSector:])
 	// 0x63eb is a jump over the parameters, by which boot.img begins.
-	return record[0] == 0xeb && record[1] == 0x63 && first >= uint64(room.Start/sector) &&
-		first < uint64((room.Start+room.Size)/sector), nil
+	if record[0] != 0xeb || record[1] != 0x63 || first < uint64(room.Start/sector) ||
+		first >= uint64((room.Start+room.Size)/sector) {
+		return false, nil
+	}
+	if reserved {
+		return true, nil
+	}
+	return coreimage.Griddles(disk, int64(first)*sector)
 }
 
 // RemoveBIOS gives a disk the program of another boot record, of its first 440 bytes, if it has GRUB's own of at, and
