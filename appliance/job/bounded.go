@@ -95,9 +95,9 @@ func (v Inventory) Bounded() Inventory {
 	return v
 }
 
-// Bounded returns d with each text that a plan compares cut to what the server keeps; its lists and all other texts stay
-// whole. The agent makes its plans of such disks, so that they are those of the server: a btrfs has a label of up to 255
-// bytes.
+// Bounded returns d with each text that a plan compares cut to what the server keeps; its lists and all other texts
+// stay whole. The agent makes its plans of such disks, so that they are those of the server: a btrfs has a label of up
+// to 255 bytes.
 func (d Disk) Bounded() Disk {
 	for _, s := range []*string{&d.Serial, &d.WWN, &d.Place, &d.Table, &d.Signature, &d.Label} {
 		*s = clip(*s)
