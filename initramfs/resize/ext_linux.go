@@ -173,7 +173,7 @@ func (o Options) ordered(name string, args ...string) error {
 				return nil
 			}
 			if writes++; o.before != nil {
-				if err := o.before(name, writes); err != nil {
+				if err := o.before(writes, c); err != nil {
 					return err
 				}
 			}

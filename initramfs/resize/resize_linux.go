@@ -25,6 +25,8 @@ import (
 	"slices"
 	"time"
 
+	"griddle/initramfs/ntfs/trace"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -56,7 +58,7 @@ type Options struct {
 	// Progress gets what is done, in words; may be nil.
 	Progress func(phase string)
 
-	before func(program string, write int) error // of tests: called before each write of a program, counted from 1
+	before func(write int, c trace.Call) error // of tests: called before each write of a program, counted from 1
 }
 
 // Check proves that a filesystem is whole and can be shrunk to a size, as far as that can be known. It writes nothing.

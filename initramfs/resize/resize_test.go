@@ -4,10 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
 	"griddle/initramfs/disk/disktest"
+	"griddle/initramfs/ntfs/trace"
+
+	"golang.org/x/sys/unix"
 )
 
 // shrunk fails if a filesystem is not whole in its new size, with all its files.
@@ -53,17 +58,21 @@ func TestShrink(t *testing.T) {
 	}
 }
 
-// TestKilled kills the programs before one of their writes, and continues.
+// TestKilled kills the programs before one of their writes, or has the power fail while that is on its way, so that any
+// of its sectors are on the disk; and continues.
 func TestKilled(t *testing.T) {
 	writes := 0
 	stopped := errors.New("it was killed")
-	shrink := func(t *testing.T, n int) {
+	shrink := func(t *testing.T, n int, torn bool) {
 		node, files := made(t, "ext4")
 		var b book
 		o := Options{Node: node, Kind: "ext4", To: to, Record: b.record}
 		at := 0
-		o.before = func(string, int) error {
+		o.before = func(_ int, c trace.Call) error {
 			if at++; at == n {
+				if torn {
+					tear(t, node, c)
+				}
 				return stopped
 			}
 			writes = max(writes, at)
@@ -80,7 +89,7 @@ func TestKilled(t *testing.T) {
 		}
 		shrunk(t, node, "ext4", files)
 	}
-	shrink(t, 0)
+	shrink(t, 0, false)
 	points := []int{1, writes / 2, writes - 3}
 	if torture {
 		points = nil
@@ -88,8 +97,38 @@ func TestKilled(t *testing.T) {
 			points = append(points, n)
 		}
 	}
-	for _, n := range points {
-		t.Run(fmt.Sprint(n), func(t *testing.T) { shrink(t, n) })
+	for i, n := range points {
+		for _, torn := range []bool{false, true} {
+			if torture || torn == (i%2 == 1) {
+				t.Run(fmt.Sprint(n, map[bool]string{true: " torn"}[torn]), func(t *testing.T) { shrink(t, n, torn) })
+			}
+		}
+	}
+}
+
+// tear writes some sectors of what a program is about to write.
+func tear(t *testing.T, node string, c trace.Call) {
+	t.Helper()
+	if c.Number != unix.SYS_PWRITE64 {
+		t.Fatalf("the program writes by system call %d, and this test knows pwrite64", c.Number)
+	}
+	b := make([]byte, c.Args[2])
+	local := []unix.Iovec{{Base: &b[0], Len: uint64(len(b))}}
+	remote := []unix.RemoteIovec{{Base: uintptr(c.Args[1]), Len: len(b)}}
+	if _, err := unix.ProcessVMReadv(c.PID, local, remote, 0); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(node, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for at := 0; at < len(b); at += 512 {
+		if rand.IntN(2) == 0 {
+			if _, err := f.WriteAt(b[at:min(len(b), at+512)], int64(c.Args[3])+int64(at)); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 

@@ -2,7 +2,9 @@
 // process 1 of a user-mode Linux that sees the files of this machine, and cannot change them.
 //
 // Call Run at the start of a test with the images of filesystems. It does nothing else where it returns true: the test
-// is done, inside, and it passed. Where it returns false the test runs inside, and Mount mounts the images.
+// is done, inside, and it passed. Where it returns false the test runs inside, and Mount mounts the images. For
+// anything else that this machine's kernel does not have, Load loads other modules, and the images are /dev/ubda,
+// /dev/ubdb….
 package fattest
 
 import (
@@ -87,16 +89,22 @@ func begin(t *testing.T) {
 		unix.Sync()
 		_ = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 	})
-	for at, kind := range map[string]string{"/run": "tmpfs", "/dev": "devtmpfs", "/proc": "proc"} {
+	for at, kind := range map[string]string{"/run": "tmpfs", "/dev": "devtmpfs", "/proc": "proc", "/sys": "sysfs"} {
 		if err := unix.Mount(kind, at, kind, 0, ""); err != nil && !errors.Is(err, unix.EBUSY) {
 			t.Fatalf("mounting %s: %v", at, err)
 		}
 	}
-	if err := os.Setenv("TMPDIR", "/run"); err != nil {
+	if err := errors.Join(os.Setenv("TMPDIR", "/run"), os.Setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"fat/fat", "fat/vfat", "nls/nls_cp437", "nls/nls_utf8", "nls/nls_ascii"} {
-		found, err := filepath.Glob("/usr/lib/uml/modules/*/kernel/fs/" + name + ".ko")
+	Load(t, "fs/fat/fat", "fs/fat/vfat", "fs/nls/nls_cp437", "fs/nls/nls_utf8", "fs/nls/nls_ascii")
+}
+
+// Load loads modules of the kernel inside, by their path such as "drivers/md/dm-mod", in their order.
+func Load(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		found, err := filepath.Glob("/usr/lib/uml/modules/*/kernel/" + name + ".ko")
 		if err != nil || len(found) != 1 {
 			t.Fatalf("user-mode Linux has %d modules %s, want one; run `make deps`", len(found), name)
 		}
