@@ -168,6 +168,8 @@ var houseMachines = []rule{
 	{from: "griddle/initramfs/download", never: []string{"griddle/initramfs/install", "griddle/initramfs/uplink",
 		"griddle/initramfs/resident", "griddle/tui/..."},
 		why: "an image is got the same way in the boot image and on the installed system"},
+	{from: "griddle/initramfs/toolbox", only: []string{"griddle/initramfs"},
+		why: "the tools are the same, whatever needs them"},
 	{from: "griddle/initramfs/hotplug", only: []string{"griddle/initramfs/kmod"},
 		why: "drivers are loaded for what there is, whatever is done with it"},
 	{from: "griddle/initramfs/supervise", only: []string{"griddle/initramfs/console", "griddle/appliance/site"},
