@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -100,8 +101,22 @@ func Term(path string) string {
 func Shell(tty *os.File, path string) *exec.Cmd {
 	cmd := exec.Command(shellPath, "--noprofile", "--norc", "-i")
 	cmd.Dir = "/root"
-	cmd.Env = append(os.Environ(), "TERM="+Term(path), "SHELL="+shellPath, `PS1=griddle:\w# `)
+	// Tools may come while it runs (package toolbox): it must not remember where it found others of their names.
+	cmd.Env = append(os.Environ(), "TERM="+Term(path), "SHELL="+shellPath, `PS1=griddle:\w# `,
+		"PROMPT_COMMAND=hash -r", "LANG=C.UTF-8", "EDITOR=vi")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 	return cmd
+}
+
+// Typed waits until someone has typed a line at a terminal, or until the time is over, and says whether there is a
+// line. It takes nothing of it.
+func Typed(tty *os.File, limit time.Duration) bool {
+	typed := false
+	control(tty, func(fd int) {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, int(limit.Milliseconds()))
+		typed = err == nil && n > 0
+	})
+	return typed
 }

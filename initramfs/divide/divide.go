@@ -45,7 +45,7 @@ import (
 // ErrChanged is wrapped by errors that say that a disk is not as the plan says. Nothing more was written.
 var ErrChanged = errors.New("the disk is not as it was planned")
 
-// Options say what is carried out. All fields but Past and Progress are required.
+// Options say what is carried out. All fields but Past, Progress and Tools are required.
 type Options struct {
 	Job     string // ID of the job, a UUID in lower case
 	Plan    plan.Plan
@@ -55,6 +55,8 @@ type Options struct {
 	Find     func(context.Context) ([]job.Disk, error)
 	Sys      string         // where sysfs is mounted
 	Progress func(Progress) // may be nil
+	// Tools gets programs that the plan needs and that cannot be run, before anything is written. nil gets none.
+	Tools func(ctx context.Context, programs ...string) error
 
 	wrap func(*os.File) device // of tests, which cut off the writes of a run
 }
@@ -113,7 +115,7 @@ func start(ctx context.Context, o Options) (*run, error) {
 	if r.past, err = history(o.Past, o.Job, o.Plan); err != nil {
 		return nil, err
 	}
-	if err := r.programs(); err != nil {
+	if err := r.programs(ctx); err != nil {
 		return nil, err
 	}
 	if len(o.Past) == 0 {

@@ -30,7 +30,23 @@ func needs(s plan.Step) []string {
 }
 
 // programs finds every program that the steps need which are not done, before the first of them.
-func (r *run) programs() error {
+func (r *run) programs(ctx context.Context) error {
+	missing := r.missing()
+	if len(missing) > 0 && r.Tools != nil {
+		if err := r.Tools(ctx, missing...); err != nil {
+			return fmt.Errorf("programs for this plan: %w; nothing was written", err)
+		}
+		missing = r.missing()
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("programs are missing in this boot image: %s; nothing was written; make the boot image "+
+			"again with them", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// missing are the programs that cannot be run.
+func (r *run) missing() []string {
 	var missing []string
 	for i, s := range r.plan.Steps {
 		for _, name := range needs(s) {
@@ -39,11 +55,7 @@ func (r *run) programs() error {
 			}
 		}
 	}
-	if len(missing) > 0 {
-		return fmt.Errorf("programs are missing in this boot image: %s; nothing was written; make the boot image "+
-			"again with them", strings.Join(missing, ", "))
-	}
-	return nil
+	return missing
 }
 
 // program runs a program that can be killed, and done again.

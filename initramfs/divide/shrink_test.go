@@ -1,11 +1,13 @@
 package divide
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -153,5 +155,39 @@ func TestPrograms(t *testing.T) {
 	}
 	if m.everything(dev) != before {
 		t.Error("the disk was written to")
+	}
+}
+
+// TestTools gets the programs that are missing, before anything is written, and only those.
+func TestTools(t *testing.T) {
+	m := &machine{t: t}
+	dev, _ := m.linux("btrfs")
+	p := m.plan(beside(2, 400*mib))
+	before := m.everything(dev)
+	path := os.Getenv("PATH")
+	t.Setenv("PATH", t.TempDir())
+	var b book
+	o := m.options(p, &b)
+	var asked []string
+	failed := errors.New("the tools archive could not be fetched")
+	o.Tools = func(_ context.Context, programs ...string) error {
+		asked = append(asked, programs...)
+		return failed
+	}
+	_, err := Run(t.Context(), o)
+	t.Setenv("PATH", path)
+	if !errors.Is(err, failed) || !strings.Contains(err.Error(), "nothing was written") || len(b.lines) > 0 {
+		t.Errorf("Run = %v, after the entries %q", err, b.lines)
+	}
+	if want := []string{"btrfs", "mkfs.btrfs"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
+	if m.everything(dev) != before {
+		t.Error("the disk was written to")
+	}
+	t.Setenv("PATH", t.TempDir())
+	o.Tools = func(context.Context, ...string) error { return os.Setenv("PATH", path) }
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Errorf("Run with the tools = %v", err)
 	}
 }

@@ -462,7 +462,7 @@ func (s *station) handlePower(ctx context.Context) {
 			switch p {
 			case tui.Shell:
 				go func() { // the other consoles go on meanwhile
-					if err := s.screen.shell(); err != nil {
+					if err := s.shell(ctx); err != nil {
 						s.log.Warn("shell", "error", err)
 					}
 				}()

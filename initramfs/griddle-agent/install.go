@@ -68,6 +68,7 @@ func (s *station) install(ctx context.Context, l *uplink.Lease, spec job.Spec, f
 		Site:     s.site,
 		SetClock: hardware.SetClock,
 		Journal:  s.records(spec, job.PhasePartition),
+		Tools:    s.tools(spec, job.PhasePartition),
 		Look: func(ctx context.Context) ([]job.Disk, error) {
 			found, err := s.disks.Scan(ctx)
 			return install.Disks(found), err

@@ -15,16 +15,11 @@ import (
 
 // greeting is what a person needs to know to repair an installed system.
 const greeting = "This is a shell. \"exit\" returns to the screen. The log is " + supervise.LogFile + ".\n" +
-	"\"ls /bbin\" lists the commands, \"blkid\" lists the disks. To repair an installed system:\n" +
+	"\"lsblk -f\" lists the disks; without it, \"blkid\" does. To repair an installed system:\n" +
 	"  mount -t btrfs /dev/DISK3 /mnt; ls /mnt/@roots; cd /mnt/@roots/NAME\n" +
 	"  mount -t devtmpfs dev dev; mount -t proc proc proc; mount -t sysfs sys sys\n" +
 	"  chroot . /bin/bash\n" +
 	"  exit; umount dev proc sys, one by one; cd /; umount /mnt; shutdown -r now"
-
-// shell runs the rescue shell.
-func (s *screen) shell() error {
-	return s.lend(greeting, func(tty *os.File, path string) error { return console.Shell(tty, path).Run() })
-}
 
 // lend gives the console that the last key came from to use, with a greeting on it, and takes it back afterwards. The
 // other consoles stay as they are. If a shell has the console, use is not called.

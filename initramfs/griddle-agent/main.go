@@ -3,6 +3,7 @@
 //	/init                      process 1: mounts, starts the agent, reaps, and offers a shell if the agent dies
 //	griddle-agent agent        finds the network and the server, draws the screen, installs
 //	/sbin/modprobe NAME        loads modules when the kernel asks for them
+//	/bin/fetch-tools           gets the tools archive, in the rescue shell (package toolbox)
 //	griddle-agent service      in an installed system: keeps in touch with the server (package resident)
 //	griddle-agent health       in an installed system: checks it, and restarts it if it does not work (package bless)
 //	griddle-agent bless        in an installed system: says that it works (package bless)
@@ -49,6 +50,8 @@ func run(args []string) int {
 	switch {
 	case filepath.Base(args[0]) == "modprobe":
 		err = kmod.Modprobe(args[1:])
+	case filepath.Base(args[0]) == "fetch-tools":
+		err = fetchTools(ctx)
 	case os.Getpid() == 1:
 		supervise.Run()
 	case len(args) == 2 && args[1] == "agent":

@@ -39,7 +39,7 @@ func (w *work) divide(ctx context.Context) error {
 	w.written = true
 	made, err := divide.Run(ctx, divide.Options{
 		Job: w.spec.ID, Plan: w.divided.plan, Past: w.divided.past, Journal: records{w.o.Journal},
-		Find: w.o.Look, Sys: w.o.Sys, Progress: w.dividing(),
+		Find: w.o.Look, Sys: w.o.Sys, Progress: w.dividing(), Tools: w.o.Tools,
 	})
 	if err != nil {
 		return err

@@ -97,6 +97,9 @@ type Options struct {
 	Journal Journal
 	Look    func(context.Context) ([]job.Disk, error)
 
+	// Tools gets programs that are not in the boot image, before anything is written (package toolbox). nil gets none.
+	Tools func(ctx context.Context, programs ...string) error
+
 	// Firmware opens what the UEFI firmware starts; nil means nvram.Open.
 	Firmware func() (*nvram.Vars, error)
 

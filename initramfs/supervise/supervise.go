@@ -101,8 +101,8 @@ func reapUntil(pids ...int) string {
 
 // shells shows why on every console with a shell below it, and returns when one of them is left.
 func shells(why string) {
-	text := strings.ReplaceAll("\n"+why+"\nThis is a shell. To start the agent again, enter \"exit\".\n\n",
-		"\n", "\r\n")
+	text := strings.ReplaceAll("\n"+why+"\nThis is a shell. To start the agent again, enter \"exit\".\n"+
+		"For more tools, enter \"fetch-tools\".\n\n", "\n", "\r\n")
 	var pids []int
 	for _, path := range console.Paths() {
 		f, err := console.Open(path, 0)
