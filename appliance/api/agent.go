@@ -98,6 +98,8 @@ func lacking(s job.Spec, features []string) string {
 		return "a layout with roots that are partitions"
 	case hasVolumes(s.Layout) && !can(job.FeatureVolumes):
 		return "a layout with raid or lvm_volgroup"
+	case encrypts(s.Layout) && !can(job.FeatureLUKS):
+		return "a layout with encrypted partitions"
 	case s.Kind == job.Erase && !can(job.FeatureErase):
 		return "erasing a disk"
 	case s.Kind == job.Install && s.Disk.IsMatch() && !can(job.FeatureMatch):
@@ -186,7 +188,7 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 		features = append(features, job.FeatureKernel)
 	}
 	if who.Layout { // this agent made the layout itself, so that it knows all of it
-		features = append(features, job.FeatureLayout, job.FeatureMirror, job.FeatureVolumes)
+		features = append(features, job.FeatureLayout, job.FeatureMirror, job.FeatureVolumes, job.FeatureLUKS)
 	}
 	if lacks := lacking(s, features); lacks != "" {
 		return h.tooOld(r.Context(), by, s.ID, lacks)

@@ -139,3 +139,9 @@ func mirrors(raw json.RawMessage) bool {
 	doc, err := layout.Decode(raw)
 	return err == nil && doc.Mirrors()
 }
+
+// encrypts says whether a layout has encrypted partitions.
+func encrypts(raw json.RawMessage) bool {
+	doc, err := layout.Decode(raw)
+	return err == nil && doc.Encrypts()
+}

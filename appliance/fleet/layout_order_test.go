@@ -64,8 +64,8 @@ func TestOrderLayoutMistakes(t *testing.T) {
 		"no hash":        {func(o *Order) { o.Plan = "yes" }, `"yes" is not the hash of a plan`},
 		"half a hash":    {func(o *Order) { o.Plan = hashA[:40] }, "is not the hash of a plan"},
 		"a newer layout": {func(o *Order) {
-			o.Layout = json.RawMessage(strings.Replace(written, `"use":"esp"`, `"luks":{}`, 1))
-		}, `unknown field "luks"`},
+			o.Layout = json.RawMessage(strings.Replace(written, `"use":"esp"`, `"later":{}`, 1))
+		}, `unknown field "later"`},
 		"mistakes": {func(o *Order) {
 			o.Layout = json.RawMessage(strings.Replace(written, `"use":"esp"`, `"use":"data"`, 1))
 		}, "the disk of the pool has no esp"},

@@ -13,3 +13,6 @@ const FeatureRoots = "roots"
 // FeatureVolumes in Hello.Features: carries out layouts with arrays and volume groups. Without it an agent gets no job
 // with one: it would not know what they are.
 const FeatureVolumes = "volumes"
+
+// FeatureLUKS in Hello.Features: carries out a layout with encrypted partitions.
+const FeatureLUKS = "luks"

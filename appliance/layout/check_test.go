@@ -75,8 +75,6 @@ func TestCheck(t *testing.T) {
 		{"for nothing", func(_ *Disk, p []Partition) { p[3] = Partition{ID: "x"} },
 			"disks[0].partitions[3]: it does not say what the partition is for, or which one is meant; add use: esp, " +
 				"bios, pool, data, home, swap, root, persistent, raid, lvm; or match"},
-		{"reserved", func(_ *Disk, p []Partition) { p[3].Use = "luks"; p[3].Mount = "" },
-			"disks[0].partitions[3].use: luks is not supported yet"},
 		{"unknown use", func(_ *Disk, p []Partition) { p[3].Use = "boat"; p[3].Mount = "" },
 			`disks[0].partitions[3].use: "boat" is not one of esp, bios, pool, data, home, swap, root, persistent, ` +
 				`raid, lvm`},

@@ -29,7 +29,7 @@ func TestDecode(t *testing.T) {
 		"nothing":       {"", "EOF"},
 		"null":          {"null", "version: this program knows version 1"},
 		"two documents": {beside + beside, "more than one value"},
-		"a newer key":   {strings.Replace(beside, `"use":"esp"`, `"use":"esp","luks":{}`, 1), `unknown field "luks"`},
+		"a newer key":   {strings.Replace(beside, `"use":"esp"`, `"use":"esp","later":{}`, 1), `unknown field "later"`},
 		"a newer one": {strings.Replace(beside, `"version":1`, `"version":2`, 1),
 			"version: this program knows version 1"},
 		"a short form": {`{"version":1,"layout":"whole-disk"}`, `unknown field "layout"`},

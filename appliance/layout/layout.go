@@ -83,6 +83,7 @@ type Partition struct {
 	Keep       bool    `json:"keep,omitempty"`
 	Wipe       bool    `json:"wipe,omitempty"`
 	Shrink     *Shrink `json:"shrink,omitempty"`
+	LUKS       *LUKS   `json:"luks,omitempty"` // nil if it is not encrypted
 }
 
 // The uses of a partition. A partition of the disk is meant by a use without match if it is what the use says.

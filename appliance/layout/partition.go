@@ -5,9 +5,6 @@ import (
 	"strings"
 )
 
-// Later are the nouns of the language that no program can carry out so far.
-var Later = []string{"luks"}
-
 // uses are the values of Partition.Use, and the filesystems that each can have; the first is the usual one.
 var uses = map[string][]string{ESP: {"vfat"}, BIOS: nil, Pool: {"btrfs"}, Swap: {"swap"},
 	Data: {"ext4", "xfs", "btrfs", "vfat"}, Home: {"ext4", "xfs", "btrfs"},
@@ -37,6 +34,7 @@ func (c *checker) partition(at string, p Partition) {
 		c.shrink(at, p)
 	}
 	c.mount(at+".mount", p)
+	c.luks(at+".luks", p)
 }
 
 // purpose checks use, filesystem and label.
@@ -47,8 +45,6 @@ func (c *checker) purpose(at string, p Partition) {
 		c.wrong(at, "add use: "+strings.Join(Uses, ", ")+"; or match", "it does not say what the partition is for, or "+
 			"which one is meant")
 	case p.Use == "":
-	case slices.Contains(Later, p.Use):
-		c.wrong(at+".use", "", "%s is not supported yet", p.Use)
 	case !known:
 		c.wrong(at+".use", "", "%q is not one of %s", short(p.Use), strings.Join(Uses, ", "))
 	case p.Filesystem == "" || slices.Contains(filesystems, p.Filesystem):
@@ -113,7 +109,7 @@ func (c *checker) shrink(at string, p Partition) {
 	for _, k := range []struct {
 		key   string
 		given bool
-	}{{"use", p.Use != ""}, {"label", p.Label != ""}, {"keep", p.Keep}, {"wipe", p.Wipe}} {
+	}{{"use", p.Use != ""}, {"label", p.Label != ""}, {"keep", p.Keep}, {"wipe", p.Wipe}, {"luks", p.LUKS != nil}} {
 		if k.given {
 			c.wrong(at+"."+k.key, "leave it out", "a partition that is shrunk keeps what it is")
 		}

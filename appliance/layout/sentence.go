@@ -81,6 +81,9 @@ func (p Partition) String() string {
 	if made.Mount != "" {
 		parts = append(parts, "at "+made.Mount)
 	}
+	if by := p.opened(); by != "" {
+		parts = append(parts, by)
+	}
 	switch {
 	case p.Shrink != nil:
 		parts = append(parts, "shrunk "+pairs("to", p.Shrink.To.String(), "by", p.Shrink.By.String(), "to leave",

@@ -88,6 +88,10 @@ func (w *work) makePlan(ctx context.Context) error {
 		return fmt.Errorf("%w: the layout has roots that are partitions, which this agent cannot install into: serve "+
 			"a newer boot image", ErrRefused)
 	}
+	if doc.Encrypts() {
+		return fmt.Errorf("%w: the layout has encrypted partitions, and this agent cannot make them: serve a newer "+
+			"boot image", ErrRefused)
+	}
 	d := &divided{}
 	w.divided = d
 	if d.past, err = w.past(ctx); err != nil {

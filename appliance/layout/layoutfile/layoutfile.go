@@ -91,7 +91,7 @@ func (f file) where(place string) yamltree.Place {
 }
 
 func (f file) document(n *yamltree.Node, d *layout.Document) {
-	f.Object(n, "", "document", append([]yamltree.Field{
+	f.Object(n, "", "document", []yamltree.Field{
 		yamltree.Key("version", f.number(&d.Version, 1, 1<<20)),
 		yamltree.Key("disks", func(n *yamltree.Node, path string) {
 			f.List(n, path, layout.MaxDisks, func(n *yamltree.Node, path string) {
@@ -111,11 +111,11 @@ func (f file) document(n *yamltree.Node, d *layout.Document) {
 				f.group(n, path, &d.Groups[len(d.Groups)-1])
 			})
 		}),
-	}, f.later()...), "version", "disks")
+	}, "version", "disks")
 }
 
 func (f file) short(n *yamltree.Node, s *layout.Form) {
-	f.Object(n, "", "form", append([]yamltree.Field{
+	f.Object(n, "", "form", []yamltree.Field{
 		yamltree.Key("version", f.number(&s.Version, 1, 1<<20)),
 		yamltree.Key("layout", func(n *yamltree.Node, path string) {
 			s.Layout = f.Reference(n, path, "layout", layout.Forms)
@@ -135,17 +135,7 @@ func (f file) short(n *yamltree.Node, s *layout.Form) {
 			s.Shrink = &layout.Shrink{}
 			f.shrink(n, path, s.Shrink)
 		}),
-	}, f.later()...), "version", "layout", "match")
-}
-
-// later are the nouns that are not supported yet.
-func (f file) later() (out []yamltree.Field) {
-	for _, noun := range layout.Later {
-		out = append(out, yamltree.Key(noun, func(n *yamltree.Node, path string) {
-			f.Wrong(n.At, path, "", "%s is not supported yet", noun)
-		}))
-	}
-	return out
+	}, "version", "layout", "match")
 }
 
 func (f file) text(to *string) func(*yamltree.Node, string) {

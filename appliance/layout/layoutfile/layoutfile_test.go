@@ -69,7 +69,6 @@ func TestFaults(t *testing.T) {
 		{"empty", "", "f.yaml:1:1: it must be a mapping of keys, not nothing"},
 		{"syntax", "a: [\n", "f.yaml:1:4: this is not YAML: sequence end token ']' not found"},
 		{"missing", "disks: []\n", "f.yaml:1:1: the key version is missing"},
-		{"later", "version: 2\ndisks: []\nluks: [a]\n", "f.yaml:3:7: luks: luks is not supported yet"},
 		{"version", strings.Replace(long, "1", "2", 1), "f.yaml:1:10: version: this program knows version 1"},
 		{"number", strings.Replace(long, "20%", "20", 1), "f.yaml:10:36: disks[0].partitions[3].size: it must be a " +
 			"size " +

@@ -51,8 +51,26 @@ func (f file) partition(n *yamltree.Node, path string, p *layout.Partition) {
 			p.Shrink = &layout.Shrink{}
 			f.shrink(n, path, p.Shrink)
 		}),
+		yamltree.Key("luks", func(n *yamltree.Node, path string) {
+			p.LUKS = &layout.LUKS{}
+			f.luks(n, path, p.LUKS)
+		}),
 	}, "id")
 }
+
+func (f file) luks(n *yamltree.Node, path string, l *layout.LUKS) {
+	f.Object(n, path, "luks", []yamltree.Field{
+		yamltree.Key("unlock", func(n *yamltree.Node, path string) {
+			f.List(n, path, maxUnlock, func(n *yamltree.Node, path string) {
+				by, _ := f.Line(n, path, "text", layout.MaxText)
+				l.Unlock = append(l.Unlock, by)
+			})
+		}),
+	}, "unlock")
+}
+
+// maxUnlock is how many ways to open a partition a list may have: more than there are.
+const maxUnlock = 8
 
 func (f file) which(n *yamltree.Node, path string, w *layout.Which) {
 	f.Object(n, path, "partition match", []yamltree.Field{

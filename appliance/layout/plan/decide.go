@@ -100,7 +100,7 @@ func (t *target) decide(e layout.Partition, found []int) (made bool) {
 func (t *target) differs(e layout.Partition, p job.Partition) string {
 	want := e.Filesystem
 	if e.Use != "" {
-		want = e.Made().Filesystem
+		want = e.Outside()
 	}
 	switch {
 	case want != "" && want != p.Filesystem:

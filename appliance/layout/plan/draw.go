@@ -75,6 +75,9 @@ func (p Part) Holds() string {
 // what is what the partition holds, for people.
 func (p Part) what() string {
 	kind := job.Printable(p.Filesystem)
+	if p.Inside != "" {
+		kind = "encrypted " + job.Printable(p.Inside)
+	}
 	if kind == "" || p.Type == "EFI system" || p.Type == "Windows recovery" {
 		kind = job.Printable(p.Type)
 	}
@@ -125,6 +128,9 @@ func (s Step) String() string {
 	if s.Volume != "" {
 		of = "it"
 	}
+	if s.Do == MakeFilesystem && s.Unlock != "" {
+		of = "the encrypted " + of
+	}
 	named := job.Printable(s.Filesystem)
 	if s.Label != "" {
 		named += fmt.Sprintf(" %q", job.Printable(s.Label))
@@ -146,6 +152,8 @@ func (s Step) String() string {
 		return fmt.Sprintf("give %s the type %s", of, job.Printable(s.Type))
 	case Clear:
 		return fmt.Sprintf("clear %s of old signatures", of)
+	case Encrypt:
+		return fmt.Sprintf("encrypt %s, opened by %s", of, strings.ReplaceAll(s.Unlock, " ", " or "))
 	case MakeFilesystem:
 		return fmt.Sprintf("make %s in %s", named, of)
 	case MakeMirror:

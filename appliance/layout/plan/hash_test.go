@@ -98,6 +98,7 @@ func TestText(t *testing.T) {
 		"whole.txt":  planned(t, form(layout.Form{Layout: layout.WholeDisk, Wipe: true}), windows()),
 		"kept.txt": planned(t, of(layout.Partition{ID: "esp", Use: layout.ESP, Keep: true},
 			layout.Partition{ID: "pool", Use: layout.Pool, Match: &layout.Which{Number: 3}, Wipe: true}), windows()),
+		"luks.txt":    planned(t, of(esp, pool, encrypted()), blank(20*gib, 512)),
 		"mirror.txt":  planned(t, mirror(), windows(), second),
 		"logical.txt": planned(t, form(layout.Form{Layout: layout.FreeSpace}), old()),
 		"volumes.txt": planned(t, volumes(), twoBlank()...),

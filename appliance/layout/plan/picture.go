@@ -54,9 +54,12 @@ func (p part) tomorrow(table string) Part {
 	}
 	made := p.entry.Made()
 	out.Mount, out.Use = made.Mount, p.entry.Use
+	if p.entry.LUKS != nil {
+		out.Unlock, out.Inside = unlock(*p.entry.LUKS), made.Filesystem
+	}
 	if p.fate == Emptied {
 		kind, name := typeOf(p.entry.Use)
-		out.Type, out.Filesystem, out.Label, out.UUID = kind, made.Filesystem, made.Label, ""
+		out.Type, out.Filesystem, out.Label, out.UUID = kind, p.entry.Outside(), made.Label, ""
 		out.Installed, out.Unfinished = "", ""
 		if name != "" && table == "gpt" {
 			out.Name = name

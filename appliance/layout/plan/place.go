@@ -93,7 +93,7 @@ func (t *target) entry(e layout.Partition, number int, start, size int64) part {
 		name = ""
 	}
 	return part{entry: &e, fate: Made, to: size, Partition: job.Partition{Number: number, Start: start, Size: size,
-		Type: kind, Name: name, Filesystem: made.Filesystem, Label: made.Label}}
+		Type: kind, Name: name, Filesystem: e.Outside(), Label: made.Label}}
 }
 
 // tableName is what of a label the name of a partition in a GPT can have, as it is read back later: 36 UTF-16 code
@@ -147,6 +147,10 @@ func (t *target) sizes(made []layout.Partition, into area, where string) (out []
 
 // least is how many bytes the partition of an entry must have.
 func (t *target) least(e layout.Partition) int64 {
+	if e.LUKS != nil {
+		e.LUKS = nil
+		return header + t.least(e)
+	}
 	switch made := e.Made(); {
 	case e.Use == layout.Pool:
 		return max(roundUp(t.pool), 128*mib) // mkfs.btrfs makes nothing smaller than about 109 MiB

@@ -15,6 +15,7 @@
 //	add-entry           the table: one entry more
 //	set-type            the table: type and name of one entry
 //	clear               the partition: no signature of what was there is left
+//	encrypt             the partition: it is a LUKS2 volume, which programs with its key can open
 //	make-filesystem     the partition
 //	make-mirror         the partition, and those of Step.With on other disks: one filesystem on all of them
 //	make-volume         the partitions that the volume is made of
@@ -96,6 +97,10 @@ type Part struct {
 	UUID       string `json:"uuid,omitempty"`  // of the filesystem of today
 	Mount      string `json:"mount,omitempty"` // where the installed system has it
 	Use        string `json:"use,omitempty"`   // as the layout says what it is for; "" where that says nothing
+	// Unlock is by what an encrypted partition is opened, the values of layout.LUKS.Unlock with spaces between, and
+	// Inside is the filesystem in it: Filesystem is layout.Encrypted then. Both are "" without encryption.
+	Unlock string `json:"unlock,omitempty"`
+	Inside string `json:"inside,omitempty"`
 	// Installed and Unfinished are those of today, as in job.Partition.
 	Installed  string `json:"installed,omitempty"`
 	Unfinished string `json:"unfinished,omitempty"`

@@ -124,7 +124,7 @@ func carryOut(p Plan, d Disk, on job.Disk) error {
 				return fmt.Errorf("%s: the entry is taken, or not aligned", s)
 			}
 			entries[s.Number] = Entry{s.Number, s.Start, s.Size, s.Type, s.Name}
-		case Clear, MakeFilesystem, MakeMirror:
+		case Clear, Encrypt, MakeFilesystem, MakeMirror:
 			from, to = s.Start, s.Start+s.Size
 			if e := entries[s.Number]; e.Start != s.Start || e.Size != s.Size {
 				return fmt.Errorf("%s is in %+v", s, e)

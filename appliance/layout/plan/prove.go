@@ -62,7 +62,8 @@ func (d Disk) prove() error {
 			return fmt.Errorf("partition %d would be missing", old.Number)
 		case old.Fate == Stays || old.Fate == Extended:
 			now := d.After[at]
-			if now.Mount, now.Use = "", ""; now != old {
+			now.Mount, now.Use, now.Unlock, now.Inside = "", "", "", ""
+			if now != old {
 				return fmt.Errorf("partition %d would change", old.Number)
 			}
 		}
@@ -102,7 +103,7 @@ func (s Step) touches(d Disk) []area {
 				return []area{{p.Start, p.Start + p.Size}}
 			}
 		}
-	case Clear, MakeFilesystem, MakeMirror:
+	case Clear, Encrypt, MakeFilesystem, MakeMirror:
 		return []area{{s.Start, s.Start + s.Size}}
 	}
 	return []area{{0, d.Size}} // it is not known

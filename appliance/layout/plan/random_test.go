@@ -83,7 +83,8 @@ func randomLayout(r *rand.Rand, d job.Disk) layout.Document {
 	default:
 		other := pick(r, append(d.Partitions, one)...)
 		main.Partitions = append(main.Partitions, layout.Partition{ID: "d", Use: layout.Data, Wipe: true,
-			Match: &layout.Which{Number: other.Number}})
+			Match: &layout.Which{Number: other.Number}, LUKS: pick(r, nil, &layout.LUKS{
+				Unlock: []string{layout.Passphrase}})})
 	}
 	if f.Layout != layout.Mirror && r.IntN(3) == 0 {
 		doc.Disks = append(doc.Disks, layout.Disk{ID: "more", Match: job.Match{Serial: "b"}, Wipe: true,

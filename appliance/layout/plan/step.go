@@ -23,6 +23,7 @@ const (
 	MakeFilesystem   Verb = "make-filesystem"
 	MakeMirror       Verb = "make-mirror"
 	MakeVolume       Verb = "make-volume"
+	Encrypt          Verb = "encrypt"
 )
 
 // Step is one step of a plan. What its verb does not need is empty.
@@ -44,6 +45,7 @@ type Step struct {
 	With   []Member `json:"with,omitempty"`
 	Volume string   `json:"volume,omitempty"` // Volume.ID, of a step that makes one or changes what is in it
 	Kind   Kind     `json:"kind,omitempty"`   // of the volume
+	Unlock string   `json:"unlock,omitempty"` // of encrypt, and of what is made within: as Part.Unlock
 }
 
 // Condition is what must hold before a step: the disk is the planned one (Disk.Identity), its table has exactly these
@@ -191,6 +193,9 @@ func (w *writer) divide() {
 		if made := p.entry.Made(); made.Filesystem != "" && !p.mirrored {
 			s.Do, s.Filesystem, s.Label = MakeFilesystem, made.Filesystem, made.Label
 			s.If.Filesystem, s.If.UUID, s.If.Unfinished, s.If.Cleared = "", "", "", true
+			if p.entry.LUKS != nil {
+				s = w.encrypt(p, s)
+			}
 			w.writes = append(w.writes, s)
 		}
 	}

@@ -1,0 +1,77 @@
+package layout
+
+import (
+	"slices"
+	"strings"
+)
+
+// LUKS says that a partition is encrypted, in the format LUKS2, and by what it is opened. No secret is in a layout: the
+// passphrase is one of the machine's settings.
+type LUKS struct {
+	Unlock []string `json:"unlock"` // Passphrase…
+}
+
+// The values of LUKS.Unlock.
+const (
+	Passphrase = "passphrase" // that of the settings; the system asks for it at each start, where nothing else opens it
+	TPM2       = "tpm2"       // the TPM of the machine gives the key while PCR 7, the state of Secure Boot, is the same
+	Recovery   = "recovery"
+)
+
+// Encrypted is what a partition holds to programs that have no key.
+const Encrypted = "crypto_LUKS"
+
+// Outside is what a partition holds whose filesystem is made, to programs that have no key: the filesystem, or
+// Encrypted.
+func (p Partition) Outside() string {
+	if p.LUKS != nil {
+		return Encrypted
+	}
+	return p.Made().Filesystem
+}
+
+// Encrypts says whether the document has partitions that are encrypted.
+func (d Document) Encrypts() bool {
+	return slices.ContainsFunc(d.Disks, func(disk Disk) bool {
+		return slices.ContainsFunc(disk.Partitions, func(p Partition) bool { return p.LUKS != nil })
+	})
+}
+
+// luks checks how a partition is encrypted.
+func (c *checker) luks(at string, p Partition) {
+	switch {
+	case p.LUKS == nil:
+		return
+	case p.Use == Pool:
+		c.wrong(at, "encrypt home, data and swap in partitions of their own", "an encrypted pool is not supported yet")
+		return
+	case p.Use != Data && p.Use != Home && p.Use != Swap:
+		c.wrong(at, "leave it out", "only partitions with use: data, home or swap are encrypted")
+		return
+	case len(p.LUKS.Unlock) == 0:
+		c.wrong(at+".unlock", "write unlock: [passphrase], or [passphrase, tpm2]", "it does not say what opens the "+
+			"partition")
+		return
+	}
+	for i, by := range p.LUKS.Unlock {
+		switch {
+		case by == Recovery:
+			c.wrong(at+".unlock", "leave it out: the passphrase opens it", "a recovery key is not supported yet")
+		case by != Passphrase && by != TPM2:
+			c.wrong(at+".unlock", "", "%q is not passphrase or tpm2", short(by))
+		case slices.Contains(p.LUKS.Unlock[:i], by):
+			c.wrong(at+".unlock", "", "%s is in the list twice", by)
+		}
+	}
+	if !slices.Contains(p.LUKS.Unlock, Passphrase) {
+		c.wrong(at+".unlock", "add passphrase", "without a passphrase, everything is lost when the TPM or the board is")
+	}
+}
+
+// opened says by what a partition is opened, for people; "" for one that is not encrypted.
+func (p Partition) opened() string {
+	if p.LUKS == nil {
+		return ""
+	}
+	return "encrypted, opened by " + strings.Join(p.LUKS.Unlock, " or ")
+}
