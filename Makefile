@@ -14,7 +14,7 @@ export DEBIAN_FRONTEND := noninteractive
 # Debian's packages by purpose. `make build` needs Go alone, `make boot` what is in DEBS_BOOT, and the tests everything.
 DEBS_VM    := qemu-system-x86 user-mode-linux ovmf ipxe-qemu seabios
 DEBS_BOOT  := btrfs-progs dosfstools e2fsprogs git grub-common grub-efi-amd64-bin grub-pc-bin ipxe kmod ntfs-3g perl-base xfsprogs zstd
-DEBS_FS    := busybox-static cpio mtools libhivex-bin exfatprogs ocfs2-tools lvm2 cryptsetup-bin drbd-utils gdisk fdisk parted attr acl libarchive-tools
+DEBS_FS    := busybox-static cpio mtools libhivex-bin exfatprogs ocfs2-tools lvm2 mdadm cryptsetup-bin drbd-utils gdisk fdisk parted attr acl libarchive-tools
 DEBS_NET   := iproute2 ethtool udpcast uftp dnsmasq-base isc-dhcp-client udhcpc tftp-hpa curl tcpdump nftables socat openssh-client openssh-server nginx-light
 DEBS_CLOUD := qemu-utils mmdebstrap lxd lxd-client squashfs-tools
 DEBS_OTHER := grub-emu efibootmgr binutils rsync casync debootstrap lxc uidmap minisign jq psmisc bzip2 xz-utils lz4 umoci libcap2-bin mount util-linux rpm pacman-package-manager makepkg sqlite3 db5.3-util swtpm systemd

@@ -26,7 +26,7 @@ import (
 const inside = "GRIDDLE_FATTEST"
 
 // limit is how long a test may run inside, on a machine that does much else.
-const limit = 5 * time.Minute
+const limit = 20 * time.Minute
 
 // passed is what the console says of a test that passed.
 const passed = "--- PASS: "
