@@ -188,3 +188,78 @@ func TestDiskFails(t *testing.T) {
 		t.Error("no write failed: this test proves nothing")
 	}
 }
+
+// TestUnreadable has a disk that answers no more reads at some time: the step fails, and nothing is written. When it
+// answers again, the plan is carried out.
+func TestUnreadable(t *testing.T) {
+	m := &machine{t: t}
+	m.windows(512)
+	p := m.plan(methods()[3].doc)
+	points := []int{len(p.Steps) / 2}
+	if torture {
+		points = nil
+		for n := range p.Steps {
+			points = append(points, n+1)
+		}
+	}
+	for _, n := range points {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			m := &machine{t: t}
+			dev := m.windows(512)
+			before := sums(t, dev, staying(p)...)
+			var b book
+			o := m.options(p, &b)
+			looks, saved := 0, ""
+			o.Find = func(ctx context.Context) ([]job.Disk, error) {
+				disks, err := m.find(ctx)
+				if looks++; looks == n {
+					saved = unplug(t, dev)
+				}
+				return disks, err
+			}
+			_, err := Run(t.Context(), o)
+			replug(t, dev, saved)
+			if err == nil || errors.Is(err, ErrChanged) {
+				t.Fatalf("Run, without a disk that answers = %v", err)
+			}
+			same(t, before, sums(t, dev, staying(p)...))
+			m.must(p, &b)
+			same(t, before, sums(t, dev, staying(p)...))
+		})
+	}
+}
+
+// backing is the file behind a loop device.
+func backing(t testing.TB, dev string) string {
+	t.Helper()
+	name, err := os.ReadFile(filepath.Join("/sys/block", filepath.Base(dev), "loop/backing_file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The file is in a filesystem that only these tests have mounted: the kernel names it from there.
+	file := strings.TrimSpace(string(name))
+	if _, err := os.Stat(file); err != nil {
+		file = filepath.Join(os.TempDir(), file)
+	}
+	return file
+}
+
+// unplug lets all reads of a disk fail, and returns where its bytes are meanwhile.
+func unplug(t testing.TB, dev string) (saved string) {
+	t.Helper()
+	disktest.Tool(t, "blockdev", "--flushbufs", dev)
+	saved = filepath.Join(t.TempDir(), "saved")
+	disktest.Tool(t, "cp", "--sparse=always", backing(t, dev), saved)
+	if err := os.Truncate(backing(t, dev), 0); err != nil {
+		t.Fatal(err)
+	}
+	return saved
+}
+
+// replug is the end of that.
+func replug(t testing.TB, dev, saved string) {
+	t.Helper()
+	disktest.Tool(t, "blockdev", "--flushbufs", dev)
+	disktest.Tool(t, "cp", "--sparse=always", saved, backing(t, dev))
+	disktest.Tool(t, "blockdev", "--flushbufs", dev)
+}

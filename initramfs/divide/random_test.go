@@ -91,7 +91,7 @@ func (c *chance) ask() dividetest.Asked {
 	}
 	ways := dividetest.Ways(c.r)
 	for n := 0; ; n++ {
-		way := ways[n/50%len(ways)]
+		way := ways[n/300%len(ways)]
 		asked := dividetest.Ask(c.r, way, disks)
 		p, err := plan.Make(plan.Input{Layout: asked.Document, Disks: disks})
 		if err == nil {
@@ -99,10 +99,10 @@ func (c *chance) ask() dividetest.Asked {
 			c.plan = p
 			return asked
 		}
-		if n%50 == 0 {
+		if n%300 == 0 {
 			c.Logf("layout %d: %v", n, err)
 		}
-		if n == 1000 {
+		if n == 6000 {
 			c.Fatalf("no layout fits these disks, not even one that wipes them: %v", err)
 		}
 	}

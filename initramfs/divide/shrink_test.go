@@ -16,6 +16,8 @@ import (
 	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/ntfs"
 	"griddle/initramfs/ntfs/ntfstest"
+
+	"golang.org/x/sys/unix"
 )
 
 // theVolume is a disk with an NTFS as Windows has it, with its files.
@@ -83,6 +85,55 @@ func TestShrinkNTFS(t *testing.T) {
 		})
 		if !more {
 			return
+		}
+	}
+}
+
+// TestResizeKilled kills the program that shrinks an NTFS while it moves data. The partition is as large as before, so
+// that the volume fits it; all files can be read; and each later run says what Windows has to do first.
+func TestResizeKilled(t *testing.T) {
+	m := &machine{t: t}
+	dev := m.largeWindows()
+	p := m.plan(beside(3, ntfstest.End))
+	before, table := sums(t, dev, staying(p)...), disktest.Tool(t, "sfdisk", "--dump", dev)
+	var b book
+	o := m.options(p, &b)
+	o.Progress = func(p Progress) {
+		if p.Phase == "moving data" && p.Percent >= 20 {
+			killChild(t, "ntfsresize")
+		}
+	}
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "it ended by the signal killed") {
+		t.Fatalf("Run = %v", err)
+	}
+	for range 2 {
+		_, err := m.run(p, &b)
+		var why ntfs.Refusal
+		if !errors.As(err, &why) || why.Reason != ntfs.HalfDone || !strings.Contains(err.Error(), "chkdsk") {
+			t.Errorf("Run, continued = %v", err)
+		}
+	}
+	same(t, before, sums(t, dev, staying(p)...))
+	if now := disktest.Tool(t, "sfdisk", "--dump", dev); now != table {
+		t.Errorf("the table was\n%s\nand is\n%s", table, now)
+	}
+	if files := (&ntfstest.Volume{Device: dev + "p3"}).Files(t); !maps.Equal(files, theVolume.files) {
+		t.Errorf("the NTFS had %d files, and has %d, or others", len(theVolume.files), len(files))
+	}
+}
+
+// killChild kills a program that this process runs.
+func killChild(t testing.TB, name string) {
+	list, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, file := range list {
+		b, _ := os.ReadFile(file)
+		var pid, parent int
+		var comm, state string
+		if n, _ := fmt.Sscan(string(b), &pid, &comm, &state, &parent); n == 4 && comm == "("+name+")" &&
+			parent == os.Getpid() {
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 }

@@ -60,10 +60,10 @@ func Ask(r *rand.Rand, way string, disks []job.Disk) Asked {
 			}
 		}
 		f.Partition = &layout.Which{Number: one.Number}
-		f.Shrink = pick(r, &layout.Shrink{To: sized(between(r, max(1, one.Minimum), max(1, one.Size)))},
-			&layout.Shrink{By: sized(between(r, mib, max(mib, one.Size-one.Minimum)))},
-			&layout.Shrink{Leave: sized(between(r, mib, max(mib, one.Size-one.Minimum)))},
-			&layout.Shrink{To: sized(max(one.Minimum, mib))})
+		room := max(mib, one.Size-one.Minimum)
+		f.Shrink = pick(r, &layout.Shrink{To: sized(max(mib, one.Minimum))},
+			&layout.Shrink{To: sized(max(mib, one.Minimum) + between(r, 1, room))},
+			&layout.Shrink{By: sized(between(r, room/2, room))}, &layout.Shrink{Leave: sized(between(r, mib, room))})
 		a.part(d.Serial, one.Number, plan.Shrunk)
 	}
 	a.Document = f.Document()

@@ -79,7 +79,7 @@ func (d *Disk) divide(t testing.TB, r *rand.Rand) {
 	if d.Table == "mbr" && r.IntN(2) == 0 {
 		extended = r.IntN(4)
 	}
-	for i := range min(len(numbers), r.IntN(8)) {
+	for i := range min(len(numbers), r.IntN(7)+r.IntN(2)) {
 		if r.IntN(3) == 0 {
 			at = roundUp(at+between(r, 4096, (to-at)/4), unit)
 		}
@@ -138,10 +138,10 @@ func (d *Disk) kind(r *rand.Rand, i int, room int64) (Kind, int64) {
 	if d.Table == "gpt" && r.IntN(10) == 0 {
 		return pick(r, BIOS, Reserved), between(r, mib, min(room, 16*mib))
 	}
-	size := between(r, mib, room)
-	if r.IntN(2) == 0 { // large enough to be shrunk
-		size = min(room, max(size, between(r, gib, 6*gib)))
+	if room > 3*gib/2 && r.IntN(2) == 0 { // large enough to be shrunk
+		return pick(r, NTFS, NTFS, Ext2, Ext4, Btrfs, Btrfs), between(r, 3*gib/2, min(room, 8*gib))
 	}
+	size := between(r, mib, room)
 	var fit []Kind
 	for _, k := range kinds {
 		if k.least <= size && (k.most == 0 || size <= k.most) && (d.Table == "gpt" || k.mbr != "") {
