@@ -25,13 +25,26 @@ func (a *Asked) part(serial string, number int, fate plan.Fate) {
 	a.Parts[serial][number] = fate
 }
 
+// unfinished are the pools of a disk whose installs did not finish: no one has data in them, and a pool may take their
+// place.
+func (a *Asked) unfinished(d job.Disk) {
+	for _, p := range d.Partitions {
+		if p.Unfinished != "" {
+			a.part(d.Serial, p.Number, plan.Emptied)
+		}
+	}
+}
+
 // Ways are layout.Forms in the order in which they are tried. That of a whole disk, which always fits, is mostly the
-// last one.
+// last one, and a mirror rarely the first one.
 func Ways(r *rand.Rand) []string {
 	all := slices.Clone(layout.Forms)
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	if at := slices.Index(all, layout.WholeDisk); r.IntN(8) > 0 {
 		all = append(slices.Delete(all, at, at+1), layout.WholeDisk)
+	}
+	if at := slices.Index(all, layout.Mirror); r.IntN(3) > 0 {
+		all = append(slices.Delete(all, at, at+1), layout.Mirror)
 	}
 	return all
 }
@@ -50,6 +63,10 @@ func Ask(r *rand.Rand, way string, disks []job.Disk) Asked {
 	case layout.WholeDisk:
 		f.Table, f.Wipe = pick(r, "", "mbr"), len(d.Partitions) > 0 || r.IntN(2) == 0
 		a.Wiped[d.Serial] = f.Wipe
+	case layout.Mirror:
+		with := disks[len(disks)-1] // of a machine with one disk it is the same, and the layout does not fit
+		f.Table, f.Wipe, f.With = pick(r, "", "mbr"), r.IntN(4) > 0, &job.Match{Serial: with.Serial}
+		a.Wiped[d.Serial], a.Wiped[with.Serial] = f.Wipe, f.Wipe
 	case layout.OnePartition:
 		f.Partition, f.Wipe = &which, true
 		a.part(d.Serial, one.Number, plan.Emptied)
@@ -77,18 +94,20 @@ func Ask(r *rand.Rand, way string, disks []job.Disk) Asked {
 			Wipe: true, Match: &layout.Which{Number: other.Number}})
 		a.part(d.Serial, other.Number, plan.Emptied)
 	}
-	if !main.Wipe {
-		for _, p := range d.Partitions {
-			if p.Unfinished != "" && f.Layout != layout.KeepPool {
-				a.part(d.Serial, p.Number, plan.Emptied) // no one has data in it
-			}
-		}
+	if !main.Wipe && f.Layout != layout.KeepPool {
+		a.unfinished(d)
 	}
-	if len(disks) > 1 && r.IntN(2) == 0 {
+	if len(disks) > 1 && f.Layout != layout.Mirror && r.IntN(2) == 0 {
 		second := layout.Disk{ID: "second", Match: job.Match{Serial: disks[1].Serial}, Wipe: r.IntN(2) == 0,
 			Partitions: more(r, "y")}
 		if second.Wipe {
 			second.Table = pick(r, "", "gpt", "mbr")
+		}
+		if f.Layout == layout.FreeSpace && r.IntN(2) == 0 { // the other half of a mirror
+			second.Partitions = append([]layout.Partition{{ID: "bios2", Use: layout.BIOS},
+				{ID: "esp2", Use: layout.ESP}, {ID: "pool2", Use: layout.Pool, Size: sized(between(r, 128*mib, gib))}},
+				second.Partitions...)
+			a.unfinished(disks[1])
 		}
 		a.Wiped[disks[1].Serial] = second.Wipe
 		a.Disks = append(a.Disks, second)
