@@ -89,7 +89,8 @@ func keyOwner(ctx context.Context, tx *sql.Tx, key string) (Machine, error) {
 		return Machine{}, fmt.Errorf("%w (it proved none)", ErrKey)
 	}
 	m, err := oneMachine(ctx, tx, `WHERE id = (SELECT machine FROM
-		(SELECT machine, 1 AS standing, approved AS since FROM keys WHERE key = ?1 UNION ALL SELECT machine, 0, time FROM installs WHERE key = ?1)
+		(SELECT machine, 1 AS standing, approved AS since FROM keys WHERE key = ?1 UNION ALL SELECT machine, 0, time FROM installs WHERE key = ?1
+		UNION ALL SELECT machine, 0, time FROM begun WHERE key = ?1)
 		ORDER BY standing DESC, since DESC, machine LIMIT 1)`, key)
 	if errors.Is(err, ErrUnknown) {
 		err = ErrKey
@@ -219,6 +220,9 @@ func (f *Fleet) installedBy(ctx context.Context, tx *sql.Tx, j Job, boot string,
 		if err := f.end(ctx, tx, l); err != nil {
 			return err
 		}
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM begun WHERE machine = ?", j.Machine); err != nil {
+		return err
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO installs (machine, key, job, time) SELECT ?1, key, ?2, ?3 FROM boots WHERE boot = ?4 AND key <> ''
 		ON CONFLICT (machine) DO UPDATE SET key = excluded.key, job = excluded.job, time = excluded.time`,

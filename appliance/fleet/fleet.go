@@ -54,6 +54,7 @@
 //	             (its agent carries out layouts)
 //	keys         machine, key, approved: the keys that an operator approved
 //	installs     machine, key, job, time: the key of the boot that last installed it, see CheckIn
+//	begun        machine, key, job, time: the keys of boots that began an install, see beganBy
 //	guesses      machine, time: codes that matched no boot
 //	settings     machine, sealed (setting.Document as JSON, see Sealer), changed
 //	homes        token (SHA-256), job, boot, created

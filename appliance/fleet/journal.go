@@ -115,6 +115,11 @@ func (f *Fleet) addEvent(ctx context.Context, tx *sql.Tx, s Session, ev job.Even
 			return err
 		}
 	}
+	if ev.State == job.Started && j.State == job.Started {
+		if err := beganBy(ctx, tx, j, s.Boot, f.o.Now()); err != nil {
+			return err
+		}
+	}
 	if j.State == job.Done && jobs[0].State != job.Done {
 		if err := f.installedBy(ctx, tx, j, s.Boot, f.o.Now()); err != nil {
 			return err

@@ -139,7 +139,7 @@ func (f *Fleet) merge(ctx context.Context, tx *sql.Tx, m *Machine, from Machine)
 			return err
 		}
 	}
-	for _, table := range []string{"keys", "installs"} {
+	for _, table := range []string{"keys", "installs", "begun"} {
 		if _, err := tx.ExecContext(ctx, "UPDATE OR IGNORE "+table+" SET machine = ? WHERE machine = ?", m.ID,
 			from.ID); err != nil {
 			return err
