@@ -75,6 +75,10 @@ test: deps build boot ## everything that a change must pass, lint and two virtua
 e2e: deps build boot ## every firmware, DHCP mode and disk; power cut, lost server, dirty disk, screen picture; E2E=NAME for some
 	@go run ./appliance/e2e/results -suite -depth 4 'make e2e$(if $(E2E), E2E=$(E2E))' -timeout 150m -parallel 2 -tags e2e -run '$(or $(E2E),.)' -- ./appliance/e2e/full ./initramfs/kexec ./initramfs/erase
 
+pictures: deps build boot ## the pictures of docs/INSTALL.md, from the monitor and the serial line of a virtual machine
+	@mkdir -p docs/screen
+	go test -count=1 -timeout 60m -tags e2e -run '^TestPictures$$' -v ./appliance/e2e/full -pictures $(CURDIR)/docs/screen
+
 torture: deps build boot ## kills, power cuts of machines too, failing disks, hostile and random streams at length; TORTURE=NAME for some
 	@go run ./appliance/e2e/results -suite -depth 4 'make torture$(if $(TORTURE), TORTURE=$(TORTURE))' -timeout 170m -parallel 2 -tags torture -run '$(or $(TORTURE),.)' -- ./imagestore/... ./initramfs/divide ./initramfs/resize ./initramfs/pool ./initramfs/update ./appliance/e2e/powercut
 
@@ -117,4 +121,4 @@ go:
 root:
 	@[[ $$(id -u) == 0 ]] || { echo 'run make as root: it installs packages, and makes network namespaces, loop devices and mounts'; exit 1; }
 
-.PHONY: help deps deps-boot build boot boot-verify demo test e2e torture cloud bench fuzz lint clean go root
+.PHONY: help deps deps-boot build boot boot-verify demo test e2e pictures torture cloud bench fuzz lint clean go root

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"image/color"
 	"image/png"
 	"io"
 	"os"
@@ -29,16 +30,46 @@ func (m *Machine) Picture(ctx context.Context, file string) error {
 	if err != nil {
 		return fmt.Errorf("taking a picture of %s: %w", m.Name, err)
 	}
+	if err := writePNG(file, img); err != nil {
+		return fmt.Errorf("taking a picture of %s: %w", m.Name, err)
+	}
+	return nil
+}
+
+// writePNG writes a picture. One with few colours has them in a table, and is small.
+func writePNG(file string, img image.Image) error {
 	out, err := os.Create(file)
 	if err != nil {
-		return fmt.Errorf("taking a picture of %s: %w", m.Name, err)
+		return err
 	}
 	defer out.Close()
 	encoder := png.Encoder{CompressionLevel: png.BestCompression}
-	if err := encoder.Encode(out, img); err != nil {
-		return fmt.Errorf("taking a picture of %s: %w", m.Name, err)
+	if err := encoder.Encode(out, withTable(img)); err != nil {
+		return err
 	}
 	return out.Close()
+}
+
+// withTable is a picture with a table of its colours, if they are few.
+func withTable(img image.Image) image.Image {
+	const most = 256 // that a PNG has
+	b := img.Bounds()
+	out, known := image.NewPaletted(b, nil), map[color.Color]uint8{}
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			c := img.At(x, y)
+			i, is := known[c]
+			if !is {
+				if len(out.Palette) == most {
+					return img
+				}
+				i = uint8(len(out.Palette))
+				known[c], out.Palette = i, append(out.Palette, c)
+			}
+			out.Pix[out.PixOffset(x, y)] = i
+		}
+	}
+	return out
 }
 
 // readPPM reads a binary portable pixmap with one byte a colour (netpbm's ppm(5), "P6"), which is what QEMU writes.
