@@ -40,6 +40,12 @@ func (m Model) waitingPage() []frame.Section {
 	return []frame.Section{{Title: "Approval", Lines: append(out, m.approve(m.waiting.Code)...)}}
 }
 
+// messages is the title of the messages. It says by which clocks they have their times.
+func (m Model) messages() string {
+	zone, _ := m.found.Welcome.Zone.At(m.progress.now).Zone()
+	return "Messages, with times in " + zone
+}
+
 func (m Model) progressPage() []frame.Section {
 	p, width := m.progress, m.inner()
 	var what []string
@@ -58,7 +64,7 @@ func (m Model) progressPage() []frame.Section {
 		}
 		const stamp = "15:04:05"
 		lines := frame.Wrap(text, 3+len(stamp), width)
-		lines[0] = " " + l.at.UTC().Format(stamp) + "  " + strings.TrimLeft(lines[0], " ")
+		lines[0] = " " + m.found.Welcome.Zone.At(l.at).Format(stamp) + "  " + strings.TrimLeft(lines[0], " ")
 		for _, line := range lines {
 			log = append(log, style.Render(line))
 		}
@@ -67,6 +73,6 @@ func (m Model) progressPage() []frame.Section {
 		{Title: "Job", Lines: what},
 		{Title: "Steps", Lines: m.phaseList(), Columns: columns, Keep: true, First: max(0, p.at())},
 		{Title: "Progress", Lines: m.meter(side), Keep: true},
-		{Title: "Messages", Lines: log, First: len(log), Main: true},
+		{Title: m.messages(), Lines: log, First: len(log), Main: true},
 	}
 }

@@ -86,7 +86,7 @@ func (m Model) imagePage() []frame.Section {
 		{"SIZE", 10, true, each(images, func(g job.ImageChoice) string { return job.Bytes(g.Size) })},
 		{"TRANSFER", 10, true, each(images, func(g job.ImageChoice) string { return job.Bytes(g.Wire) })},
 		{" PUBLISHED", 11, false, each(images, func(g job.ImageChoice) string {
-			return " " + g.Published.UTC().Format("2006-01-02")
+			return " " + m.found.Welcome.Zone.At(g.Published).Format("2006-01-02")
 		})}}
 	out := []frame.Section{m.table("Images", list, width)}
 	if len(images) == 0 {

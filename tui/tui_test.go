@@ -108,6 +108,7 @@ func TestFrames(t *testing.T) {
 		{Job: "1b4e28ba-2fa1-11d2-883f-0016d3cca427", Image: "web:20261121.2@amd64"}, {Job: "on no disk"}}
 	unasked := lab()
 	unasked.Welcome.Job = &job.Spec{Disk: "largest", Image: job.Image{Ref: "web:20261121.2@amd64"}}
+	unasked.Welcome.Zone = job.Zone{{Offset: 3600, Short: "CET"}}
 	small := lab()
 	small.Inventory.Memory = 340e6
 	evil := lab()

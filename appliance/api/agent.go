@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"time"
 
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
@@ -30,7 +31,7 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) 
 		return err
 	}
 	out := job.Welcome{Time: h.o.Now().UTC(), Machine: g.Machine.Name, Token: g.Token, Unfinished: g.Unfinished,
-		Approved: g.Approved, Layouts: true}
+		Approved: g.Approved, Layouts: true, Zone: h.zone(r.Context(), g.Machine)}
 	what := "choose"
 	if g.Waiting {
 		what = "waits for approval"
@@ -61,6 +62,28 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) 
 		"product", job.Printable(g.Machine.Identity.Product),
 		"disks", len(g.Machine.Inventory.Disks), "boot", in.Boot, "agent", job.Printable(in.Agent), "image", what)
 	return reply(w, http.StatusOK, out)
+}
+
+// zone is by which clocks the screen of a machine shows times: those of its settings, else those of the server.
+func (h *Handler) zone(ctx context.Context, m fleet.Machine) job.Zone {
+	now := h.o.Now()
+	d, err := h.o.Fleet.Declared(ctx, m.ID)
+	if err != nil {
+		return job.ZoneOf(now)
+	}
+	all, _, err := h.present(ctx, d, d.Settings)
+	if err != nil {
+		return job.ZoneOf(now)
+	}
+	for _, v := range all.Values() {
+		if v.Place != "zone" {
+			continue
+		}
+		if place, err := time.LoadLocation(v.Text); err == nil {
+			now = now.In(place)
+		}
+	}
+	return job.ZoneOf(now)
 }
 
 // spec is a job as its agent gets it: with where to fetch from and how to report.

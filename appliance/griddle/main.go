@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"slices"
 	"syscall"
+	_ "time/tzdata" // the time zones of machines, on hosts that have none
 )
 
 func main() {

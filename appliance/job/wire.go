@@ -43,6 +43,8 @@ type Welcome struct {
 	Token   string        `json:"token"`
 	Job     *Spec         `json:"job,omitempty"`
 	Images  []ImageChoice `json:"images,omitempty"`
+	// Zone is by which clocks the screen shows times: those of the machine's settings, else those of the server.
+	Zone Zone `json:"zone,omitempty"`
 
 	// Layouts says that the server takes a Choice with a layout, and keeps the records of such a job.
 	Layouts bool `json:"layouts,omitempty"`

@@ -240,7 +240,7 @@ func (m Model) listPage() []frame.Section {
 			about = append(about, m.wrap("Chosen: "+full)...)
 		}
 	}
-	return []frame.Section{{Title: "Pool", Lines: about}, m.choices("Roots and images", rows)}
+	return []frame.Section{{Title: "Pool", Lines: about}, m.choices("Roots and images, with times in UTC", rows)}
 }
 
 func (m Model) entryPage() []frame.Section {
