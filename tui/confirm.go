@@ -55,12 +55,15 @@ func (m Model) asksName() bool { return !m.found.Layouts || m.way.Loses() }
 
 func (m Model) confirmPage() []frame.Section {
 	d, img, width := m.found.Inventory.Disks[m.disk], m.found.Welcome.Images[m.image], m.inner()
-	what := append(fact("Install", job.Sentence(img.Ref), width), fact("onto", diskName(d, 2*width), width)...)
+	what := fact("Install", job.Sentence(img.Ref), width)
+	for _, on := range m.targets() {
+		what = append(what, fact("onto", diskName(on, 2*width), width)...)
+	}
 	title, lines := "What will be lost", m.loss(d, width)
 	if m.found.Layouts {
 		title, lines = "The plan", m.way.PlanLines(m.theme, width)
 	}
-	input := m.ask(d, width)
+	input := m.ask(width)
 	if m.rows >= Rows {
 		lines = append(append(what, ""), lines...)
 	} else { // what matters most is seen first
@@ -83,8 +86,16 @@ func (m Model) loss(d job.Disk, width int) []string {
 	return out
 }
 
+// targets are the disks that may lose something.
+func (m Model) targets() []job.Disk {
+	if several := m.way.Disks(); m.found.Layouts && len(several) > 1 {
+		return several
+	}
+	return []job.Disk{m.found.Inventory.Disks[m.disk]}
+}
+
 // ask says what has to be typed, and shows what was typed.
-func (m Model) ask(d job.Disk, width int) []string {
+func (m Model) ask(width int) []string {
 	if !m.asksName() {
 		text := "Nothing on the disk is lost. Press i to install."
 		if m.way.Shrinks() {
@@ -93,13 +104,24 @@ func (m Model) ask(d job.Disk, width int) []string {
 		}
 		return frame.Wrap(text, 1, width)
 	}
-	names := m.names(d)
+	disks := m.targets()
+	names := m.names(disks[0])
 	ask := "To install, type the disk's name (" + names[0] + ")"
 	if len(names) > 2 {
 		ask += " or its serial (" + names[2] + ")"
 	}
 	if m.columns < 60 {
 		ask = "Type " + strings.Join(append(names[:1:1], names[2:]...), " or ")
+	}
+	if len(disks) > 1 {
+		var all []string
+		for _, d := range disks {
+			all = append(all, deviceName(d))
+		}
+		ask = "To install, type the names of all disks that lose everything (" + strings.Join(all, " ") + ")"
+		if m.columns < 60 {
+			ask = "Type " + strings.Join(all, " ")
+		}
 	}
 	typed := []rune(job.Sentence(m.typed))
 	if room := max(1, width-6); len(typed) > room { // what is typed last is what is seen
@@ -112,8 +134,8 @@ func (m Model) ask(d job.Disk, width int) []string {
 	return append(out, m.theme.Head.Render(" > "+string(typed)+"_"))
 }
 
-// maxTyped bounds the confirmation, in bytes: the longest serial that a disk has is far shorter.
-const maxTyped = 128
+// maxTyped bounds the confirmation, in bytes: the longest serials of two disks are far shorter.
+const maxTyped = 256
 
 func (m Model) onConfirm(k tea.KeyMsg) (Model, tea.Cmd) {
 	if k.Type == tea.KeyEsc {
@@ -184,14 +206,34 @@ func (m Model) choice(d job.Disk, image string) job.Choice {
 func (m Model) confirm() (Model, tea.Cmd) {
 	typed := strings.TrimSpace(m.typed)
 	switch {
-	case slices.Contains(m.names(m.found.Inventory.Disks[m.disk]), typed):
+	case m.named(typed, m.targets()):
 		return m.start()
 	case typed == "":
 		m.notice = "Type the name of the disk first."
 	default:
 		m.notice = fmt.Sprintf("%q is not the name of this disk.", job.Printable(typed))
+		if len(m.targets()) > 1 {
+			m.notice = fmt.Sprintf("%q does not name each of these disks once.", job.Printable(typed))
+		}
 	}
 	return m, nil
+}
+
+// named says whether what was typed names each of disks once, in any order, with blanks between them.
+func (m Model) named(typed string, disks []job.Disk) bool {
+	for i, d := range disks {
+		others := slices.Delete(slices.Clone(disks), i, i+1)
+		for _, name := range m.names(d) {
+			if len(others) == 0 && typed == name {
+				return true
+			}
+			rest, is := strings.CutPrefix(typed, name+" ")
+			if is && len(others) > 0 && m.named(strings.TrimLeft(rest, " "), others) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // start hands over what was chosen.
@@ -207,6 +249,9 @@ func (m Model) start() (Model, tea.Cmd) {
 		doc, p := m.way.Decision()
 		c = job.Choice{Image: ref, Layout: doc, Plan: p.Hash}
 		m.progress.before = beforeJob(job.Spec{Layout: doc}, d, m.found.Inventory.Disks)
+		if several := m.targets(); len(several) > 1 {
+			m.target = "mirror of " + job.Printable(several[0].Path) + " and " + job.Printable(several[1].Path)
+		}
 	}
 	return m, m.choose(c)
 }

@@ -195,8 +195,8 @@ func (m Model) pickDisk() Model {
 	m.disk = at
 	m.page = pageMethod
 	if d := m.found.Inventory.Disks[at]; m.found.Layouts {
-		m.way = way.Of(d, m.found.Inventory.Disks, job.DiskNeeds(m.found.Welcome.Images[m.image].Size),
-			m.found.Inventory.Firmware == "bios")
+		m.way = way.Of(d, m.found.Inventory.Disks, way.Computer{BIOS: m.found.Inventory.Firmware == "bios",
+			Need: job.DiskNeeds(m.found.Welcome.Images[m.image].Size), Mirror: m.found.Mirror})
 	}
 	return m
 }

@@ -61,6 +61,9 @@ func TestLayoutFrames(t *testing.T) {
 	two := shared()
 	two.Inventory.Disks[0].Partitions[3] = job.Partition{Number: 4, Start: 930*gib + 217*mib, Size: gib,
 		Type: "Linux filesystem", Filesystem: "ext4", Label: "debian", Used: 100 * mib, Minimum: 200 * mib}
+	both := shared()
+	both.Mirror = true
+	mirror := press(t, send(fresh, both), "i", "enter", "enter", "end", "enter")
 	begun := send(press(t, press(t, ways, "enter"), "enter", "i"), running()...)
 	for _, f := range []struct {
 		name string
@@ -80,6 +83,8 @@ func TestLayoutFrames(t *testing.T) {
 		{"plan-one", press(t, ways, "down", "enter", "enter")},
 		{"plan-whole", press(t, ways, "end", "enter", "n", "v", "m")},
 		{"plan-pool", press(t, send(fresh, shared()), "i", "enter", "down", "enter", "enter")},
+		{"which-mirror", mirror},
+		{"plan-mirror", press(t, mirror, "enter", "n")},
 		{"plan-blank", press(t, send(fresh, shared()), "i", "enter", "end", "enter", "enter")},
 		{"plan-hostile", press(t, send(fresh, evilShared()), "i", "enter", "enter", "end", "enter")},
 		{"progress-shared", begun},
@@ -165,6 +170,30 @@ func TestSharedJob(t *testing.T) {
 
 // typed are the keys that type a name, and Enter.
 func typed(name string) []string { return append(strings.Split(name, ""), "enter") }
+
+// TestMirror: a mirror is confirmed by the names of both disks, in any order, and by nothing less.
+func TestMirror(t *testing.T) {
+	both := shared()
+	both.Mirror = true
+	for names, want := range map[string]bool{"nvme0n1 sda": true, "sda  S5GXNX0R": true, "/dev/sda /dev/nvme0n1": true,
+		"WD-WCC6Y0 nvme0n1": true, "nvme0n1": false, "sda": false, "nvme0n1 nvme0n1": false, "sda vda": false,
+		"nvme0n1 sda vda": false, "nvme0n1sda": false, "nvme0n1 S5GXNX0R": false, "": false} {
+		var got []job.Choice
+		m := send(New("1.0", false, Actions{Choose: func(c job.Choice) { got = append(got, c) }}), both)
+		m = press(t, m, "i", "enter", "enter", "end", "enter", "enter")
+		for _, r := range names {
+			m = press(t, m, string(r))
+		}
+		if m = press(t, m, "enter"); (len(got) == 1) != want || want != (m.page == pageProgress) {
+			t.Errorf("%q: chosen %+v, want %v, on the page\n%s", names, got, want, m.View())
+			continue
+		}
+		if want && (!strings.Contains(m.View(), "mirror of /dev/nvme0n1 and /dev/sda") || got[0].Plan == "" ||
+			!strings.Contains(string(got[0].Layout), `"second"`)) {
+			t.Errorf("%q: %+v was chosen, on the page\n%s", names, got[0], m.View())
+		}
+	}
+}
 
 // TestNotConfirmed: no key but the one that the page names starts an install, and without a link none does.
 func TestNotConfirmed(t *testing.T) {

@@ -83,6 +83,8 @@ type Found struct {
 	// Layouts says that the agent and the server carry out layouts. Then each way to use a disk is offered that the
 	// disk has (package way); otherwise the whole disk alone.
 	Layouts bool
+	// Mirror says that they also carry out a layout whose pool is on two disks.
+	Mirror bool
 }
 
 // Asking is sent while the agent asks the server again and waits for the answer. The choices so far may be out of date,

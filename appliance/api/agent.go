@@ -31,7 +31,7 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) 
 		return err
 	}
 	out := job.Welcome{Time: h.o.Now().UTC(), Machine: g.Machine.Name, Token: g.Token, Unfinished: g.Unfinished,
-		Approved: g.Approved, Layouts: true, Zone: h.zone(r.Context(), g.Machine)}
+		Approved: g.Approved, Layouts: true, Mirror: true, Zone: h.zone(r.Context(), g.Machine)}
 	what := "choose"
 	if g.Waiting {
 		what = "waits for approval"

@@ -49,6 +49,9 @@ type Welcome struct {
 	// Layouts says that the server takes a Choice with a layout, and keeps the records of such a job.
 	Layouts bool `json:"layouts,omitempty"`
 
+	// Mirror says the same of a layout whose pool is on two disks.
+	Mirror bool `json:"mirror,omitempty"`
+
 	// Approved says that an operator approved the key of this boot for the machine, now or in an earlier boot.
 	Approved bool `json:"approved,omitempty"`
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -191,7 +192,7 @@ func (s *station) hello(ctx context.Context, l *uplink.Lease) (tui.Found, error)
 			Inventory: inventory(ctx, s.log, s.disks, list, l)}
 		s.step(tui.Step{Name: stepDevices, State: tui.StepDone, Detail: fewDisks(found.Inventory.Disks)})
 		found.Welcome, err = s.api.hello(ctx, s.introduction(found))
-		found.Layouts = found.Welcome.Layouts
+		found.Layouts, found.Mirror = found.Welcome.Layouts, s.mirrors(found)
 		if err == nil {
 			if err := setClock(found.Welcome.Time, time.Unix(s.build.Time, 0)); err != nil {
 				s.log.Warn("clock", "error", err)
@@ -225,6 +226,11 @@ func (s *station) introduction(found tui.Found) job.Hello {
 		Sources: []string{job.SourceHTTPS},
 		Features: []string{job.FeatureSettings, job.FeatureUpdate, job.FeatureKernel, job.FeatureReset,
 			job.FeatureMatch, job.FeatureErase, job.FeatureLayout}}
+}
+
+// mirrors says whether this agent and the server that answered carry out layouts whose pool is on two disks.
+func (s *station) mirrors(found tui.Found) bool {
+	return found.Welcome.Mirror && slices.Contains(s.introduction(found).Features, job.FeatureMirror)
 }
 
 // serve acts on one welcome: the job, or what is chosen on the screen. It returns when the server is to be asked
@@ -333,7 +339,7 @@ func (s *station) refresh(ctx context.Context, l *uplink.Lease, old tui.Found) (
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
 	found.Welcome, err = s.api.hello(ctx, s.introduction(found))
-	found.Layouts = found.Welcome.Layouts
+	found.Layouts, found.Mirror = found.Welcome.Layouts, s.mirrors(found)
 	if err != nil {
 		s.log.Warn("asking for a job", "error", err)
 		return old, false, err

@@ -24,12 +24,23 @@ func (m Model) Sections(t frame.Theme, columns, rows, row int) []frame.Section {
 	left, width, side := frame.Halves(columns, rows, 55, wide)
 	list := l.list(t, width, row)
 	list.Columns = left
-	o, disk := l.options[row], today(m.disk)
+	o, disks := l.options[row], []plan.Disk{today(m.disk)}
 	if len(o.plan.Disks) > 0 {
-		disk = o.plan.Disks[0]
+		disks = o.plan.Disks
 	}
-	return []frame.Section{list, {Title: o.name, Lines: o.all(t, side)},
-		{Title: "Today and tomorrow", Lines: picture(t, disk, frame.Inner(columns, rows))}}
+	var pictures []string
+	for _, d := range disks {
+		pictures = append(append(pictures, above(t, d, disks)...), picture(t, d, frame.Inner(columns, rows))...)
+	}
+	return []frame.Section{list, {Title: o.name, Lines: o.all(t, side)}, {Title: "Today and tomorrow", Lines: pictures}}
+}
+
+// above is the line above one of several disks.
+func above(t frame.Theme, d plan.Disk, all []plan.Disk) []string {
+	if len(all) < 2 {
+		return nil
+	}
+	return []string{t.Head.Render(" " + job.Printable(d.Path))}
 }
 
 // list draws the rows.
@@ -156,27 +167,42 @@ func (m Model) PlanLines(t frame.Theme, width int) []string {
 	if len(p.Disks) == 0 {
 		return nil
 	}
-	d := p.Disks[0]
-	named := func(name string, lines []string) []string { return words(name, d.ID, lines, width) }
+	named := func(name string, lines []string) []string { return words(name, p.Disks, lines, width) }
 	out := append(warn(t, named("LOST", p.Losses)), warn(t, named("smaller", p.Shrinks))...)
-	if m.disk.Blank() {
-		out = append(out, named("note", []string{"the disk is " + Blank(m.disk) + "; data that was not " +
-			"sampled will be lost"})...)
+	for _, d := range m.Disks() {
+		if d.Blank() {
+			out = append(out, named("note", []string{"the disk is " + Blank(d) + "; data that was not sampled will " +
+				"be lost"})...)
+		}
 	}
-	out = append(append(out, picture(t, d, width)...), table(t, d, width)...)
+	for _, d := range p.Disks {
+		out = append(append(append(out, above(t, d, p.Disks)...), picture(t, d, width)...), table(t, d, width)...)
+	}
 	out = append(append(append(out, ""), named("stays", p.Keeps)...), named("note", p.Notes)...)
 	var steps []string
 	for i, s := range p.Steps {
-		steps = append(steps, fmt.Sprintf("%d. %s", i+1, s))
+		of := ""
+		if len(p.Disks) > 1 {
+			of = "disk " + s.Disk + ": "
+		}
+		steps = append(steps, fmt.Sprintf("%d. %s%s", i+1, of, s))
 	}
 	return append(out, named("steps", steps)...)
 }
 
-// words are lines below each other, with a name before the first one. The plan of one disk needs no name of it.
-func words(name, disk string, lines []string, width int) (out []string) {
+// words are lines below each other, with a name before the first one. People know a disk by its device file, and the
+// plan of one disk needs no name of it.
+func words(name string, disks []plan.Disk, lines []string, width int) (out []string) {
 	const names = 12
 	for _, l := range lines {
-		wrapped := frame.Wrap(frame.Clean(strings.TrimPrefix(l, "disk "+disk+": ")), names, width)
+		for _, d := range disks {
+			shown := ""
+			if len(disks) > 1 {
+				shown = job.Printable(d.Path) + ": "
+			}
+			l = strings.Replace(l, "disk "+d.ID+": ", shown, 1)
+		}
+		wrapped := frame.Wrap(frame.Clean(l), names, width)
 		if len(out) == 0 {
 			wrapped[0] = frame.Pad(" "+name, names) + wrapped[0][names:]
 		}

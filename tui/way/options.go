@@ -48,6 +48,9 @@ func (m Model) ways() level {
 	}
 	l := level{title: "How to use " + job.Printable(m.disk.Path),
 		options: []option{keep, free, smaller, m.overwriting(), whole}}
+	if m.Mirror {
+		l.options = append(l.options, m.mirroring())
+	}
 	l.row = l.usual()
 	return l
 }
@@ -66,13 +69,13 @@ func (m Model) plans(o option, f layout.Form) option {
 			Keep: true})
 	}
 	var err error
-	o.plan, err = plan.Make(plan.Input{Layout: o.doc, Disks: m.disks, Pool: m.need})
+	o.plan, err = plan.Make(plan.Input{Layout: o.doc, Disks: m.disks, Pool: m.Need})
 	o.why = nil
 	boot := func(p plan.Part) bool { return p.Type == "BIOS boot" }
 	switch {
 	case err != nil:
 		o.why = reasons(err)
-	case m.bios && m.disk.Table == layout.GPT && !slices.ContainsFunc(o.plan.Disks[0].After, boot):
+	case m.BIOS && m.disk.Table == layout.GPT && !slices.ContainsFunc(o.plan.Disks[0].After, boot):
 		o.why = []string{"this machine starts by BIOS, and the disk has and gets no BIOS boot partition"}
 	}
 	return o
@@ -109,7 +112,8 @@ func reasons(err error) (out []string) {
 
 // roles are the partitions of the short forms of layouts, for people.
 var roles = map[string]string{"esp": "EFI system partition", "bios": "BIOS boot partition", "pool": "pool",
-	"shrunk": "filesystem that can be made smaller"}
+	"shrunk": "filesystem that can be made smaller", "esp2": "EFI system partition of the other disk",
+	"bios2": "BIOS boot partition of the other disk", "pool2": "pool on the other disk"}
 
 // which names one partition of the disk in a layout. The plan that the user agrees to knows it by more than that.
 func which(p job.Partition) *layout.Which { return &layout.Which{Number: p.Number} }
@@ -135,7 +139,7 @@ func (m Model) overwriting() option {
 			"which one."}
 	extended := func(p job.Partition) bool { return p.Type == "extended" }
 	parts := slices.DeleteFunc(slices.Clone(m.disk.Partitions), extended)
-	return o.among("Which partition is to be overwritten?", "there is no partition on the disk", parts, m.overwritten)
+	return among(o, "Which partition is to be overwritten?", "there is no partition on the disk", parts, m.overwritten)
 }
 
 // overwritten is the option that loses p.
@@ -154,15 +158,15 @@ func (m Model) overwritten(p job.Partition) option {
 // maxReasons are shown of what is in the way: a disk can have more than a screen has room for.
 const maxReasons = 4
 
-// among is the option whose choice is completed on a page with an option for each of parts. It is offered if one of
-// them is; if not, the reasons are those of all. The page is made when it is opened: each of its options needs a plan.
-func (o option) among(title, none string, parts []job.Partition, of func(job.Partition) option) option {
-	for _, p := range parts {
+// among is the option whose choice is completed on a page with an option for each of all. It is offered if one of them
+// is; if not, the reasons are those of all. The page is made when it is opened: each of its options needs a plan.
+func among[T any](o option, title, none string, all []T, of func(T) option) option {
+	for _, p := range all {
 		one := of(p)
 		if len(one.why) == 0 {
 			o.why, o.plan, o.doc = nil, one.plan, one.doc
 			o.next = func() level {
-				l := level{title: title, options: each(parts, of)}
+				l := level{title: title, options: each(all, of)}
 				l.row = l.usual()
 				return l
 			}
@@ -174,7 +178,7 @@ func (o option) among(title, none string, parts []job.Partition, of func(job.Par
 			}
 		}
 	}
-	if len(parts) == 0 {
+	if len(all) == 0 {
 		o.why = []string{none}
 	}
 	return o

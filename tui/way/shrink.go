@@ -23,7 +23,7 @@ func (m Model) shrinking() option {
 		one.name, one.says, one.about = o.name, o.says, o.about+" "+one.about
 		return one
 	}
-	return o.among("What is to be made smaller?", "it has no NTFS, ext4 or btrfs that could be made smaller", parts,
+	return among(o, "What is to be made smaller?", "it has no NTFS, ext4 or btrfs that could be made smaller", parts,
 		m.shrunk)
 }
 
@@ -72,7 +72,7 @@ func (m Model) amounts(p job.Partition) level {
 	l := level{title: "How much space does the new system get?",
 		heading: frame.Pad("NEW SYSTEM", forNew) + frame.Pad(fmt.Sprintf("PARTITION %d", p.Number),
 			forOld) + "OF THAT FREE"}
-	needs := (m.need + 262*mib + gib - 1) / gib * gib // with an ESP and a BIOS boot partition
+	needs := (m.Need + 262*mib + gib - 1) / gib * gib // with an ESP and a BIOS boot partition
 	for _, n := range rounds(needs, most(p)) {
 		o := m.shrunkBy(option{}, p, n)
 		if len(o.why) > 0 {

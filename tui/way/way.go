@@ -25,8 +25,7 @@ type Model struct {
 	disks []job.Disk // all of the machine
 	disk  job.Disk
 	match job.Match // names disk among disks
-	need  int64     // bytes that the pool must have
-	bios  bool      // the machine was started by a BIOS
+	Computer
 
 	levels  []level // the pages that are open; the last one is seen
 	decided *option
@@ -52,9 +51,16 @@ type option struct {
 	next func() level // the page on which the choice is completed; nil if it is complete
 }
 
-// Of has the ways to use disk, one of disks, for a pool of at least need bytes, on a machine with a BIOS or with UEFI.
-func Of(disk job.Disk, disks []job.Disk, need int64, bios bool) Model {
-	m := Model{disks: disks, disk: disk, match: match(disk, disks), need: need, bios: bios}
+// Computer is what else counts for what a disk offers.
+type Computer struct {
+	Need   int64 // bytes that the pool must have
+	BIOS   bool  // the machine was started by a BIOS
+	Mirror bool  // it can have its pool on two disks
+}
+
+// Of has the ways to use disk, one of disks, on a computer.
+func Of(disk job.Disk, disks []job.Disk, c Computer) Model {
+	m := Model{disks: disks, disk: disk, match: match(disk, disks), Computer: c}
 	m.levels = []level{m.ways()}
 	return m
 }
@@ -118,6 +124,20 @@ func (m Model) Back() (Model, bool) {
 	}
 	m.levels = m.levels[: len(m.levels)-1 : len(m.levels)-1]
 	return m, true
+}
+
+// Disks are those that the decision divides. More than one are a mirror.
+func (m Model) Disks() []job.Disk {
+	_, p := m.Decision()
+	var out []job.Disk
+	for _, planned := range p.Disks {
+		for _, d := range m.disks {
+			if d.Path == planned.Path {
+				out = append(out, d)
+			}
+		}
+	}
+	return out
 }
 
 // Decision is the layout that was decided on, as JSON, and its plan. Without a decision it is empty.

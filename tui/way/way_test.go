@@ -46,7 +46,7 @@ func TestWays(t *testing.T) {
 		{"too small", job.Disk{Path: "/dev/sda", Serial: "U", Size: gib, SectorSize: 512, Sampled: job.Ones}, "no pool",
 			"is blank", "no NTFS", "no partition", "too small"},
 	} {
-		m := Of(c.disk, []job.Disk{c.disk}, need, false)
+		m := Of(c.disk, []job.Disk{c.disk}, Computer{Need: need})
 		first := -1
 		for i, want := range []string{c.pool, c.free, c.beside, c.one, c.whole} {
 			o := m.now().options[i]
@@ -101,7 +101,7 @@ func TestDecision(t *testing.T) {
 			false},
 	} {
 		disks := []job.Disk{twin, c.disk}
-		m := pick(t, Of(c.disk, disks, need, false), c.rows...)
+		m := pick(t, Of(c.disk, disks, Computer{Need: need}), c.rows...)
 		if got := tomorrow(m); got != c.want || m.Loses() != c.loses || m.Shrinks() != c.shrinks {
 			t.Errorf("%s: the disk will have\n%s\nwant\n%s\nloses %v, shrinks %v", c.name, got, c.want, m.Loses(),
 				m.Shrinks())
@@ -158,7 +158,7 @@ func TestMatch(t *testing.T) {
 // TestAmounts: the page has amounts that each have a plan, from what the image needs to all that there is.
 func TestAmounts(t *testing.T) {
 	t.Parallel()
-	m, _, _ := Of(windows(), []job.Disk{windows()}, need, false).Pick(2)
+	m, _, _ := Of(windows(), []job.Disk{windows()}, Computer{Need: need}).Pick(2)
 	var got []string
 	for _, o := range m.now().options {
 		got = append(got, strings.Join(strings.Fields(o.name+" | "+o.says), " "))
@@ -182,9 +182,58 @@ func TestAmounts(t *testing.T) {
 	}
 	// Where the image needs most of it, there is that alone.
 	tight := with(func(d *job.Disk) { d.Partitions[2].Minimum = d.Partitions[2].Size - 3*gib })
-	m, _, refused := Of(tight, []job.Disk{tight}, need, false).Pick(2)
+	m, _, refused := Of(tight, []job.Disk{tight}, Computer{Need: need}).Pick(2)
 	if refused != "" || m.Len() != 1 {
 		t.Errorf("%d amounts are offered, refused %q", m.Len(), refused)
+	}
+}
+
+// TestMirror: another disk makes a mirror, and both are named by what stays with them. A disk without another one has
+// no mirror, and a computer that can have none shows no such line.
+func TestMirror(t *testing.T) {
+	t.Parallel()
+	can := Computer{Need: need, Mirror: true}
+	other := blank()
+	other.Path, other.Serial = "/dev/vdc", "V3"
+	tiny := job.Disk{Path: "/dev/sda", Serial: "U", Size: gib, SectorSize: 512, Sampled: job.Zeros}
+	disks := []job.Disk{windows(), blank(), other, tiny}
+	for _, c := range []struct {
+		disk         job.Disk
+		with, blocks string
+		blank        bool
+	}{{windows(), "/dev/vda", "/dev/sda", false}, {blank(), "/dev/vdc", "/dev/sda", true}} {
+		m := Of(c.disk, disks, can)
+		asked, _, _ := m.Pick(row(t, m, "Mirror of two disks"))
+		if asked.Len() != 3 {
+			t.Errorf("%s: %d other disks are shown, want 3", c.disk.Path, asked.Len())
+		}
+		if why := asked.now().options[row(t, asked, c.blocks)].why; !strings.Contains(strings.Join(why, "|"),
+			"too small") {
+			t.Errorf("%s: a disk that is too small is refused by %q", c.disk.Path, why)
+		}
+		m = pick(t, m, "Mirror of two disks", c.with)
+		raw, p := m.Decision()
+		doc, err := layout.Decode(raw)
+		if err != nil || !doc.Mirrors() || len(p.Disks) != 2 || len(m.Disks()) != 2 || m.Disks()[1].Path != c.with {
+			t.Errorf("%s: the layout is %s, %v, with a plan of %d disks", c.disk.Path, raw, err, len(p.Disks))
+		}
+		if !m.Loses() || (len(p.Losses) == 0) != c.blank {
+			t.Errorf("%s: loses %v: %q", c.disk.Path, m.Loses(), p.Losses)
+		}
+		again, err := plan.Make(plan.Input{Layout: doc, Disks: disks, Pool: need})
+		if err != nil || again.Hash != p.Hash {
+			t.Errorf("%s: the layout has the plan %s, %v; want %s", c.disk.Path, again.Hash, err, p.Hash)
+		}
+	}
+	alone := Of(blank(), []job.Disk{blank()}, can)
+	if why := alone.now().options[row(t, alone, "Mirror")].why; len(why) != 1 || why[0] != "this machine has no other "+
+		"disk" {
+		t.Errorf("a disk alone has no mirror because of %q", why)
+	}
+	for _, o := range Of(blank(), disks, Computer{Need: need}).now().options {
+		if strings.HasPrefix(o.name, "Mirror") {
+			t.Error("a computer that can have no mirror offers one")
+		}
 	}
 }
 
@@ -196,7 +245,7 @@ func TestBack(t *testing.T) {
 		d.Partitions = append(d.Partitions, job.Partition{Number: 5, Start: 512 * gib, Size: 100 * gib,
 			Type: "Linux filesystem", Filesystem: "ext4", Label: "debian", Used: gib, Minimum: 2 * gib})
 	})
-	m := Of(both, []job.Disk{both}, need, false)
+	m := Of(both, []job.Disk{both}, Computer{Need: need})
 	asked, _, _ := m.Pick(row(t, m, "Beside"))
 	amounts, _, _ := asked.Pick(row(t, asked, "Partition 5"))
 	if asked.Depth() != 2 || asked.Len() != 2 || amounts.Depth() != 3 {
@@ -230,7 +279,7 @@ func TestBack(t *testing.T) {
 func TestBIOS(t *testing.T) {
 	t.Parallel()
 	for _, bios := range []bool{false, true} {
-		m := Of(windows(), []job.Disk{windows()}, need, bios)
+		m := Of(windows(), []job.Disk{windows()}, Computer{Need: need, BIOS: bios})
 		one := m.now().options[row(t, m, "One partition")]
 		if refused := strings.Contains(strings.Join(one.why, "|"), "starts by BIOS"); refused != bios {
 			t.Errorf("started by BIOS %v: one partition is refused by %q", bios, one.why)
@@ -241,12 +290,12 @@ func TestBIOS(t *testing.T) {
 			}
 		}
 	}
-	m := pick(t, Of(pooled(), []job.Disk{pooled()}, need, true), "One partition", "Partition 3")
+	m := pick(t, Of(pooled(), []job.Disk{pooled()}, Computer{Need: need, BIOS: true}), "One partition", "Partition 3")
 	_, p := m.Decision()
 	if after := p.Disks[0].After; after[0].Use != layout.BIOS || after[0].Fate != plan.Stays {
 		t.Errorf("the layout does not name the place of GRUB for BIOS: %+v", after)
 	}
-	m = Of(pooled(), []job.Disk{pooled()}, need, true)
+	m = Of(pooled(), []job.Disk{pooled()}, Computer{Need: need, BIOS: true})
 	if why := m.now().options[0].why; len(why) > 0 {
 		t.Errorf("a pool that a BIOS starts is refused by %q", why)
 	}
@@ -265,7 +314,7 @@ func TestManyPartitions(t *testing.T) {
 		}
 	})
 	d.Partitions = d.Partitions[:126] // two entries for the new system
-	m := Of(d, []job.Disk{d}, need, false)
+	m := Of(d, []job.Disk{d}, Computer{Need: need})
 	for name, want := range map[string]int{"One partition": 126, "Beside another system": 123} {
 		next, _, refused := m.Pick(row(t, m, name))
 		if next.Len() != want || next.Depth() != 2 {
