@@ -59,7 +59,7 @@ func (c *checker) purpose(at string, p Partition) {
 	c.text(at+".filesystem", p.Filesystem)
 	c.text(at+".label", p.Label)
 	switch made := p.Made(); {
-	case p.Label != "" && (p.Use == ESP || p.Use == BIOS || p.Use == Pool):
+	case p.Label != "" && slices.Contains([]string{ESP, BIOS, Pool, Root, Persistent}, p.Use):
 		c.wrong(at+".label", "leave it out", "Griddle gives the label of a partition with use: %s", p.Use)
 	case len(made.Label) > labels[made.Filesystem] && labels[made.Filesystem] > 0 && (known || p.Wipe):
 		place := at + ".label"

@@ -12,8 +12,8 @@ import (
 //	one partition with use: persistent   ext4; what both share: /persistent, and /home if no partition is for that
 //	an esp, and for a BIOS a bios        as with a pool
 //
-// Their labels are the names of the roots. Such a layout is always made: it never keeps a root, so that a machine that
-// is installed again with it loses both roots and what they share.
+// Their IDs are the names of the roots and the labels of their filesystems. Such a layout is always made: it never
+// keeps a root, so that a machine that is installed again with it loses both roots and what they share.
 
 // roots checks a document with roots that are partitions.
 func (c *checker) roots(d Document) {
@@ -37,23 +37,6 @@ func (c *checker) roots(d Document) {
 			c.wrong(at, "have two partitions with use: root and one with use: persistent",
 				"it has %d partitions with use: root and %d with use: persistent", roots, shared)
 		}
-		c.names(at, disk)
-	}
-}
-
-// names checks that the roots of a disk, and what they share, are told apart by their labels.
-func (c *checker) names(at string, d Disk) {
-	seen := map[string]bool{}
-	for _, p := range d.Partitions {
-		if p.Use != Root && p.Use != Persistent {
-			continue
-		}
-		label := p.Made().Label
-		if seen[label] {
-			c.wrong(at, "give each of them another label", "two of its roots and what they share have the label %q",
-				short(label))
-		}
-		seen[label] = true
 	}
 }
 

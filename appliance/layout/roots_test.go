@@ -60,9 +60,8 @@ func TestRoots(t *testing.T) {
 		{"match, wipe", func(_ *Disk, p []Partition) {
 			p[3].Match, p[3].Size, p[3].Wipe = &Which{Number: 4}, Size{}, true
 		}, ""},
-		{"one label", func(_ *Disk, p []Partition) { p[1].Label, p[2].Label = "root", "root" },
-			`disks[0].partitions: two of its roots and what they share have the label "root"; give each of them ` +
-				"another label"},
+		{"label", func(_ *Disk, p []Partition) { p[1].Label = "root" },
+			"disks[0].partitions[1].label: Griddle gives the label of a partition with use: root; leave it out"},
 	} {
 		d := apart()
 		c.change(&d.Disks[0], d.Disks[0].Partitions)

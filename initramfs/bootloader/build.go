@@ -125,7 +125,7 @@ func mkimage(ctx context.Context, o BuildOptions, i image) error {
 // commonModules is everything that grub.cfg uses; nothing is loaded from the disk at boot.
 func commonModules() []string {
 	return []string{
-		"part_gpt", "part_msdos", "fat", "btrfs", "ext2",
+		"part_gpt", "part_msdos", "fat", "btrfs", "ext2", "xfs",
 		"normal", "linux", "configfile", "search", "search_fs_uuid", "search_fs_file", "search_label",
 		"regexp", "test", "true", "echo", "sleep", "loadenv", "probe", "ls", "cat", "help", "minicmd", "reboot", "halt",
 		"terminal", "gzio", "zstd", "chain",

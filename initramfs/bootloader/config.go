@@ -35,8 +35,11 @@ type Config struct {
 	ESPID  string // UUID of the filesystem of an EFI system partition that is shared with others: "7A3C-11F0"
 	PoolID string // UUID of the filesystem, lower case with dashes
 	Root   string // path of the root that starts if grubenv and all markers are lost: "@roots/web-20261120.1"
-	Flat   bool   // the filesystem itself is the root, btrfs or ext4, and Root is empty
-	Title  string // of the menu entry of a flat filesystem; "" means "Debian". A pool's have the names of its roots
+	// Own are the roots that are filesystems of their own, ext4 or xfs; nil if they are subvolumes of the pool. Then
+	// PoolID is that of the filesystem that they share, and Root is one of them.
+	Own   []OwnRoot
+	Flat  bool   // the filesystem itself is the root, btrfs or ext4, and Root is empty
+	Title string // of the menu entry of a flat filesystem; "" means "Debian". A pool's have the names of its roots
 	// Args are further kernel arguments, one each, as job.KernelArg reads them. A root may have others of its own
 	// (package arguments).
 	Args []string
@@ -84,6 +87,7 @@ func (c Config) validate() error {
 	} else if !c.Flat {
 		errs = append(errs, bootenv.CheckName(name))
 	}
+	errs = append(errs, c.checkOwn())
 	if !c.Flat && c.Title != "" {
 		errs = append(errs, fmt.Errorf("the entries of a pool have no title %q", c.Title))
 	}
@@ -134,6 +138,9 @@ func (c Config) Render() ([]byte, error) {
 	if c.Shared || c.ESPID != "" {
 		out += sharedLine + "\n"
 	}
+	for _, r := range c.Own {
+		out += r.line() + "\n"
+	}
 	if c.Others {
 		out += othersLine + "\n"
 		parts = append(parts, "others")
@@ -149,6 +156,11 @@ func (c Config) Render() ([]byte, error) {
 	if title == "" {
 		title = "Debian"
 	}
+	where, systems, err := c.where()
+	if err != nil {
+		return nil, fmt.Errorf("writing grub.cfg: %w", err)
+	}
+	out = strings.NewReplacer("@WHERE@", where, "@SYSTEMS@", systems).Replace(out)
 	return []byte(strings.NewReplacer(
 		"@TITLE@", quote(title),
 		"@ROOT@", quote(strings.TrimPrefix(c.Root, Roots+"/")),
@@ -171,7 +183,11 @@ func (c Config) fixed(flags, try string) []string {
 	if c.Flat {
 		return append([]string{pool}, rest...)
 	}
-	return append(append([]string{pool, flags}, rest...), "panic=10", "oops=panic", try)
+	own := []string{pool, flags}
+	if len(c.Own) > 0 {
+		own = own[1:] // flags are root= of the root itself
+	}
+	return append(append(own, rest...), "panic=10", "oops=panic", try)
 }
 
 // operators are the arguments that an operator gave. They come last and so win.
@@ -185,7 +201,7 @@ func (c Config) operators() []string {
 
 // flags and try are arguments of the function load in script/kernel.cfg; GRUB leaves an empty one out. ownFlags is what
 // load_root in script/pool.cfg has in place of the first one.
-const flags, try, ownFlags = "$1", "$2", `"rootflags=subvol=@roots/$1"`
+const flags, try, ownFlags = "$1", "$2", `"$flags"`
 
 // arguments are those of GRUB's linux command: the fixed ones, in which two words are GRUB's own, and more.
 func (c Config) arguments(one, two string, more []string) string {
@@ -210,7 +226,7 @@ func (c Config) CommandLine() (string, error) {
 		return "", fmt.Errorf("writing a kernel command line: %w", err)
 	}
 	var words []string
-	for _, w := range append(c.fixed("rootflags=subvol="+c.Root, ""), c.operators()...) {
+	for _, w := range append(c.fixed(c.flags(), ""), c.operators()...) {
 		switch {
 		case strings.Contains(w, " "):
 			words = append(words, `"`+w+`"`)

@@ -68,10 +68,14 @@ func parseNew(lines []string) (Config, error) {
 		c.Script, _ = strconv.Atoi(strings.TrimSuffix(n, "."))
 	}
 	var args []string
+	pool := ""
 	for _, line := range lines {
 		line = strings.TrimSpace(line)
 		c.Shared = c.Shared || line == sharedLine
 		c.Others = c.Others || line == othersLine
+		if r, ok := parseOwn(line); ok {
+			c.Own = append(c.Own, r)
+		}
 		if root, ok := strings.CutPrefix(line, "set griddle_root="); ok {
 			words, err := split(root)
 			if err != nil || len(words) != 1 {
@@ -86,6 +90,10 @@ func parseNew(lines []string) (Config, error) {
 			}
 			args = words[1:]
 		}
+		if words, err := split(line); err == nil && len(words) > 2 && words[0] == "search" &&
+			slices.Contains(words, "--set=pool") && len(c.Own) > 0 {
+			pool = words[len(words)-1] // no kernel argument names it
+		}
 		if words, err := split(line); err == nil && len(words) > 2 && words[0] == "menuentry" && c.Title == "" {
 			c.Title = words[1]
 		}
@@ -93,7 +101,12 @@ func parseNew(lines []string) (Config, error) {
 	if !c.Flat {
 		c.Title = ""
 	}
-	return c.take(args, c.fixed(flags, try)[1:])
+	own := c.fixed(flags, try)
+	if len(c.Own) == 0 {
+		own = own[1:]
+	}
+	c.PoolID = pool
+	return c.take(args, own)
 }
 
 // parseOld finds the menu entry of Griddle and the kernel's arguments in it, which name the root.
