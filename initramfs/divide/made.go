@@ -21,7 +21,7 @@ type Made struct {
 // System is what a machine starts from on one disk.
 type System struct {
 	Disk job.Disk // as it is now
-	Pool Place
+	Pool Place    // or what the roots share, if these are partitions
 	ESP  Place
 	BIOS Extent // where GRUB for BIOS is written on Disk; zero if there is no place
 }
@@ -60,7 +60,7 @@ func (r *run) made(ctx context.Context) (Made, error) {
 			}
 			out.Parts = append(out.Parts, place)
 			switch p.Use {
-			case layout.Pool:
+			case layout.Pool, layout.Persistent:
 				system.Pool = place
 			case layout.ESP:
 				system.ESP = place

@@ -19,8 +19,8 @@ import (
 )
 
 // makeFilesystem makes a filesystem in a partition that is cleared. Its UUID is in the journal before, so that what an
-// interruption leaves is known as its own, and made again: it has no data yet. The filesystem of a pool gets the
-// unfinished mark of the job.
+// interruption leaves is known as its own, and made again: it has no data yet. The filesystem of a pool, or
+// what roots share that are partitions, gets the unfinished mark of the job.
 func makeFilesystem(ctx context.Context, r *run, i int, h *held) error {
 	s := r.plan.Steps[i]
 	node, err := r.ready(ctx, i, s, h)
@@ -38,7 +38,8 @@ func makeFilesystem(ctx context.Context, r *run, i int, h *held) error {
 	if err := r.mkfs(ctx, i, node, id); err != nil {
 		return err
 	}
-	if err := r.settled(ctx, s, node); err != nil || r.part(i).Use != layout.Pool {
+	err = r.settled(ctx, s, node)
+	if use := r.part(i).Use; err != nil || use != layout.Pool && use != layout.Persistent {
 		return err
 	}
 	return r.begin(s, h)
@@ -63,7 +64,11 @@ func (r *run) begin(s plan.Step, h *held) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(table.Begin(whole, h.disk.Size, h.disk.SectorSize, s.Number, r.Job), whole.Close())
+	mark := table.Begin
+	if s.Filesystem == "ext4" {
+		mark = table.BeginOwn
+	}
+	return errors.Join(mark(whole, h.disk.Size, h.disk.SectorSize, s.Number, r.Job), whole.Close())
 }
 
 // ready is the device file of the partition of s, which is step i on one disk. The partition is proved to be cleared,

@@ -35,18 +35,37 @@ func FAT(node string) (*Mounted, error) {
 	return mount("vfat", node, [2]string{"umask", "0077"})
 }
 
+// ReadOther is Other for an ext4 or xfs, and changes nothing on the device: it mounts read-only, and does not replay
+// the log that a crash may have left. It fails while the filesystem is mounted for writing.
+func ReadOther(kind, node string) (*Mounted, error) {
+	noLog := [2]string{"noload"}
+	if kind == "xfs" {
+		noLog[0] = "norecovery"
+	}
+	return mount(kind, node, noLog, readOnlyMount)
+}
+
 // Other mounts a filesystem of another kind, such as "ext4".
 func Other(kind, node string) (*Mounted, error) { return mount(kind, node) }
 
 // At mounts a subvolume, by its path from the top of the filesystem on a device, at a folder, with its programs. The
 // folder is not followed if it is a symlink.
 func At(node, name, dir string) (unmount func() error, err error) {
+	return attach("btrfs", node, name, dir, [2]string{"subvol", "/" + name})
+}
+
+// OtherAt is At for a filesystem of another kind, and the top of it.
+func OtherAt(kind, node, dir string) (unmount func() error, err error) {
+	return attach(kind, node, kind, dir)
+}
+
+func attach(kind, node, name, dir string, options ...[2]string) (unmount func() error, err error) {
 	at, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("mounting %s of %s: opening %s: %w", name, node, dir, err)
 	}
 	defer unix.Close(at)
-	f, err := openMount("btrfs", node, unix.MOUNT_ATTR_NOATIME, [2]string{"subvol", "/" + name})
+	f, err := openMount(kind, node, unix.MOUNT_ATTR_NOATIME, options...)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +102,7 @@ func openMount(kind, node string, attributes int, options ...[2]string) (*os.Fil
 	defer unix.Close(fs)
 	err = unix.FsconfigSetString(fs, "source", node)
 	for _, o := range options {
-		if o == readOnlyMount {
+		if o[1] == "" { // it has no value
 			err = errors.Join(err, unix.FsconfigSetFlag(fs, o[0]))
 			continue
 		}

@@ -31,9 +31,10 @@ func Inspect(dev io.ReaderAt, size int64, sectorSize int) (Content, error) {
 			continue
 		}
 		part := io.NewSectionReader(r, p.Start, p.Size)
+		p.Signature = Identify(part, p.Size)
 		// Another filesystem may have left the mark of an earlier pool where it was.
-		if p.Signature = Identify(part, p.Size); p.Signature.Type == "btrfs" {
-			p.Mark = readMark(part)
+		if at, ok := MarkPlace(p.Signature.Type); ok {
+			p.Mark = readMark(part, at)
 		}
 		p.UUID = uuidOf(part, p.Signature.Type)
 	}

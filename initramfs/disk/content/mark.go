@@ -21,9 +21,15 @@ import (
 //
 // A program that does not know another version or state takes the mark for none. Bytes that are zero today do not
 // count.
+//
+// Where the roots are partitions of their own, the mark is in the ext4 that they share, in the second half of the 1024
+// bytes that ext4 leaves to boot loaders. The kernel writes these bytes again with the superblock while it has the
+// filesystem mounted: the mark changes only while it has not.
 const (
-	MarkAt   = 48 << 10 // bytes from the start of the partition
+	MarkAt   = 48 << 10 // bytes from the start of a btrfs
 	MarkSize = 512      // bytes: one sector is written whole or not at all
+
+	ext4MarkAt = 512 // bytes from the start of an ext4
 
 	markMagic      = "GRIDDLE POOL 1\x00\x00"
 	markUnfinished = 'U'
@@ -52,10 +58,21 @@ func (m Mark) Bytes() ([]byte, error) {
 	return b, nil
 }
 
+// MarkPlace is where a filesystem of a kind has the mark, in bytes from its start. ok is false if that has none.
+func MarkPlace(kind string) (at int64, ok bool) {
+	switch kind {
+	case "btrfs":
+		return MarkAt, true
+	case "ext4":
+		return ext4MarkAt, true
+	}
+	return 0, false
+}
+
 // readMark is the mark of a partition, zero if it has none that is whole.
-func readMark(partition io.ReaderAt) Mark {
+func readMark(partition io.ReaderAt, at int64) Mark {
 	b := make([]byte, MarkSize)
-	if !readFull(partition, b, MarkAt) {
+	if !readFull(partition, b, at) {
 		return Mark{}
 	}
 	return parseMark(b)

@@ -15,6 +15,15 @@ import (
 // It fails, and writes nothing, if the table is damaged, or if the partition is not on the disk, is not a btrfs, or
 // already has a mark other than this one.
 func Begin(f Writable, size int64, sectorSize, number int, id string) error {
+	return begin(f, size, sectorSize, number, id, "btrfs")
+}
+
+// BeginOwn is Begin for what roots share that are partitions: an ext4, which must not be mounted.
+func BeginOwn(f Writable, size int64, sectorSize, number int, id string) error {
+	return begin(f, size, sectorSize, number, id, "ext4")
+}
+
+func begin(f Writable, size int64, sectorSize, number int, id, kind string) error {
 	c, err := inspect(f, size, sectorSize)
 	if err != nil {
 		return err
@@ -27,8 +36,8 @@ func Begin(f Writable, size int64, sectorSize, number int, id string) error {
 			continue
 		}
 		switch {
-		case p.Signature.Type != "btrfs":
-			return fmt.Errorf("marking a pool as begun: partition %d has no btrfs, but %q", number, p.Signature.Type)
+		case p.Signature.Type != kind:
+			return fmt.Errorf("marking a pool as begun: partition %d has no %s, but %q", number, kind, p.Signature.Type)
 		case p.Mark.Finished || p.Mark.Job != "" && p.Mark.Job != id:
 			return fmt.Errorf("marking a pool as begun: partition %d already has the mark of job %s", number,
 				p.Mark.Job)
@@ -53,10 +62,11 @@ func writeMark(f Writable, p content.Partition, m content.Mark) error {
 	if err != nil {
 		return err
 	}
-	if p.Size < content.MarkAt+content.MarkSize {
-		return fmt.Errorf("marking a pool: partition %d has only %d bytes", p.Number, p.Size)
+	at, ok := content.MarkPlace(p.Signature.Type)
+	if !ok || p.Size < at+content.MarkSize {
+		return fmt.Errorf("marking a pool: partition %d has %q and %d bytes", p.Number, p.Signature.Type, p.Size)
 	}
-	if _, err := f.WriteAt(b, p.Start+content.MarkAt); err != nil {
+	if _, err := f.WriteAt(b, p.Start+at); err != nil {
 		return fmt.Errorf("marking the pool in partition %d: %w", p.Number, err)
 	}
 	if err := f.Sync(); err != nil {
