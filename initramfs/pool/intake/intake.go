@@ -129,7 +129,7 @@ func (in *Intake) Receive(ctx context.Context, o Options) (string, error) {
 	if err := receive.RemoveLeftovers(in.dir); err != nil && o.Warn != nil {
 		o.Warn(err)
 	}
-	if o.Spool != nil && in.roomForSpool() {
+	if o.Spool != nil && RoomForSpool(in.dir, in.image, in.Streams()) {
 		o.Spool(in.dir)
 		defer o.Spool("")
 	}
@@ -253,16 +253,16 @@ func Have(top string, without ...string) ([]string, error) {
 	return out, nil
 }
 
-// roomForSpool says whether the pool has room for the largest encoding besides the image, twice over: what is kept for
-// a while must never be why an image does not fit.
-func (in *Intake) roomForSpool() bool {
+// RoomForSpool says whether the filesystem at dir has room for the largest encoding of some streams besides the image
+// that they make, twice over: what is kept for a while must never be why an image does not fit.
+func RoomForSpool(dir string, img Image, streams []fetch.StreamInfo) bool {
 	var st unix.Statfs_t
-	if err := unix.Statfs(in.dir, &st); err != nil {
+	if err := unix.Statfs(dir, &st); err != nil {
 		return false
 	}
-	var largest int64
-	for _, s := range in.Streams() {
-		largest = max(largest, s.Wire)
+	var largest, raw int64
+	for _, s := range streams {
+		largest, raw = max(largest, s.Wire), raw+s.Raw
 	}
-	return int64(st.Bavail)*st.Bsize > 2*(largest+max(in.Raw(), in.image.Size()))
+	return int64(st.Bavail)*st.Bsize > 2*(largest+max(raw, img.Size()))
 }
