@@ -45,6 +45,8 @@ func (c Contents) MayDelete(r Root) error {
 		return fmt.Errorf("deleting the root %s: %w: %s", Label(r.Name), ErrRefused, why)
 	}
 	switch {
+	case r.Own:
+		return refuse("it is a partition of its own; the next update fills the one that does not run")
 	case r.Runs && r.Reset != "":
 		return refuse("it is the base of the system that runs; boot another root first, and restart")
 	case r.Runs:

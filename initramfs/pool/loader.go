@@ -10,9 +10,6 @@ import (
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/bootloader/gap"
 	"griddle/initramfs/disk/table"
-	"griddle/initramfs/subvolume"
-
-	"github.com/google/uuid"
 )
 
 // Bootloader installs GRUB on the disk of the pool again, for BIOS and for UEFI, with the files that
@@ -56,7 +53,7 @@ func (p *Pool) Bootloader(images fs.FS, bios bool) error {
 
 // config is a new grub.cfg for the root that starts by grubenv and markers, else for the newest root with a kernel.
 func (p *Pool) config(c Contents) (bootloader.Config, error) {
-	id, err := subvolume.Filesystem(p.dir)
+	id, err := p.filesystem()
 	if err != nil {
 		return bootloader.Config{}, err
 	}
@@ -69,5 +66,5 @@ func (p *Pool) config(c Contents) (bootloader.Config, error) {
 	if last == "" {
 		return bootloader.Config{}, errors.New("installing GRUB: no root of the pool has a kernel")
 	}
-	return bootloader.Config{PoolID: uuid.UUID(id).String(), Root: roots + "/" + last, Others: p.place.Shared}, nil
+	return bootloader.Config{PoolID: id, Root: roots + "/" + last, Others: p.place.Shared, Own: p.place.own()}, nil
 }

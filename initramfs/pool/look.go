@@ -11,6 +11,14 @@ import (
 // the log of a crash has is missing. Without the EFI system partition, NoBoots says why it is not known which root
 // boots.
 func Look(place Place) (c Contents, err error) {
+	if len(place.Own) > 0 {
+		p, err := openOwn(place, subvolume.ReadOther, subvolume.ReadFAT)
+		if err != nil {
+			return Contents{}, err
+		}
+		defer func() { err = errors.Join(err, p.Close()) }()
+		return p.Read()
+	}
 	top, err := subvolume.ReadTop(place.Pool)
 	if err != nil {
 		return Contents{}, err

@@ -35,6 +35,11 @@ type Place struct {
 	// zero value means that the system starts by UEFI only.
 	BIOS Extent
 
+	// Own are the roots that are partitions; nil if the roots are in the pool.
+	Own []Own
+	// PoolID is the UUID of what they share; "" if the roots are in the pool.
+	PoolID string
+
 	noESP error // why ESP is not known
 }
 
@@ -81,7 +86,13 @@ func on(path, number string) (Place, error) {
 		}
 		nodes = append(nodes, node)
 	}
-	at, err := ours(p.Pool, nodes, configured)
+	if pool.Signature.Type == "ext4" {
+		if p.Own, err = ownOf(path, d.Content, p.Pool); err != nil {
+			return Place{}, err
+		}
+		p.PoolID = pool.UUID
+	}
+	at, err := ours(filesystemOf(p.Pool, pool), nodes, configured)
 	if err != nil {
 		p.noESP = fmt.Errorf("looking for the EFI system partition on %s: %w", path, err)
 		return p, nil
@@ -133,27 +144,39 @@ func espsOf(c content.Content, pool content.Pool) (all []content.Partition) {
 
 // ours is which EFI system partition the system in a pool starts from: the only one, or the one whose grub.cfg names
 // that filesystem.
-func ours(pool string, esps []string, configured func(esp string) (pool string, err error)) (int, error) {
+func ours(pool func() (string, error), esps []string, configured func(esp string) (pool string, err error)) (int,
+	error) {
 	if len(esps) == 1 {
 		return 0, nil
 	}
 	if len(esps) == 0 {
 		return 0, errors.New("the disk has none")
 	}
-	top, err := subvolume.Top(pool)
+	id, err := pool()
 	if err != nil {
 		return 0, err
 	}
-	id, err := subvolume.Filesystem(top.Dir())
-	if err := errors.Join(err, top.Close()); err != nil {
-		return 0, err
-	}
 	for i, node := range esps {
-		if named, err := configured(node); err == nil && named == uuid.UUID(id).String() {
+		if named, err := configured(node); err == nil && named == id {
 			return i, nil
 		}
 	}
 	return 0, fmt.Errorf("the disk has %d, and none of them has the grub.cfg of this pool", len(esps))
+}
+
+// filesystemOf is the UUID of the filesystem in the partition of a pool.
+func filesystemOf(node string, pool content.Pool) func() (string, error) {
+	return func() (string, error) {
+		if pool.Signature.Type == "ext4" {
+			return pool.UUID, nil
+		}
+		top, err := subvolume.Top(node)
+		if err != nil {
+			return "", err
+		}
+		id, err := subvolume.Filesystem(top.Dir())
+		return uuid.UUID(id).String(), errors.Join(err, top.Close())
+	}
 }
 
 // configured is the filesystem that the grub.cfg on an EFI system partition names.

@@ -166,7 +166,7 @@ func TestOnUnclear(t *testing.T) {
 		for i := range c.ids {
 			esps = append(esps, string(rune('a'+i)))
 		}
-		got, err := ours(dev+"p1", esps, configs(c.ids...))
+		got, err := ours(filesystemOf(dev+"p1", content.Pool{}), esps, configs(c.ids...))
 		if err != nil {
 			got = -1
 		}

@@ -67,7 +67,7 @@ func Here() (Place, error) {
 		if m.at != "/" {
 			continue
 		}
-		if m.kind != "btrfs" || !strings.HasPrefix(m.source, "/dev/") {
+		if !strings.HasPrefix(m.source, "/dev/") {
 			break
 		}
 		part, err := filepath.EvalSymlinks(filepath.Join("/sys/class/block", filepath.Base(m.source)))
@@ -78,13 +78,20 @@ func Here() (Place, error) {
 		if err != nil {
 			break
 		}
-		return on(filepath.Join("/dev", filepath.Base(filepath.Dir(part))), strings.TrimSpace(string(number)))
+		disk := filepath.Join("/dev", filepath.Base(filepath.Dir(part)))
+		if m.kind != "btrfs" {
+			return hereOwn(disk, filepath.Join("/dev", filepath.Base(part)))
+		}
+		return on(disk, strings.TrimSpace(string(number)))
 	}
-	return Place{}, fmt.Errorf("looking for the pool of this system: %w: / is not a root on btrfs", ErrNone)
+	return Place{}, fmt.Errorf("looking for the pool of this system: %w: / is not a root on a disk", ErrNone)
 }
 
 // Open mounts a pool and its EFI system partition. Without the latter the pool can be read.
 func Open(place Place) (*Pool, error) {
+	if len(place.Own) > 0 {
+		return openOwn(place, subvolume.Other, subvolume.FAT)
+	}
 	top, err := subvolume.Top(place.Pool)
 	if err != nil {
 		return nil, err
@@ -150,7 +157,7 @@ func (p *Pool) used() (inUse, error) {
 	u := inUse{any: map[uint64]bool{}}
 	for _, m := range all {
 		var st unix.Stat_t
-		if m.kind != "btrfs" || unix.Stat(m.at, &st) != nil {
+		if !slices.Contains([]string{"btrfs", "ext4", "xfs"}, m.kind) || unix.Stat(m.at, &st) != nil {
 			continue
 		}
 		u.any[st.Dev] = true

@@ -10,6 +10,9 @@
 //	@home          /home of every root
 //	@persistent    /persistent of every root
 //
+// A machine can have its roots in partitions of their own (Own). Then the pool is an ext4 with the folders @home,
+// @persistent and @roots, the last of which is empty; there are no images, and nothing is deleted.
+//
 // A root can be a base: one that no one works on. What starts in its place are fresh roots, snapshots of it that are
 // used once; package reset makes them. Root and Contents speak of the base: it runs if a fresh root of it runs.
 //
@@ -61,6 +64,7 @@ type Pool struct {
 	esp   string // of the EFI system partition; "" if it cannot be mounted
 	noESP error  // why
 	close []func() error
+	own   map[string]*subvolume.Mounted // the roots that are partitions, and can be mounted
 
 	mounts string // the table of mounts; "" means /proc/self/mountinfo
 }
@@ -77,6 +81,8 @@ type Root struct {
 	Good    bool      // it proved itself once
 	Inner   []string  // subvolumes in it, by their paths
 	Reset   job.Reset // "" if the root itself starts; else it is a base, and its fresh roots start
+
+	Own bool // it is a partition
 
 	failed bool         // it was tried, and did not prove itself
 	marked time.Time    // when it proved itself last
@@ -152,6 +158,7 @@ func (p *Pool) Read() (Contents, error) {
 	if err != nil {
 		return Contents{}, err
 	}
+	c.Roots = p.ownRoots(used)
 	err = p.list(roots, func(name string, i subvolume.Info) error {
 		r := Root{Name: name, Created: i.Created, Runs: i.Device == used.root, InUse: used.any[i.Device]}
 		p.look(&r)
@@ -219,7 +226,7 @@ func (p *Pool) list(folder string, do func(name string, i subvolume.Info) error)
 
 // look fills in what the files of a root say.
 func (p *Pool) look(r *Root) {
-	top, err := os.OpenRoot(filepath.Join(p.dir, roots, r.Name))
+	top, err := os.OpenRoot(p.RootDir(r.Name))
 	if err != nil {
 		return
 	}

@@ -26,6 +26,14 @@ const newTries, provenTries = 1, 2
 // Dir is the path of the pool's top, for this process and those that it starts.
 func (p *Pool) Dir() string { return p.dir }
 
+// RootDir is the path of a root, for this process and those that it starts.
+func (p *Pool) RootDir(name string) string {
+	if own := p.own[name]; own != nil {
+		return own.Dir()
+	}
+	return filepath.Join(p.dir, roots, name)
+}
+
 // ESP is the path where the EFI system partition is mounted, or the error why it is not.
 func (p *Pool) ESP() (string, error) { return p.esp, p.noESP }
 
@@ -88,7 +96,7 @@ func (p *Pool) try(c Contents, name, starts string, tries int) error {
 
 // write is the switch, after all of the pool is durable.
 func (p *Pool) write(c Contents, e bootenv.Env) error {
-	if err := subvolume.Sync(p.dir); err != nil {
+	if err := p.sync(); err != nil {
 		return err
 	}
 	if err := p.convert(c); err != nil {
@@ -162,7 +170,7 @@ func (p *Pool) markFormer(c Contents, next string) {
 
 // mark writes the marker of a root. A new one each time: its time says which root proved itself last.
 func (p *Pool) mark(name string, at time.Time) (err error) {
-	dir := filepath.Join(p.dir, roots, name)
+	dir := p.RootDir(name)
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("marking the root %s: %w", Label(name), err)

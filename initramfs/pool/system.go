@@ -31,6 +31,9 @@ func (p *Pool) System(name string) (*System, error) {
 	switch {
 	case err != nil:
 		return nil, err
+	case r.Own:
+		return nil, fmt.Errorf("entering the root %s: %w: it is a partition of its own, which is not entered so far; "+
+			"mount it by hand", Label(r.Name), ErrRefused)
 	case r.Reset != "":
 		return nil, fmt.Errorf("entering the root %s: %w: it is the base of the systems that start, and does not "+
 			"change", Label(r.Name), ErrRefused)
