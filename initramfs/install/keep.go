@@ -140,6 +140,9 @@ func (w *work) bootsPool(p *pool.Pool, root string) error {
 		for _, name := range bootenv.Names {
 			_ = os.Remove(filepath.Join(esp, bootenv.Folder, name))
 		}
+		if len(w.place.Own) > 0 {
+			return w.unusable(errors.New("no other root of it starts"))
+		}
 		id, err := subvolume.Filesystem(p.Dir())
 		if err != nil {
 			return err

@@ -14,6 +14,10 @@ func (w *work) needsSystemd(m *content.Manifest) error {
 	if w.spec.Reset.After("") == "" {
 		return nil
 	}
+	if w.divided != nil && w.divided.own() {
+		return fmt.Errorf("%w: the roots of the layout are partitions, and a system that is fresh at each start needs "+
+			"a pool: leave out --reset, or have a partition with use: pool", ErrRefused)
+	}
 	if err := newroot.CheckInit(w.img.Ref(), m); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
@@ -28,6 +32,10 @@ func (w *work) needsKernel(ctx context.Context, m *content.Manifest) error {
 	}
 	if w.spec.Kernel.Ref == "" || w.o.Kernel == nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if w.divided != nil && w.divided.own() {
+		return fmt.Errorf("%w: the roots of the layout are partitions, and get no kernel from another image: %w",
+			ErrRefused, err)
 	}
 	if w.kernel, err = w.o.Kernel(ctx, nil); err != nil {
 		return err

@@ -63,6 +63,9 @@ func (w *work) layout(ctx context.Context) error {
 	if err := w.divide(ctx); err != nil {
 		return err
 	}
+	if w.divided.own() {
+		return w.ownSystem(ctx, manifest)
+	}
 	if err := w.fill(); err != nil {
 		return err
 	}
@@ -83,10 +86,6 @@ func (w *work) makePlan(ctx context.Context) error {
 	if doc.Mirrors() {
 		return fmt.Errorf("%w: the layout has a pool on two disks, and this agent cannot make a mirror: serve a newer "+
 			"boot image", ErrRefused)
-	}
-	if doc.HasRoots() {
-		return fmt.Errorf("%w: the layout has roots that are partitions, which this agent cannot install into: serve "+
-			"a newer boot image", ErrRefused)
 	}
 	if doc.Encrypts() {
 		return fmt.Errorf("%w: the layout has encrypted partitions, and this agent cannot make them: serve a newer "+
@@ -156,8 +155,13 @@ func agreed(spec job.Spec, p plan.Plan) error {
 	return nil
 }
 
-// pool is the partition that the system is in, as planned.
-func (d *divided) pool() plan.Part { return d.part(layout.Pool) }
+// pool is the partition that the system is in, or that its roots share, as planned.
+func (d *divided) pool() plan.Part {
+	if d.own() {
+		return d.part(layout.Persistent)
+	}
+	return d.part(layout.Pool)
+}
 
 // part is the planned partition with a use on the disk of the pool, zero if there is none.
 func (d *divided) part(use string) plan.Part {
@@ -182,7 +186,9 @@ func (d *divided) bios() plan.Part {
 // planned is the disk of the pool. A layout has exactly one pool.
 func (d *divided) planned() plan.Disk {
 	for _, planned := range d.plan.Disks {
-		if slices.ContainsFunc(planned.After, func(p plan.Part) bool { return p.Use == layout.Pool }) {
+		if slices.ContainsFunc(planned.After, func(p plan.Part) bool {
+			return p.Use == layout.Pool || p.Use == layout.Persistent
+		}) {
 			return planned
 		}
 	}

@@ -20,6 +20,17 @@ func mountPool(node, dir string) error {
 	return nil
 }
 
+// mountShared mounts what roots share that are partitions.
+func mountShared(node, dir string) error { return mountOwn("ext4", node, dir) }
+
+// mountOwn mounts a root that is a partition.
+func mountOwn(kind, node, dir string) error {
+	if err := unix.Mount(node, dir, kind, quiet, ""); err != nil {
+		return fmt.Errorf("mounting %s %s: %w", kind, node, err)
+	}
+	return nil
+}
+
 func mountVFAT(node, dir string) (func() error, error) {
 	if err := unix.Mount(node, dir, "vfat", quiet, "umask=0077"); err != nil {
 		return nil, fmt.Errorf("mounting EFI system partition %s: %w", node, err)

@@ -138,6 +138,8 @@ func (w *work) unchanged(f *os.File) (content.Content, error) {
 func (w *work) unmountLeftovers() error {
 	w.parts.poolDir, w.parts.espDir = filepath.Join(w.o.Mount, "pool"), filepath.Join(w.o.Mount, "esp")
 	dirs, _ := filepath.Glob(filepath.Join(w.parts.poolDir, "@roots/*/*")) // see mountVolumes
+	own, _ := filepath.Glob(w.newRoot() + "/*")                            // see package newroot
+	dirs = append(append(dirs, own...), w.newRoot())
 	root := w.newRoot()
 	dirs = append(dirs, filepath.Join(root, "home"), filepath.Join(root, "persistent"), root)
 	for _, dir := range append(dirs, w.parts.poolDir, w.parts.espDir) {
@@ -157,7 +159,11 @@ func (w *work) mount() error {
 			return fmt.Errorf("making mount point: %w", err)
 		}
 	}
-	if err := mountPool(p.pool, p.poolDir); err != nil {
+	mount := mountPool
+	if w.divided != nil && w.divided.own() {
+		mount = mountShared
+	}
+	if err := mount(p.pool, p.poolDir); err != nil {
 		return err
 	}
 	w.undo = append(w.undo, func() error { return unmount(p.poolDir) })

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"griddle/appliance/job"
+	"griddle/appliance/layout"
 	"griddle/imagestore/content"
 	"griddle/initramfs/newroot"
 )
@@ -22,6 +23,10 @@ func (w *work) ask(ctx context.Context, m *content.Manifest) error {
 	if err := newroot.Check(w.spec, w.hostname(), s, m); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
+	if w.divided != nil && w.divided.own() && s.Swap > 0 {
+		return fmt.Errorf("%w: the settings of this machine have a swap file, and roots that are partitions have "+
+			"none: add a partition with use: swap to the layout, and give this machine swap: 0", ErrRefused)
+	}
 	if need := job.DiskNeeds(w.img.Size()) + int64(s.Swap); w.room() < need {
 		return fmt.Errorf("%w: disk too small: %s has %s, %s with the swap of the settings needs %s; give a smaller "+
 			"swap", ErrRefused, w.target, job.Bytes(w.room()), w.img.Ref(), job.Bytes(need))
@@ -34,6 +39,9 @@ func (w *work) ask(ctx context.Context, m *content.Manifest) error {
 
 // room is how many bytes of the disk the system gets.
 func (w *work) room() int64 {
+	if w.divided != nil && w.divided.own() {
+		return w.divided.part(layout.Root).Size
+	}
 	if w.divided != nil {
 		return w.divided.pool().Size
 	}

@@ -33,22 +33,9 @@ func (w *work) bootable(ctx context.Context, dir, kernel string) error {
 	if err := subvolume.Snapshot(dir, roots, name); err != nil {
 		return err
 	}
-	var settings *setting.Settings
-	if w.o.Settings != nil {
-		settings = &w.settings
-	}
-	_, local := w.localTime()
-	if err := newroot.Make(ctx, filepath.Join(roots, name), newroot.Options{
-		Top: w.parts.poolDir, Node: w.parts.pool, PoolID: w.parts.poolID, ESPID: w.parts.espID,
-		Image: dir, Name: name, Ref: w.img.Ref(), Kernel: kernel,
-		Spec: w.spec, Settings: settings, Machine: w.machine(), Person: w.o.Person,
-		Event: func(level job.Level, text string) {
-			w.report.Event(job.Event{Job: w.spec.ID, Phase: w.phase, Level: level, Message: text})
-		},
-		Arguments: &arguments.Arguments{All: newroot.Args(w.spec, w.settings), Job: w.spec.Args},
-		Agent:     w.o.Agent, CA: w.o.CA, Site: w.o.Site, GRUB: w.o.GRUB, Resolv: w.o.Resolv,
-		Reset: w.spec.Reset.After(""), LocalTime: local,
-	}); err != nil {
+	o := w.rootOptions(name)
+	o.Image, o.Kernel, o.Reset = dir, kernel, w.spec.Reset.After("")
+	if err := newroot.Make(ctx, filepath.Join(roots, name), o); err != nil {
 		return err
 	}
 	if err := w.bootloader(name); err != nil {
@@ -58,6 +45,25 @@ func (w *work) bootable(ctx context.Context, dir, kernel string) error {
 		return nil
 	}
 	return w.fresh(ctx, name)
+}
+
+// rootOptions say what a root becomes.
+func (w *work) rootOptions(name string) newroot.Options {
+	var settings *setting.Settings
+	if w.o.Settings != nil {
+		settings = &w.settings
+	}
+	_, local := w.localTime()
+	return newroot.Options{
+		Top: w.parts.poolDir, Node: w.parts.pool, PoolID: w.parts.poolID, ESPID: w.parts.espID,
+		Name: name, Ref: w.img.Ref(),
+		Spec: w.spec, Settings: settings, Machine: w.machine(), Person: w.o.Person,
+		Event: func(level job.Level, text string) {
+			w.report.Event(job.Event{Job: w.spec.ID, Phase: w.phase, Level: level, Message: text})
+		},
+		Arguments: &arguments.Arguments{All: newroot.Args(w.spec, w.settings), Job: w.spec.Args},
+		Agent:     w.o.Agent, CA: w.o.CA, Site: w.o.Site, GRUB: w.o.GRUB, Resolv: w.o.Resolv, LocalTime: local,
+	}
 }
 
 // fresh makes the first roots of a machine that is reset at each start.
@@ -91,6 +97,7 @@ func (w *work) bootloader(root string) error {
 		Args: newroot.Args(w.spec, w.settings),
 	}
 	if w.divided != nil {
+		conf.Own = w.divided.ownRoots()
 		conf.Others = w.divided.others()
 		if !w.divided.made.ESP.Fresh {
 			conf.ESP, conf.ESPID = "", w.parts.espID // which keeps the label that others know it by

@@ -15,8 +15,9 @@ func (m *making) fstab() error {
 		return err
 	}
 	lines := []string{"# Written by Griddle when this system was installed."}
+	lines = append(lines, m.ownLines()...)
 	for _, v := range [][2]string{{"/", Folder + "/" + m.Name}, {"/home", "@home"}, {"/persistent", "@persistent"}} {
-		if m.isBeside(v[0]) || v[0] == mounts.Home && m.ownHome() {
+		if m.Own != nil || m.isBeside(v[0]) || v[0] == mounts.Home && m.ownHome() {
 			continue
 		}
 		// All three are one filesystem, which is there once the root is: a machine whose udev takes long to say so must

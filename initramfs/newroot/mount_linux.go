@@ -23,8 +23,11 @@ const quiet = unix.MS_NOATIME | unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOEXEC
 
 // mountVolumes mounts on the root what the system will mount there.
 func (m *making) mountVolumes(ctx context.Context) error {
+	if err := m.mountOwn(ctx); err != nil {
+		return err
+	}
 	for folder, volume := range map[string]string{"home": "@home", "persistent": "@persistent"} {
-		if m.isBeside("/"+folder) || folder == "home" && m.ownHome() {
+		if m.Own != nil || m.isBeside("/"+folder) || folder == "home" && m.ownHome() {
 			continue
 		}
 		if err := mountVolume(m.Node, volume, m.Root, folder); err != nil {
@@ -78,6 +81,11 @@ func (m *making) moveHome(ctx context.Context, kind, node string) (err error) {
 		return err
 	}
 	defer home.Close()
+	return m.moveHomeTo(ctx, home)
+}
+
+// moveHomeTo is moveHome, for a filesystem or a folder that is open.
+func (m *making) moveHomeTo(ctx context.Context, home *os.Root) error {
 	under, err := m.OpenRoot("home")
 	if err != nil {
 		return err

@@ -8,6 +8,9 @@
 //	@persistent    mounted on /persistent; the caller makes it
 //	@swap          mounted on /swap, with the swap file; only if the settings have one
 //
+// A root can be a partition of its own (Own): then there is no swap file, and the system has the pool at PoolMount,
+// from where it binds the others.
+//
 // What the machine mounts beside its pool (package mounts) is mounted too. A filesystem for /home takes the place of
 // @home: it gets what the image has in /home and it has not.
 //
@@ -61,6 +64,10 @@ type Options struct {
 	Ref    string // its reference: "web:20261120.1@amd64"
 	Kernel string // path of the kernel image, for an image that has no kernel; "" for one that has
 	Name   string // of the root, below Folder
+
+	// Own is the filesystem that the root itself is, where it is a partition of its own; nil where it is in the pool.
+	// With it the pool is an ext4, with folders in place of subvolumes.
+	Own *Own
 
 	Spec     job.Spec                           // Home, Service and ID
 	Settings *setting.Settings                  // that Check has accepted; nil if the machine has none
@@ -125,6 +132,7 @@ func Make(ctx context.Context, dir string, o Options) (err error) {
 		func(context.Context) error {
 			return m.Write(strings.TrimPrefix(ImageFile, "/"), []byte(m.Ref+"\n"), 0o644)
 		},
+		func(context.Context) error { return m.named() },
 		func(context.Context) error { return m.arguments() },
 		func(context.Context) error { return m.epoch(time.Now()) },
 		func(context.Context) error { return m.localTime() },
@@ -162,6 +170,9 @@ func (m *making) become(ctx context.Context) error {
 // hasSwap says whether the system has the swap file. Without settings, a root that follows another one has it if the
 // pool does.
 func (m *making) hasSwap() bool {
+	if m.Own != nil {
+		return false
+	}
 	if m.Settings != nil {
 		return m.Settings.Swap > 0
 	}

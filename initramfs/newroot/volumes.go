@@ -25,6 +25,9 @@ func (m *making) volumes() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	if m.Own != nil {
+		return errors.Join(m.MakeDir("home", 0o755), m.MakeDir(PoolMount[1:], 0o700))
+	}
 	if m.isBeside(mounts.Home) || m.ownHome() {
 		return m.MakeDir("home", 0o755)
 	}
