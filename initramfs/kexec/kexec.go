@@ -121,7 +121,7 @@ func (l *loaded) loadKernel() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, err := os.OpenRoot(filepath.Join(l.pool.Dir(), "@roots", l.takes))
+	dir, err := os.OpenRoot(l.pool.RootDir(l.takes))
 	if err != nil {
 		return "", err
 	}
@@ -178,7 +178,7 @@ func commandLine(p *pool.Pool, root string, try bool) (string, error) {
 
 // ownArguments are the kernel arguments that a root has of its own, nil for none.
 func ownArguments(p *pool.Pool, root string) (*arguments.Arguments, error) {
-	dir, err := os.OpenRoot(filepath.Join(p.Dir(), "@roots", root))
+	dir, err := os.OpenRoot(p.RootDir(root))
 	if err != nil {
 		return nil, err
 	}

@@ -3,13 +3,11 @@ package update
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"griddle/appliance/setting"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/arguments"
-	"griddle/initramfs/newroot"
 	"griddle/initramfs/sysroot"
 )
 
@@ -49,7 +47,7 @@ func (w *work) jobArguments(s setting.Settings) ([]string, error) {
 
 // oldArguments are those that the old root has of its own; nil for none.
 func (w *work) oldArguments() (*arguments.Arguments, error) {
-	root, err := os.OpenRoot(filepath.Join(w.Pool.Dir(), newroot.Folder, w.old.Name))
+	root, err := os.OpenRoot(w.Pool.RootDir(w.old.Name))
 	if err != nil {
 		return nil, fmt.Errorf("reading the kernel arguments of the old root: %w", err)
 	}

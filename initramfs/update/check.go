@@ -174,7 +174,7 @@ func (w *work) age() error {
 // version is that of the old root, if it is of the template of next, else "". A root of an agent that did not write
 // newroot.ImageFile has it in its name.
 func (w *work) version(next ref.Ref) string {
-	root, err := os.OpenRoot(filepath.Join(w.Pool.Dir(), newroot.Folder, w.old.Name))
+	root, err := os.OpenRoot(w.Pool.RootDir(w.old.Name))
 	if err != nil {
 		return ""
 	}

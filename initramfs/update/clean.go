@@ -32,7 +32,7 @@ func Waste(c pool.Contents) (roots, images []string) {
 	left := earlier
 	parents := map[string]bool{}
 	for _, r := range c.Roots { // the newest first
-		needed := r.Runs || r.Boots || r.Name == c.Good || r.Name == c.Candidate
+		needed := r.Own || r.Runs || r.Boots || r.Name == c.Good || r.Name == c.Candidate
 		switch {
 		case needed:
 			parents[r.Image] = true
@@ -75,6 +75,9 @@ func clean(p *pool.Pool, spare func(name string) bool) (gone []string, errs erro
 	c, err := p.Read()
 	if err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(c.Roots, func(r pool.Root) bool { return r.Own }) {
+		return nil, nil // each of them is a partition
 	}
 	roots, images := Waste(c)
 	images = slices.DeleteFunc(images, spare)

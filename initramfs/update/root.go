@@ -103,15 +103,21 @@ func (w *work) fill(ctx context.Context, dir, kernel, name string) (err error) {
 	if err != nil {
 		return err
 	}
-	return newroot.Make(ctx, w.Mount, newroot.Options{
-		Top: w.Pool.Dir(), Node: w.Place.Pool, PoolID: uuid.UUID(id).String(), ESPID: w.espID(old),
-		Image: dir, Name: name, Ref: w.image.Ref(), Kernel: kernel,
+	o := w.rootOptions(name, old)
+	o.PoolID, o.Image, o.Kernel, o.Carry = uuid.UUID(id).String(), dir, kernel, hand
+	return newroot.Make(ctx, w.Mount, o)
+}
+
+// rootOptions say what the new root becomes, which follows the old one; nil for none.
+func (w *work) rootOptions(name string, old *os.Root) newroot.Options {
+	return newroot.Options{
+		Top: w.Pool.Dir(), Node: w.Place.Pool, ESPID: w.espID(old),
+		Name: name, Ref: w.image.Ref(),
 		Spec: w.Spec, Settings: w.settings, Machine: w.machine(w.hostname(old)), Person: w.Person,
 		Event:    func(level job.Level, text string) { w.event(level, text) },
 		Instance: w.instance(old), Arguments: w.args, Reset: w.reset(),
 		Agent: w.Agent, CA: w.CA, Site: w.Site, GRUB: w.GRUB, Resolv: w.Resolv,
-		Carry: hand,
-	})
+	}
 }
 
 // instance is the ID by which cloud-init knows the machine. One that is installed again is another instance.
@@ -160,6 +166,11 @@ func (w *work) carry(ctx context.Context, old, root *os.Root) error {
 		defer image.Close()
 		t.Image = image
 	}
+	return w.carryTrees(ctx, t)
+}
+
+// carryTrees hands over, and says what.
+func (w *work) carryTrees(ctx context.Context, t carry.Trees) error {
 	r, err := carry.Carry(ctx, t, w.keep())
 	for _, what := range r.Carried {
 		w.say("kept: %s", what)
@@ -168,7 +179,7 @@ func (w *work) carry(ctx context.Context, old, root *os.Root) error {
 		w.warn("not kept: %s", what)
 	}
 	if name := w.given(); err == nil && name != "" {
-		err = newroot.Rename(sysroot.Dir{Root: root}, name)
+		err = newroot.Rename(sysroot.Dir{Root: t.New}, name)
 	}
 	return err
 }
@@ -216,7 +227,8 @@ func (w *work) delete(r pool.Root) error {
 
 // unmountLeftovers unmounts what a killed update left mounted.
 func (w *work) unmountLeftovers() error {
-	for _, dir := range []string{filepath.Join(w.Mount, "home"), filepath.Join(w.Mount, "persistent"), w.Mount} {
+	beside, _ := filepath.Glob(w.Mount + "/*") // see package newroot
+	for _, dir := range append(beside, w.Mount) {
 		// EINVAL: nothing is mounted there.
 		if err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) &&
 			!errors.Is(err, unix.ENOENT) {

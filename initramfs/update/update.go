@@ -10,6 +10,11 @@
 //	bootable   a root in @new: identity and kept data of the old one, settings, hooks; then it moves to @roots
 //	switch     pool.Switch: GRUB tries the new root at the next start                   the one atomic step
 //
+// A machine whose roots are partitions of their own (pool.Place.Own) has no images. The image is received as a whole
+// into the root that does not run, which is emptied before; there is no Refresh. What an error or a power cut leaves in
+// that root is not started: before the first change of it, it is not a candidate, and has no mark of one that proved
+// itself.
+//
 // The old root is the one that runs, or in the boot image the one that proved itself last. It stays as it is, and
 // @home and @persistent are those of all roots.
 //
@@ -172,6 +177,9 @@ type work struct {
 }
 
 func (w *work) run(ctx context.Context) (Result, error) {
+	if len(w.Place.Own) > 0 {
+		return w.runOwn(ctx)
+	}
 	w.enter(job.PhaseCheck, "checking %s and the pool", w.Spec.Image.Ref)
 	t, err := w.check(ctx)
 	if err != nil {
@@ -200,6 +208,11 @@ func (w *work) run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	return w.start(ctx, name)
+}
+
+// start has the machine try the new root at its next start.
+func (w *work) start(ctx context.Context, name string) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
