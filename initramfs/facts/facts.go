@@ -58,7 +58,8 @@ func Of(ctx context.Context, path string, p content.Partition) content.Facts {
 		defer f.Close()
 		found, err = look(ctx, f, p.Size)
 	}
-	if err == nil && p.Signature.Type == "btrfs" && found.Unfit == "" {
+	shared := p.Signature.Type == "ext4" && p.Mark.Finished // of roots that are partitions
+	if err == nil && (p.Signature.Type == "btrfs" && found.Unfit == "" || shared) {
 		found.Pool, err = poolOf(path, node)
 	}
 	switch {

@@ -11,6 +11,7 @@ import (
 
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/kexec/attempt"
+	"griddle/initramfs/newroot"
 	"griddle/initramfs/pool/reset/unit"
 	"griddle/initramfs/resident"
 	"griddle/initramfs/resident/order"
@@ -59,6 +60,9 @@ func rootSubvolume() string {
 		return ""
 	}
 	root := subvolume(string(b))
+	if name, err := os.ReadFile(newroot.OwnFile); root == "" && err == nil {
+		return newroot.Folder + "/" + strings.TrimSpace(string(name)) // it is a partition
+	}
 	if base, _, fresh := bootenv.CutFresh(root); fresh && unit.Installed("/") {
 		return base
 	}

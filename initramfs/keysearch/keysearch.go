@@ -4,7 +4,8 @@
 //
 // A candidate is a btrfs partition with the name that an install gives its pool, finished or not. Its subvolume
 // @persistent is mounted read-only and without a replay of its log (rescue=nologreplay, btrfs(5)), so every byte of the
-// disk stays as it is. It is unmounted before Newest returns.
+// disk stays as it is. It is unmounted before Newest returns. So is the ext4 of a machine whose roots are partitions,
+// with noload (ext4(5)); there @persistent is a folder.
 //
 // The content of a disk is hostile: names are opened below the subvolume alone and through no symlink, package
 // machinekey reads a small regular file of root's and nothing else, and at most maxPools pools are tried. What goes
@@ -87,7 +88,7 @@ func pools(disks []disk.Disk) []string {
 	var nodes []string
 	for _, d := range disks {
 		for _, p := range d.Pools() {
-			if p.Signature.Type != "btrfs" || len(nodes) == maxPools {
+			if p.Signature.Type != "btrfs" && p.Signature.Type != "ext4" || len(nodes) == maxPools {
 				continue
 			}
 			if node, err := disk.Node(d.Path, "/sys", p.Number); err == nil {
@@ -105,12 +106,12 @@ func read(node string) (k Key, err error) {
 		return Key{}, err
 	}
 	defer os.Remove(at)
-	unmount, err := mount(node, at)
+	persistent, unmount, err := mount(node, at)
 	if err != nil {
 		return Key{}, err
 	}
 	defer func() { err = errors.Join(err, unmount()) }()
-	return keyBelow(at, node)
+	return keyBelow(persistent, node)
 }
 
 // keyBelow returns the key in the subvolume @persistent that is mounted at a folder.
