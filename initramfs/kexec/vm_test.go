@@ -121,7 +121,7 @@ func makeMachine(t *testing.T, ctx context.Context, template string) *virtual {
 	}()
 	const id = "0a1b2c3d-0000-4000-8000-0123456789ab"
 	label := job.ESPLabel(pooltest.Job)
-	if err := errors.Join(disk.MakeBtrfs(ctx, dev+"p3", table.LabelPool, id),
+	if err := errors.Join(disk.MakeBtrfs(ctx, table.LabelPool, id, dev+"p3"),
 		disk.MakeFAT(ctx, dev+"p2", label, "1234abcd", 512)); err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func New(t testing.TB, size int64, good string) *Machine {
 		return table.Announce(f, "/sys", m.layout.Parts())
 	}, func(esp, pool string) error {
 		id := uuid.NewString()
-		return errors.Join(disk.MakeBtrfs(t.Context(), pool, "griddle", id),
+		return errors.Join(disk.MakeBtrfs(t.Context(), "griddle", id, pool),
 			disk.MakeFAT(t.Context(), esp, job.ESPLabel(Job), "1B4E28BA", sectorSize), m.configure(t, id, good))
 	})
 	m.Fill(t, func(top string) {

@@ -58,7 +58,7 @@ func TestWriteOnDevices(t *testing.T) {
 			if err := disk.MakeFAT(t.Context(), esp, "GR-1B4E28BA", "1234abcd", sector); err != nil {
 				t.Fatal(err)
 			}
-			if err := disk.MakeBtrfs(t.Context(), pool, LabelPool, "0a1b2c3d-0000-4000-8000-0123456789ab"); err != nil {
+			if err := disk.MakeBtrfs(t.Context(), LabelPool, "0a1b2c3d-0000-4000-8000-0123456789ab", pool); err != nil {
 				t.Fatal(err)
 			}
 			if out := disktest.Tool(t, "fsck.vfat", "-n", esp); strings.Contains(out, "WARNING") ||
