@@ -8,6 +8,10 @@ import (
 
 	"griddle/appliance/layout"
 	"griddle/appliance/layout/plan"
+	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/disktest"
+
+	"github.com/google/uuid"
 )
 
 // TestLeast makes each filesystem in the smallest partition that a plan gives it, on a disk that is just large enough.
@@ -41,5 +45,16 @@ func TestLeast(t *testing.T) {
 				t.Errorf("Make for a disk that is too small by a sector = %v", err)
 			}
 		})
+	}
+}
+
+// TestLeastMirror makes mirrors whose smaller half is as small as a plan takes it beside the other one.
+func TestLeastMirror(t *testing.T) {
+	for _, c := range [][2]int64{{128, 512}, {200, 800}, {500, 2000}, {1279, 4 * 1279}, {1280, 60_000},
+		{1280, 3_000_000}} {
+		nodes := []string{disktest.Loop(t, c[0]*mib, 512), disktest.Loop(t, c[1]*mib, 512)}
+		if err := disk.MakeBtrfs(t.Context(), "griddle", uuid.NewString(), nodes...); err != nil {
+			t.Errorf("of %d and %d MiB: %v", c[0], c[1], err)
+		}
 	}
 }

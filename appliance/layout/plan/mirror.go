@@ -60,8 +60,11 @@ func (m *maker) mirror() {
 	a, b := all[0], all[1]
 	switch {
 	case a.made() && b.made():
-		combine(a, b)
-		return
+		if fit(a, b) {
+			combine(a, b)
+			return
+		}
+		m.refusals = append(m.refusals, a.on.refusals...)
 	case a.made() || b.made():
 		b.on.refusePart(*b.part.entry, "one half of a mirror would be made, and the other one stays; a mirror is "+
 			"made of two halves that are new")
@@ -70,6 +73,23 @@ func (m *maker) mirror() {
 			a.on.want.ID)
 	}
 	m.refusals = append(m.refusals, b.on.refusals...)
+}
+
+// fit refuses a half that mkfs.btrfs finds too small. It makes chunks of up to a tenth of both halves together, at most
+// 1 GiB, and each needs its place on both; a test in package divide has the bounds.
+func fit(a, b half) bool {
+	small, large := a, b
+	if small.part.to > large.part.to {
+		small, large = b, a
+	}
+	least := min(roundUp(large.part.to/4), 1280*mib)
+	if small.part.to >= least {
+		return true
+	}
+	has, needs := apart(small.part.to, least)
+	small.on.refusePart(*small.part.entry, "too small: it has %s, and as a mirror of %s on disk %s it needs %s", has,
+		job.Bytes(large.part.to), large.on.want.ID, needs)
+	return false
 }
 
 // combine makes two halves one mirror, and notes what a person may not expect of it.

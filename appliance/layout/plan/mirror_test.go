@@ -79,3 +79,22 @@ func TestMirrorRefuses(t *testing.T) {
 	same.Disks[1].Match = same.Disks[0].Match
 	refused(t, "one disk twice", same, "it is the disk of main too", windows())
 }
+
+// TestMirrorTooSmall has a half that is too small beside the other one, and one that is just large enough.
+func TestMirrorTooSmall(t *testing.T) {
+	for _, c := range []struct{ small, large, needs int64 }{{200, 1000, 250}, {1000, 200_000, 1280}} {
+		doc := mirror()
+		for i, d := range doc.Disks {
+			for j, p := range d.Partitions {
+				if p.Use == layout.Pool {
+					doc.Disks[i].Partitions[j].Size = size([]int64{c.large, c.small}[i] * mib)
+				}
+			}
+		}
+		refused(t, "too small", doc, "disk second (/dev/sda, 644 GB, serial W1): partition pool2: too small: it has "+
+			job.Bytes(c.small*mib)+", and as a mirror of "+job.Bytes(c.large*mib)+" on disk main it needs "+
+			job.Bytes(c.needs*mib), windows(), other(600*gib))
+		doc.Disks[1].Partitions[2].Size = size(c.needs * mib)
+		planned(t, doc, windows(), other(600*gib))
+	}
+}
