@@ -74,6 +74,7 @@ func (s Settings) check(part bool) error {
 	if n := s.Updates.Server; n != "" && n != Required && n != Optional {
 		c.wrong("updates.server", "%s is not required or optional", quote(string(n)))
 	}
+	c.passphrase(s.Disks.Passphrase)
 	c.keep(s.Keep)
 	if err := job.KernelArgs(s.Args); err != nil {
 		c.wrong("args", "%v", err)

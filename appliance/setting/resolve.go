@@ -115,6 +115,8 @@ func hidden(at place, v map[string]any, key string) bool {
 	switch key {
 	case "passwordHash":
 		return v[key] != "!" && v[key] != "*"
+	case "passphrase":
+		return true
 	case "content", "base64", "script":
 		return v["secret"] == true
 	case "data", "userData":

@@ -25,6 +25,7 @@ func (s Settings) Secrets() []string {
 		has(h.Secret, fmt.Sprintf("hooks[%s]", h.Name))
 	}
 	has(s.Configure != nil && len(s.Configure.Data) > 0, "configure.data")
+	has(s.Disks.Passphrase != "", "disks.passphrase")
 	has(s.UserData != "", "userData")
 	return out
 }
@@ -39,7 +40,8 @@ func (s Settings) Empty() bool {
 // isHash reports whether a password hash can be tried: "!" and "*" cannot.
 func isHash(hash string) bool { return hash != "" && hash != "!" && hash != "*" }
 
-// Public is s without its secrets: users without a password, no secret files and hooks, no data, no user-data.
+// Public is s without its secrets: users without a password, no secret files and hooks, no data, no passphrase, no
+// user-data.
 func (s Settings) Public() Settings {
 	if isHash(s.Root.PasswordHash) {
 		s.Root.PasswordHash = ""
@@ -57,6 +59,6 @@ func (s Settings) Public() Settings {
 		c.Data = nil
 		s.Configure = &c
 	}
-	s.UserData = ""
+	s.UserData, s.Disks.Passphrase = "", ""
 	return s
 }

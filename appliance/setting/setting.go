@@ -19,8 +19,8 @@
 //
 // # Secrets
 //
-// Password hashes, user-data, the data of the configurator, and each file and hook with "secret": true are secret.
-// Public returns settings without them. Passwords in plain text are refused.
+// Password hashes, the passphrase of the disks, user-data, the data of the configurator, and each file and hook with
+// "secret": true are secret. Public returns settings without them. Passwords in plain text are refused.
 //
 // # What it guarantees
 //
@@ -64,6 +64,8 @@ type Settings struct {
 	Files     []File     `json:"files,omitempty"`
 	Hooks     []Hook     `json:"hooks,omitempty"` // in this order
 	Configure *Configure `json:"configure,omitempty"`
+
+	Disks Disks `json:"disks,omitzero"`
 
 	Updates Updates `json:"updates,omitzero"`
 	// Keep are files and folders that stay over updates, absolute paths, in addition to what each machine keeps: see
@@ -176,6 +178,13 @@ type Configure struct {
 
 	// Data is Hiera data or extra variables.
 	Data map[string]any `json:"data,omitempty"`
+}
+
+// Disks is what the machine needs to know of its disks beside their layout.
+type Disks struct {
+	// Passphrase opens what the layout of the disks has encrypted (layout.Passphrase): MinPassphrase to MaxPassphrase
+	// printable characters.
+	Passphrase string `json:"passphrase,omitempty"`
 }
 
 // Updates is how the machine gets newer versions of its image.

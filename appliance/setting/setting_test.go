@@ -71,6 +71,7 @@ func TestEverySetting(t *testing.T) {
 		"hooks": [{"name": "10-join", "script": "#!/bin/sh\ntrue\n", "timeout": "1m", "skip": true, "secret": true}],
 		"configure": {"tool": "ansible", "git": "https://git.example.org/site.git", "branch": "main",
 			"entry": "local.yml", "every": "30m", "data": {"role": "desk"}},
+		"disks": {"passphrase": "correct horse"},
 		"updates": {"nightly": false, "server": "optional"}, "keep": ["/srv/data", "/etc/lab.conf"],
 		"args": ["quiet", "mitigations=off"], "swap": "4G", "userData": "#cloud-config\n"}`
 	s := resolve(t, text)
@@ -91,7 +92,8 @@ func TestEverySetting(t *testing.T) {
 	if again := resolve(t, string(b)); !reflect.DeepEqual(s, again) {
 		t.Errorf("settings change when they are written and read:\n%+v\n%+v", s, again)
 	}
-	want := []string{"users[ada].passwordHash", "files[/etc/key]", "hooks[10-join]", "configure.data", "userData"}
+	want := []string{"users[ada].passwordHash", "files[/etc/key]", "hooks[10-join]", "configure.data",
+		"disks.passphrase", "userData"}
 	if got := s.Secrets(); !slices.Equal(got, want) {
 		t.Errorf("secrets %q, want %q", got, want)
 	}
@@ -113,7 +115,7 @@ func TestSecretsAreHidden(t *testing.T) {
 			{"path": "/b", "base64": "CANARYCANARY", "secret": true}],
 		"hooks": [{"name": "a", "script": "#!CANARY", "secret": true}],
 		"configure": {"tool": "puppet", "path": "/etc/x", "data": {"a": {"b": ["CANARY", {"c": "CANARY"}]}}},
-		"userData": "CANARY"}`)
+		"disks": {"passphrase": "CANARYCANARY"}, "userData": "CANARY"}`)
 	for _, v := range m.Values() {
 		if strings.Contains(v.Text, canary) {
 			t.Errorf("Values shows %+v", v)
