@@ -17,7 +17,7 @@ DEBS_BOOT  := btrfs-progs dosfstools e2fsprogs git grub-common grub-efi-amd64-bi
 DEBS_FS    := busybox-static cpio mtools libhivex-bin exfatprogs ocfs2-tools lvm2 mdadm cryptsetup-bin drbd-utils gdisk fdisk parted attr acl libarchive-tools
 DEBS_NET   := iproute2 ethtool udpcast uftp dnsmasq-base isc-dhcp-client udhcpc tftp-hpa curl tcpdump nftables socat openssh-client openssh-server nginx-light
 DEBS_CLOUD := qemu-utils mmdebstrap lxd lxd-client squashfs-tools
-DEBS_OTHER := grub-emu efibootmgr binutils rsync casync debootstrap lxc uidmap minisign jq psmisc bzip2 xz-utils lz4 umoci libcap2-bin mount util-linux rpm pacman-package-manager makepkg sqlite3 db5.3-util swtpm systemd
+DEBS_OTHER := grub-emu efibootmgr binutils rsync casync debootstrap lxc uidmap minisign jq psmisc bzip2 xz-utils lz4 umoci libcap2-bin mount util-linux rpm pacman-package-manager makepkg sqlite3 db5.3-util swtpm libtss2-esys-3.0.2-0 libtss2-rc0 libtss2-tcti-swtpm0 systemd
 DEBS := $(DEBS_VM) $(DEBS_BOOT) $(DEBS_FS) $(DEBS_NET) $(DEBS_CLOUD) $(DEBS_OTHER)
 
 # The room has two virtual machines, and waits for them half of its time. The packages whose tests need no virtual machine,
