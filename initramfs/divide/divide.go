@@ -21,6 +21,7 @@
 //	make-table         the disk as it was; or the mark of the job in its last sector (content.BegunSector); or a table
 //	                   with the ID that the journal has
 //	clear              the partition as it was; or the mark of the job in its first sector; or it is cleared
+//	encrypt            nothing that is known; or a volume with the UUID that the journal has. It is made again
 //	make-filesystem, make-mirror
 //	                   nothing that is known; or a filesystem with the UUID that the journal has. It is made again
 //
@@ -57,8 +58,11 @@ type Options struct {
 	Progress func(Progress) // may be nil
 	// Tools gets programs that the plan needs and that cannot be run, before anything is written. nil gets none.
 	Tools func(ctx context.Context, programs ...string) error
+	// Passphrase opens what the plan encrypts, or has encrypted. Without one such a plan is refused.
+	Passphrase []byte
 
 	wrap func(*os.File) device // of tests, which cut off the writes of a run
+	cost []string              // of tests: luks.Volume.Cost
 }
 
 // Progress is how far a Run is.
@@ -118,6 +122,9 @@ func start(ctx context.Context, o Options) (*run, error) {
 	if err := r.programs(ctx); err != nil {
 		return nil, err
 	}
+	if err := r.secrets(ctx); err != nil {
+		return nil, err
+	}
 	if len(o.Past) == 0 {
 		if err := r.record(ctx, Entry{Plan: &r.plan}); err != nil {
 			return nil, err
@@ -146,7 +153,7 @@ func (r *run) step(ctx context.Context, i int) error {
 	switch {
 	case !again, s.Do == plan.CheckFilesystem, s.Do == plan.SaveTable, s.Do == plan.ShrinkFilesystem:
 		err = r.holds(i, s, h.disk)
-	case s.Do == plan.Clear, s.Do == plan.MakeFilesystem, s.Do == plan.MakeMirror:
+	case s.Do == plan.Clear, s.Do == plan.Encrypt, s.Do == plan.MakeFilesystem, s.Do == plan.MakeMirror:
 		err = r.holdsTable(i, s, h.disk)
 	}
 	if err != nil {
@@ -172,6 +179,7 @@ func verbs() map[plan.Verb]verb {
 		plan.AddEntry:         edit,
 		plan.SetType:          edit,
 		plan.Clear:            clearPartition,
+		plan.Encrypt:          encrypt,
 		plan.MakeFilesystem:   makeFilesystem,
 		plan.MakeMirror:       makeMirror,
 	}

@@ -28,11 +28,14 @@ type System struct {
 
 // Place is a partition.
 type Place struct {
-	Disk  string    // path of its disk
-	Node  string    // its device file
-	Part  plan.Part // as planned
-	UUID  string    // of its filesystem, as blkid writes it; "" if it has none
-	Fresh bool      // its filesystem was made
+	Disk string    // path of its disk
+	Node string    // its device file
+	Part plan.Part // as planned
+	UUID string    // of its filesystem, as blkid writes it; "" if it has none
+	// Volume is the UUID of the LUKS2 volume that the partition is; "" if it is not encrypted. Node is the device file
+	// of the opened volume then, and UUID that of the filesystem in it.
+	Volume string
+	Fresh  bool // its filesystem was made
 }
 
 // Extent is a part of a disk, in bytes.
@@ -55,6 +58,9 @@ func (r *run) made(ctx context.Context) (Made, error) {
 				continue
 			}
 			place, err := r.place(h, p)
+			if err == nil && p.Unlock != "" {
+				err = r.within(ctx, &place)
+			}
 			if err != nil {
 				return Made{}, err
 			}
@@ -109,11 +115,12 @@ func (r *run) place(h *held, p plan.Part) (Place, error) {
 	return Place{Disk: h.disk.Path, Node: node, Part: p, UUID: uuid, Fresh: fresh}, err
 }
 
-// uuid is that of the filesystem that was made in a partition, "" if none was.
+// uuid is that of the filesystem or of the encrypted volume that was made in a partition, "" if none was.
 func (r *run) uuid(id string, number int) string {
 	for i, s := range r.plan.Steps {
 		for _, one := range s.Each() {
-			if (s.Do == plan.MakeFilesystem || s.Do == plan.MakeMirror) && one.Disk == id && one.Number == number {
+			makes := s.Do == plan.MakeFilesystem && s.Unlock == "" || s.Do == plan.Encrypt || s.Do == plan.MakeMirror
+			if makes && one.Disk == id && one.Number == number {
 				return r.past[i].uuids[len(r.past[i].uuids)-1]
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"griddle/appliance/job"
 	"griddle/appliance/layout"
@@ -23,19 +22,18 @@ import (
 // what roots share that are partitions, gets the unfinished mark of the job.
 func makeFilesystem(ctx context.Context, r *run, i int, h *held) error {
 	s := r.plan.Steps[i]
+	if s.Unlock != "" {
+		return r.makeWithin(ctx, i, h)
+	}
 	node, err := r.ready(ctx, i, s, h)
 	if err != nil {
 		return err
 	}
 	id := uuid.New()
-	written := id.String()
-	if s.Filesystem == "vfat" {
-		written = strings.ToUpper(fmt.Sprintf("%x-%x", id[:2], id[2:4]))
-	}
-	if err := r.record(ctx, Entry{Step: i + 1, State: Begun, UUID: written}); err != nil {
+	if err := r.record(ctx, Entry{Step: i + 1, State: Begun, UUID: written(s.Filesystem, id)}); err != nil {
 		return err
 	}
-	if err := r.mkfs(ctx, i, node, id); err != nil {
+	if err := r.mkfs(ctx, i, s.Size, node, id); err != nil {
 		return err
 	}
 	err = r.settled(ctx, s, node)
@@ -98,8 +96,8 @@ func (r *run) ready(ctx context.Context, i int, s plan.Step, h *held) (node stri
 	return node, wipe(f, 0, 0, s.Size)
 }
 
-// mkfs makes the filesystem of step i.
-func (r *run) mkfs(ctx context.Context, i int, node string, id uuid.UUID) error {
+// mkfs makes the filesystem of step i in a device with so many bytes.
+func (r *run) mkfs(ctx context.Context, i int, size int64, node string, id uuid.UUID) error {
 	s, part := r.plan.Steps[i], r.part(i)
 	d := r.planned(s.Disk)
 	label := s.Label
@@ -111,14 +109,14 @@ func (r *run) mkfs(ctx context.Context, i int, node string, id uuid.UUID) error 
 	case "xfs":
 		return program(ctx, "mkfs.xfs", "-q", "-f", "-L", label, "-m", "uuid="+id.String(), node)
 	case "swap":
-		return r.makeSwap(ctx, node, s.Size, id, label)
+		return r.makeSwap(ctx, node, size, id, label)
 	case "vfat":
 		if label == "" {
 			label = job.ESPLabel(r.Job)
 		}
 		args := []string{"-n", label, "-i", hex.EncodeToString(id[:4])}
 		if part.Use == layout.ESP {
-			args = append(args, "-F", "32", "-s", fmt.Sprint(fatCluster(s.Size, d.SectorSize)))
+			args = append(args, "-F", "32", "-s", fmt.Sprint(fatCluster(size, d.SectorSize)))
 		}
 		return program(ctx, "mkfs.vfat", append(args, node)...)
 	}

@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"griddle/appliance/layout"
 	"griddle/appliance/layout/plan"
+	"griddle/initramfs/luks"
 	"griddle/initramfs/ntfs"
 	"griddle/initramfs/resize"
 )
@@ -48,10 +50,18 @@ func (r *run) programs(ctx context.Context) error {
 // missing are the programs that cannot be run.
 func (r *run) missing() []string {
 	var missing []string
+	need := func(name string) {
+		if _, err := exec.LookPath(name); err != nil && !slices.Contains(missing, name) {
+			missing = append(missing, name)
+		}
+	}
+	if r.plan.Unlocks(layout.Passphrase) { // what is encrypted already is opened too
+		need(luks.Program)
+	}
 	for i, s := range r.plan.Steps {
 		for _, name := range needs(s) {
-			if _, err := exec.LookPath(name); err != nil && !r.past[i].done && !slices.Contains(missing, name) {
-				missing = append(missing, name)
+			if !r.past[i].done {
+				need(name)
 			}
 		}
 	}

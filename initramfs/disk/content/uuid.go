@@ -48,6 +48,12 @@ func uuidOf(r io.ReaderAt, kind string) string {
 	return ""
 }
 
+// Known is what is recognised in a device with size bytes, and its UUID; "" if nothing is, and if it has none.
+func Known(r io.ReaderAt, size int64) (kind, uuid string) {
+	kind = Identify(r, size).Type
+	return kind, uuidOf(r, kind)
+}
+
 // dashed writes 16 bytes as a UUID; "" if all are zero.
 func dashed(b []byte) string {
 	if [16]byte(b) == [16]byte{} {

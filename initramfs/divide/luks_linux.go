@@ -1,0 +1,147 @@
+package divide
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"griddle/appliance/job"
+	"griddle/appliance/layout"
+	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
+	"griddle/initramfs/luks"
+
+	"github.com/google/uuid"
+)
+
+// secrets refuses a plan with encrypted partitions that could not be opened here, before anything is written.
+func (r *run) secrets(ctx context.Context) error {
+	switch {
+	case !r.plan.Unlocks(layout.Passphrase):
+		return nil
+	case len(r.Passphrase) == 0:
+		return errors.New("the plan has encrypted partitions, and there is no passphrase for them; nothing was written")
+	}
+	if err := luks.Ready(ctx); err != nil {
+		return fmt.Errorf("the plan has encrypted partitions: %w; nothing was written", err)
+	}
+	return nil
+}
+
+// encrypt makes an encrypted volume in a partition that is cleared. Its UUID is in the journal before, so that what an
+// interruption leaves is known as its own, and made again.
+func encrypt(ctx context.Context, r *run, i int, h *held) error {
+	s := r.plan.Steps[i]
+	node, err := r.ready(ctx, i, s, h)
+	if err != nil {
+		return err
+	}
+	id := uuid.NewString()
+	if err := r.record(ctx, Entry{Step: i + 1, State: Begun, UUID: id}); err != nil {
+		return err
+	}
+	v := luks.Volume{UUID: id, Label: s.Label, Passphrase: r.Passphrase, Cost: r.cost,
+		TPM: slices.Contains(strings.Fields(s.Unlock), layout.TPM2)}
+	if err := luks.Make(ctx, node, v); err != nil {
+		return err
+	}
+	return r.settled(ctx, s, node)
+}
+
+// makeWithin makes the filesystem of step i in the encrypted volume that an earlier step made. What is in a new volume
+// is noise; what an interruption leaves of a filesystem has a UUID that the journal has, and is made again.
+func (r *run) makeWithin(ctx context.Context, i int, h *held) error {
+	s := r.plan.Steps[i]
+	node, err := r.node(h, s.Number, s.Start, s.Size)
+	if err != nil {
+		return err
+	}
+	volume := r.uuid(s.Disk, s.Number)
+	at := slices.IndexFunc(h.disk.Partitions, func(p job.Partition) bool { return p.Number == s.Number })
+	if err := sameFilesystem(h.disk.Partitions[at], layout.Encrypted, volume); err != nil { // node found it
+		return changed(h.disk, err)
+	}
+	inside, err := luks.Open(ctx, node, volume, r.Passphrase)
+	if err != nil {
+		return err
+	}
+	if s.Size, err = r.cleared(ctx, i, h, inside); err != nil {
+		return err
+	}
+	id := uuid.New()
+	if err := r.record(ctx, Entry{Step: i + 1, State: Begun, UUID: written(s.Filesystem, id)}); err != nil {
+		return err
+	}
+	if err := r.mkfs(ctx, i, s.Size, inside, id); err != nil {
+		return err
+	}
+	return r.settled(ctx, s, inside)
+}
+
+// cleared wipes a volume in which nothing is known, or what an earlier Run left, and returns its size.
+func (r *run) cleared(ctx context.Context, i int, h *held, inside string) (size int64, err error) {
+	f, err := r.open(ctx, inside, patience)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if size, err = sizeOfNode(inside); err != nil {
+		return 0, err
+	}
+	s := r.plan.Steps[i]
+	has, id := content.Known(f, size)
+	if has != "" && (has != s.Filesystem || !slices.Contains(r.past[i].uuids, id)) {
+		return 0, fmt.Errorf("%w: %s: the encrypted partition %d has %s that this job did not make; nothing more was "+
+			"written to it", ErrChanged, h.disk, s.Number, kind(has))
+	}
+	return size, wipe(f, 0, 0, size)
+}
+
+// within opens the encrypted volume in a partition that is as planned, and finds the filesystem in it.
+func (r *run) within(ctx context.Context, p *Place) error {
+	p.Volume = p.UUID
+	inside, err := luks.Open(ctx, p.Node, p.Volume, r.Passphrase)
+	if errors.Is(err, luks.ErrKey) && slices.Contains(strings.Fields(p.Part.Unlock), layout.TPM2) {
+		inside, err = luks.OpenByTPM(ctx, p.Node, p.Volume)
+	}
+	if err != nil {
+		return fmt.Errorf("partition %d of %s: %w", p.Part.Number, p.Disk, err)
+	}
+	p.Node = inside
+	f, err := os.Open(inside)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size, err := sizeOfNode(inside)
+	if err != nil {
+		return err
+	}
+	has := ""
+	if has, p.UUID = content.Known(f, size); has != p.Part.Inside || p.UUID == "" {
+		return fmt.Errorf("%w: the encrypted partition %d of %s has %s, and %s was planned", ErrChanged, p.Part.Number,
+			p.Disk, kind(has), kind(p.Part.Inside))
+	}
+	return nil
+}
+
+// sizeOfNode is the size of an opened volume, in bytes.
+func sizeOfNode(node string) (int64, error) {
+	f, err := os.Open(node)
+	if err != nil {
+		return 0, err
+	}
+	size, _, err := disk.Geometry(f)
+	return size, errors.Join(err, f.Close())
+}
+
+// written is the UUID of a filesystem as blkid writes it.
+func written(filesystem string, id uuid.UUID) string {
+	if filesystem == "vfat" {
+		return strings.ToUpper(fmt.Sprintf("%x-%x", id[:2], id[2:4]))
+	}
+	return id.String()
+}

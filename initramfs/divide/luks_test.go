@@ -1,0 +1,153 @@
+package divide
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"griddle/appliance/layout"
+	"griddle/appliance/layout/plan"
+	"griddle/initramfs/disk/disktest"
+	"griddle/initramfs/luks"
+	"griddle/initramfs/umltest/fattest"
+)
+
+// TestLUKS carries out a plan with encrypted partitions under user-mode Linux, which has device-mapper. Each step is
+// interrupted twice: after the journal has that it begins, and before it has that it is done.
+func TestLUKS(t *testing.T) {
+	image := ""
+	if !fattest.Inside() {
+		image = used(t)
+	}
+	if fattest.Run(t, "/", image) {
+		return
+	}
+	fattest.Load(t, "crypto/cbc", "crypto/ecb", "crypto/xts", "crypto/af_alg", "crypto/algif_skcipher",
+		"security/keys/encrypted-keys/encrypted-keys", "drivers/md/dm-mod", "drivers/md/dm-crypt")
+	by := &layout.LUKS{Unlock: []string{layout.Passphrase}}
+	small := esp
+	small.Size = size(40 * mib)
+	doc := of(small, layout.Partition{ID: "pool", Use: layout.Pool, Size: size(150 * mib)},
+		layout.Partition{ID: "srv", Use: layout.Data, Size: size(48 * mib), LUKS: by, Mount: "/srv"},
+		layout.Partition{ID: "swap", Use: layout.Swap, Size: size(24 * mib), LUKS: by})
+	m := &machine{t: t, disks: map[string]string{"W1": "/dev/ubda"}}
+	p := m.plan(doc)
+	before := sums(t, "/dev/ubda", staying(p)...)
+	run := func(p plan.Plan, b *book, passphrase string) (Made, error) {
+		o := m.options(p, b)
+		o.Passphrase, o.cost = []byte(passphrase), luks.Cheap
+		return Run(t.Context(), o)
+	}
+	if _, err := run(p, &book{}, ""); err == nil || !strings.Contains(err.Error(), "no passphrase") {
+		t.Fatalf("Run without a passphrase = %v", err)
+	}
+	b := &book{fail: 2, keep: true} // the plan is the first entry
+	made, err := run(p, b, "correct horse")
+	for n := 0; errors.Is(err, errBook) && n < 100; n++ {
+		if n%4 == 1 {
+			shut(t, b) // as a power cut does
+		}
+		b.fail, b.keep = len(b.lines)+2+n%2, n%2 == 1
+		made, err = run(p, b, "correct horse")
+	}
+	b.fail = 0
+	if err == nil {
+		made, err = run(p, b, "correct horse")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, before, sums(t, "/dev/ubda", staying(p)...))
+	encrypted(t, made)
+
+	// Another passphrase opens nothing, and changes nothing.
+	first := made.Parts
+	shut(t, b)
+	now := m.plan(doc)
+	if _, err := run(now, &book{}, "another one"); !errors.Is(err, luks.ErrKey) {
+		t.Errorf("Run with another passphrase = %v, want ErrKey", err)
+	}
+	// What is encrypted stays in a later plan, and is opened.
+	made, err = run(m.plan(doc), &book{}, "correct horse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, place := range encrypted(t, made) {
+		if was := encrypted(t, Made{Parts: first})[i]; place.Fresh || place.UUID != was.UUID ||
+			place.Volume != was.Volume {
+			t.Errorf("what was %+v is %+v", was, place)
+		}
+	}
+	same(t, before, sums(t, "/dev/ubda", staying(p)...))
+	shut(t, b)
+}
+
+// used is the image of a disk with a partition that others use.
+func used(t *testing.T) string {
+	t.Helper()
+	image := filepath.Join(t.TempDir(), "disk")
+	noise := make([]byte, 16*mib)
+	_, _ = rand.Read(noise)
+	f, err := os.Create(image)
+	if err == nil {
+		_, err = f.WriteAt(noise, mib)
+		err = errors.Join(err, f.Truncate(400*mib), f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	disktest.Tool(t, "sgdisk", "-n", "1:2048:+16M", "-c", "1:theirs", image)
+	return image
+}
+
+// encrypted are the encrypted partitions, which have what other programs expect.
+func encrypted(t *testing.T, made Made) (out []Place) {
+	t.Helper()
+	for _, place := range made.Parts {
+		if place.Part.Unlock == "" {
+			continue
+		}
+		out = append(out, place)
+		if place.Node != luks.Node(place.Volume) {
+			t.Errorf("%+v has not the device file of its volume", place)
+		}
+		if _, err := os.Stat(place.Node); err != nil {
+			continue // it was closed since
+		}
+		ask := func(key string) string {
+			return strings.TrimSpace(disktest.Tool(t, "blkid", "-p", "-s", key, "-o", "value", place.Node))
+		}
+		if ask("TYPE") != place.Part.Inside || ask("UUID") != place.UUID || ask("LABEL") != place.Part.Label {
+			t.Errorf("blkid says of %+v: %s %s %s", place, ask("TYPE"), ask("UUID"), ask("LABEL"))
+		}
+		if place.Part.Inside == "ext4" {
+			disktest.Tool(t, "e2fsck", "-fn", place.Node)
+		}
+	}
+	if len(out) != 2 {
+		t.Errorf("%d partitions are encrypted, want 2", len(out))
+	}
+	return out
+}
+
+// shut closes the volumes that a journal has.
+func shut(t *testing.T, b *book) {
+	t.Helper()
+	for _, e := range b.entries(t) {
+		if e.UUID != "" {
+			if err := luks.Close(t.Context(), strings.ToLower(e.UUID)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if left, err := filepath.Glob("/dev/mapper/luks-*"); err != nil || slices.ContainsFunc(left, func(s string) bool {
+		return !bytes.Contains([]byte(s), []byte("control"))
+	}) {
+		t.Errorf("still open: %v, %v", left, err)
+	}
+}
