@@ -28,7 +28,7 @@ type Hello struct {
 	Sources []string `json:"sources,omitempty"`
 	// Features are what the agent can do beyond the first version of the contract: FeatureSettings,
 	// FeatureUpdate, FeatureKernel, FeatureReset, FeatureMatch, FeatureLayout, FeatureRoots, FeatureVolumes,
-	// FeatureErase.
+	// FeatureLUKS, FeatureErase.
 	Features []string `json:"features,omitempty"`
 }
 

@@ -40,11 +40,13 @@ func (w *work) divide(ctx context.Context) error {
 	made, err := divide.Run(ctx, divide.Options{
 		Job: w.spec.ID, Plan: w.divided.plan, Past: w.divided.past, Journal: records{w.o.Journal},
 		Find: w.o.Look, Sys: w.o.Sys, Progress: w.dividing(), Tools: w.o.Tools,
+		Passphrase: []byte(w.settings.Disks.Passphrase),
 	})
 	if err != nil {
 		return err
 	}
 	w.divided.made, w.target = made, made.Disk
+	w.closeLater()
 	return nil
 }
 
@@ -177,10 +179,10 @@ func (w *work) beside(top string) error {
 		switch p.Part.Use {
 		case layout.Data, layout.Home:
 			if p.Part.Mount != "" {
-				all = append(all, mounts.Mount{UUID: p.UUID, Filesystem: p.Part.Filesystem, Path: p.Part.Mount})
+				all = append(all, mountOf(p))
 			}
 		case layout.Swap:
-			all = append(all, mounts.Mount{UUID: p.UUID, Filesystem: mounts.Swap})
+			all = append(all, mountOf(p))
 		}
 	}
 	dir, err := os.OpenRoot(filepath.Join(top, "@persistent"))

@@ -277,6 +277,7 @@ type work struct {
 
 	kernel   Image            // of the job; nil if the image has one
 	settings setting.Settings // what Options.Settings returned
+	asked    bool             // it did
 }
 
 func (w *work) run(ctx context.Context) error {

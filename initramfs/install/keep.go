@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"griddle/appliance/job"
-	"griddle/appliance/setting"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/disk"
@@ -70,6 +69,9 @@ func (w *work) keep(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := w.openFormer(ctx, p.Dir()); err != nil {
+		return err
+	}
 	_, err = update.Run(ctx, w.update(p))
 	return err
 }
@@ -100,11 +102,7 @@ func (w *work) update(p *pool.Pool) update.Options {
 		o.Kernel = func(ctx context.Context, have []string) (update.Image, error) { return w.o.Kernel(ctx, have) }
 	}
 	if w.o.Settings != nil {
-		o.Settings = func(ctx context.Context) (setting.Settings, error) {
-			s, err := w.o.Settings(ctx)
-			w.settings = s
-			return s, err
-		}
+		o.Settings = w.own
 	}
 	return o
 }

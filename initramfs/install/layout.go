@@ -44,6 +44,9 @@ func (w *work) layout(ctx context.Context) error {
 	}
 	w.warnOfBIOS()
 	w.warnOfHealth()
+	if err := w.secrets(ctx); err != nil {
+		return err
+	}
 	if pool.Fate == plan.Stays {
 		if err := w.checkPool(); err != nil {
 			return err
@@ -85,10 +88,6 @@ func (w *work) makePlan(ctx context.Context) error {
 	}
 	if doc.Mirrors() {
 		return fmt.Errorf("%w: the layout has a pool on two disks, and this agent cannot make a mirror: serve a newer "+
-			"boot image", ErrRefused)
-	}
-	if doc.Encrypts() {
-		return fmt.Errorf("%w: the layout has encrypted partitions, and this agent cannot make them: serve a newer "+
 			"boot image", ErrRefused)
 	}
 	d := &divided{}

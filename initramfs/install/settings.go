@@ -6,6 +6,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/appliance/layout"
+	"griddle/appliance/setting"
 	"griddle/imagestore/content"
 	"griddle/initramfs/newroot"
 )
@@ -15,11 +16,10 @@ func (w *work) ask(ctx context.Context, m *content.Manifest) error {
 	if w.o.Settings == nil {
 		return nil
 	}
-	s, err := w.o.Settings(ctx)
+	s, err := w.own(ctx)
 	if err != nil {
 		return err
 	}
-	w.settings = s
 	if err := newroot.Check(w.spec, w.hostname(), s, m); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
@@ -35,6 +35,18 @@ func (w *work) ask(ctx context.Context, m *content.Manifest) error {
 		w.warn("userData has no effect: %s has no cloud-init", w.img.Ref())
 	}
 	return nil
+}
+
+// own are the settings of the machine, which are asked for once.
+func (w *work) own(ctx context.Context) (setting.Settings, error) {
+	if w.asked {
+		return w.settings, nil
+	}
+	s, err := w.o.Settings(ctx)
+	if err == nil {
+		w.settings, w.asked = s, true
+	}
+	return s, err
 }
 
 // room is how many bytes of the disk the system gets.

@@ -13,7 +13,10 @@
 // A list that cannot be read is an error and never an empty one: a root without its /home would show people an empty
 // folder.
 //
-// Sources: fstab(5), systemd.mount(5), systemd.swap(5).
+// One that is encrypted has the UUID of its volume too. For it the root also needs the Volumes in its /etc/crypttab,
+// and an install from the network opens it by Open.
+//
+// Sources: fstab(5), crypttab(5), systemd.mount(5), systemd.swap(5).
 package mounts
 
 import (
@@ -34,8 +37,17 @@ import (
 // File is the name of the list in @persistent.
 const File = machinekey.Folder + "/mounts.json"
 
-// Version is that of the lists that this package writes.
-const Version = 1
+// Version is that of the lists that this package writes where they have encrypted filesystems, which programs of
+// version 1 would not open. Others have version 1.
+const Version = 2
+
+// version is that of a list with these filesystems.
+func version(all []Mount) int {
+	if slices.ContainsFunc(all, func(m Mount) bool { return m.Volume != "" || m.TPM }) {
+		return Version
+	}
+	return 1
+}
 
 // Home is the path at which a filesystem takes the place of the pool's @home.
 const Home = "/home"
@@ -45,6 +57,8 @@ type Mount struct {
 	UUID       string `json:"uuid"`           // of the filesystem, as blkid writes it
 	Filesystem string `json:"filesystem"`     // one of Filesystems
 	Path       string `json:"path,omitempty"` // where it is mounted; "" for swap
+	Volume     string `json:"luks,omitempty"` // UUID of the LUKS2 volume that it is in; "" if it is not encrypted
+	TPM        bool   `json:"tpm2,omitempty"` // the TPM opens the volume, and a passphrase where it does not
 }
 
 // Swap is the filesystem of a Mount that is swap.
@@ -93,7 +107,7 @@ func parse(b []byte) ([]Mount, error) {
 	if d.More() {
 		return wrong(errors.New("it has more after the list"))
 	}
-	if l.Version != Version {
+	if l.Version < version(l.Mounts) || l.Version > Version {
 		return wrong(fmt.Errorf("its version is %d, and this program knows %d: replace the program by a newer one",
 			l.Version, Version))
 	}
@@ -113,8 +127,9 @@ func Check(all []Mount) error {
 		if err := m.check(); err != nil {
 			return err
 		}
-		for _, key := range []string{"UUID " + strings.ToLower(m.UUID), "path " + m.Path} {
-			if seen[key] && key != "path " {
+		for _, key := range []string{"UUID " + strings.ToLower(m.UUID), "path " + m.Path,
+			"volume " + strings.ToLower(m.Volume)} {
+			if seen[key] && key != "path " && key != "volume " {
 				return fmt.Errorf("two filesystems have the %s", key)
 			}
 			seen[key] = true
@@ -128,6 +143,8 @@ func (m Mount) check() error {
 	switch {
 	case len(m.UUID) < 9 || len(m.UUID) > 36 || strings.Trim(m.UUID, hex) != "":
 		return fmt.Errorf("%q is not the UUID of a filesystem", m.UUID)
+	case m.Volume == "" && m.TPM || m.Volume != "" && (len(m.Volume) != 36 || strings.Trim(m.Volume, hex) != ""):
+		return fmt.Errorf("%q is not the UUID of an encrypted volume", m.Volume)
 	case !slices.Contains(Filesystems, m.Filesystem):
 		return fmt.Errorf("filesystem %q is not one of %s", m.Filesystem, strings.Join(Filesystems, ", "))
 	case m.Filesystem == Swap && m.Path != "":
@@ -160,7 +177,7 @@ func Write(persistent *os.Root, all []Mount) error {
 }
 
 func replace(persistent *os.Root, all []Mount) error {
-	b, err := json.MarshalIndent(list{Version, all}, "", "  ")
+	b, err := json.MarshalIndent(list{version(all), all}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -192,6 +209,10 @@ func At(all []Mount, p string) (Mount, bool) {
 // what is missing.
 func Lines(all []Mount) (out []string) {
 	for _, m := range all {
+		if m.Volume != "" {
+			out = append(out, m.encryptedLine())
+			continue
+		}
 		const missing = "nofail,x-systemd.device-timeout=90s"
 		check := 2 // after the root
 		switch m.Filesystem {

@@ -34,8 +34,9 @@ func TestWrite(t *testing.T) {
 		t.Errorf("Read without a list = %v, %v", got, err)
 	}
 	for _, want := range [][]Mount{
-		{{first, "xfs", "/srv"}, {second, Swap, ""}},
-		{{"1234-ABCD", "vfat", "/srv/exchange"}, {first, "ext4", Home}},
+		{{UUID: first, Filesystem: "xfs", Path: "/srv"}, {UUID: second, Filesystem: Swap}},
+		{{UUID: "1234-ABCD", Filesystem: "vfat", Path: "/srv/exchange"}, {UUID: first, Filesystem: "ext4", Path: Home}},
+		{{UUID: first, Filesystem: "ext4", Path: Home, Volume: second, TPM: true}},
 		nil, nil,
 	} {
 		if err := Write(dir, want); err != nil {
@@ -50,7 +51,13 @@ func TestWrite(t *testing.T) {
 func TestRefuses(t *testing.T) {
 	dir := persistent(t)
 	for _, c := range []struct{ text, want string }{
-		{`{"version": 2, "mounts": []}`, "its version is 2"},
+		{`{"version": 3, "mounts": []}`, "its version is 3"},
+		{`{"version": 1, "mounts": [{"uuid": "` + first + `", "filesystem": "xfs", "path": "/srv", "luks": "` + second +
+			`"}]}`, "its version is 1"},
+		{`{"version": 2, "mounts": [{"uuid": "` + first + `", "filesystem": "xfs", "path": "/srv", "luks": "x"}]}`,
+			"not the UUID of an encrypted volume"},
+		{`{"version": 2, "mounts": [{"uuid": "` + first + `", "filesystem": "xfs", "path": "/srv", "tpm2": true}]}`,
+			"not the UUID of an encrypted volume"},
 		{`{"version": 1, "mounts": [], "more": 1}`, "unknown field"},
 		{`{"version": 1, "mounts": []} {}`, "more after the list"},
 		{`{`, "unexpected EOF"},
@@ -74,8 +81,9 @@ func TestRefuses(t *testing.T) {
 		}
 	}
 	for _, twice := range [][]Mount{
-		{{first, "xfs", "/srv"}, {second, "xfs", "/srv"}},
-		{{first, "xfs", "/srv"}, {strings.ToUpper(first), "xfs", "/mnt"}},
+		{{UUID: first, Filesystem: "xfs", Path: "/srv"}, {UUID: second, Filesystem: "xfs", Path: "/srv"}},
+		{{UUID: first, Filesystem: "xfs", Path: "/srv"},
+			{UUID: strings.ToUpper(first), Filesystem: "xfs", Path: "/mnt"}},
 	} {
 		if err := Write(dir, twice); err == nil {
 			t.Errorf("Write(%v) = nil, want an error", twice)
@@ -84,7 +92,8 @@ func TestRefuses(t *testing.T) {
 }
 
 func TestLines(t *testing.T) {
-	got := strings.Join(Lines([]Mount{{first, "xfs", "/srv"}, {second, Swap, ""}, {"1234-ABCD", "vfat", Home}}), "\n")
+	got := strings.Join(Lines([]Mount{{UUID: first, Filesystem: "xfs", Path: "/srv"},
+		{UUID: second, Filesystem: Swap}, {UUID: "1234-ABCD", Filesystem: "vfat", Path: Home}}), "\n")
 	const want = "UUID=" + first + " /srv xfs noatime,nofail,x-systemd.device-timeout=90s 0 0\n" +
 		"UUID=" + second + " none swap nofail,x-systemd.device-timeout=90s 0 0\n" +
 		"UUID=1234-ABCD /home vfat noatime,nofail,x-systemd.device-timeout=90s 0 2"
@@ -93,14 +102,50 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// What is encrypted is opened by one file, and mounted by the other. A list with it is of a version that programs which
+// would not open it refuse; one without it is as before.
+func TestEncrypted(t *testing.T) {
+	all := []Mount{{UUID: "1234-ABCD", Filesystem: "vfat", Path: "/srv"},
+		{UUID: first, Filesystem: "ext4", Path: Home, Volume: second, TPM: true},
+		{UUID: second, Filesystem: Swap, Volume: first}}
+	const want = "luks-" + second + " UUID=" + second + " none luks,tpm2-device=auto,nofail," +
+		"x-systemd.device-timeout=90s\n" +
+		"luks-" + first + " UUID=" + first + " none luks,nofail,x-systemd.device-timeout=90s\n" +
+		"/dev/mapper/luks-" + second + " /home ext4 noatime,nofail,x-systemd.device-timeout=0," +
+		"x-systemd.before=local-fs.target 0 2\n" +
+		"/dev/mapper/luks-" + first + " none swap nofail,x-systemd.device-timeout=0 0 0"
+	if got := strings.Join(append(Volumes(all), Lines(all)[1:]...), "\n"); got != want {
+		t.Errorf("the lines are %s\nwant %s", got, want)
+	}
+	dir := persistent(t)
+	for version, list := range map[string][]Mount{`"version": 1`: all[:1], `"version": 2`: all} {
+		if err := Write(dir, list); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := dir.ReadFile(File); err != nil || !strings.Contains(string(b), version) {
+			t.Errorf("the list has not %s: %s, %v", version, b, err)
+		}
+	}
+	for _, wrong := range [][]Mount{{all[2], all[2]},
+		{all[1], {UUID: first, Filesystem: "xfs", Path: "/x", Volume: second}}} {
+		if err := Write(dir, wrong); err == nil {
+			t.Errorf("Write(%v) = nil, want an error", wrong)
+		}
+	}
+	if node, err := all[1].Node(t.Context()); !errors.Is(err, ErrClosed) {
+		t.Errorf("Node of a volume that is closed = %q, %v", node, err)
+	}
+}
+
 // A filesystem is found by its UUID, and one that no disk has is said to be missing.
 func TestNode(t *testing.T) {
 	dev := disktest.Loop(t, 64<<20, 512)
 	disktest.Tool(t, "mkfs.ext4", "-q", "-U", first, dev)
-	if got, err := (Mount{first, "ext4", "/srv"}).Node(t.Context()); err != nil || got != dev {
+	if got, err := (Mount{UUID: first, Filesystem: "ext4", Path: "/srv"}).Node(t.Context()); err != nil || got != dev {
 		t.Errorf("Node = %q, %v, want %s", got, err, dev)
 	}
-	if got, err := (Mount{second, "ext4", "/srv"}).Node(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+	missing := Mount{UUID: second, Filesystem: "ext4", Path: "/srv"}
+	if got, err := missing.Node(t.Context()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Node of a missing filesystem = %q, %v", got, err)
 	}
 }
@@ -111,6 +156,11 @@ func FuzzParse(f *testing.F) {
 		all, err := parse(b)
 		if err != nil {
 			return
+		}
+		for _, line := range Volumes(all) {
+			if n := len(strings.Fields(line)); n != 4 || strings.ContainsAny(line, "\n#") {
+				t.Errorf("line %q has %d fields", line, n)
+			}
 		}
 		for _, line := range Lines(all) {
 			if n := len(strings.Fields(line)); n != 6 || strings.ContainsAny(line, "\n#") {

@@ -21,6 +21,9 @@ const searchTime = time.Minute
 // Node is the device file of a filesystem: where udev says, and without udev where blkid finds it on the disks. It is
 // fs.ErrNotExist if no disk has it.
 func (m Mount) Node(ctx context.Context) (string, error) {
+	if m.Volume != "" {
+		return m.opened()
+	}
 	if node, err := filepath.EvalSymlinks("/dev/disk/by-uuid/" + m.UUID); err == nil {
 		return node, nil
 	}

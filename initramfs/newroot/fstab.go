@@ -50,6 +50,9 @@ func (m *making) fstab() error {
 		}
 		lines = append(lines, strings.Join(f, " "))
 	}
+	if err := m.crypttab(); err != nil {
+		return err
+	}
 	if err := m.MakeDir("boot/efi", 0o700); err != nil {
 		return err
 	}

@@ -40,6 +40,7 @@ const Job = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
 // Machine is a machine with one disk.
 type Machine struct {
 	image  string // file with the disk
+	second string // file with another disk, /dev/ubdb; "" for none
 	layout table.Layout
 }
 
@@ -86,6 +87,9 @@ func New(t testing.TB, size int64, good string) *Machine {
 	})
 	return m
 }
+
+// Attach gives the machine a second disk, /dev/ubdb: a file.
+func (m *Machine) Attach(image string) { m.second = image }
 
 // configure writes the bootloader's files. Tools write them into the image: the machine that tests may have no FAT.
 func (m *Machine) configure(t testing.TB, pool, good string) error {
@@ -169,7 +173,7 @@ func Root(t testing.TB, top, name string) sysroot.Dir {
 		t.Fatal(err)
 	}
 	root := Open(t, top, name)
-	fat(t, root)
+	Modules(t, root, "fs/fat", "fs/nls")
 	for _, unit := range idle {
 		if err := root.ReplaceLink("/dev/null", "etc/systemd/system/"+unit); err != nil {
 			t.Fatal(err)
@@ -233,8 +237,8 @@ func Open(t testing.TB, top, name string) sysroot.Dir {
 // modules is where Debian's package has the modules of its kernel.
 const modules = "/usr/lib/uml/modules"
 
-// fat copies the kernel's modules for FAT.
-func fat(t testing.TB, root sysroot.Dir) {
+// Modules copies folders of the kernel's modules into a root: "fs/fat".
+func Modules(t testing.TB, root sysroot.Dir, folders ...string) {
 	t.Helper()
 	found, err := filepath.Glob(modules + "/*")
 	if err != nil || len(found) != 1 {
@@ -242,9 +246,9 @@ func fat(t testing.TB, root sysroot.Dir) {
 	}
 	version := filepath.Base(found[0])
 	to := filepath.Join(root.Name(), "usr/lib/modules", version)
-	for _, dir := range []string{"fat", "nls"} {
-		if err := os.CopyFS(filepath.Join(to, "kernel/fs", dir),
-			os.DirFS(filepath.Join(found[0], "kernel/fs", dir))); err != nil {
+	for _, dir := range folders {
+		if err := os.CopyFS(filepath.Join(to, "kernel", dir),
+			os.DirFS(filepath.Join(found[0], "kernel", dir))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -324,8 +328,12 @@ func (m *Machine) Boot(t testing.TB, cut string) (root, console string) {
 
 // hardware are the kernel arguments for what the machine has.
 func (m *Machine) hardware() []string {
-	return []string{"mem=512M", "ubda=" + m.image, "root=/dev/ubda3", "rootfstype=btrfs", "rw", "noreboot",
+	args := []string{"mem=512M", "ubda=" + m.image, "root=/dev/ubda3", "rootfstype=btrfs", "rw", "noreboot",
 		"con0=null,fd:1", "con=null", "ssl=null", "panic=1"}
+	if m.second != "" {
+		args = append(args, "ubdb="+m.second)
+	}
+	return args
 }
 
 // run runs a system up to its end, or until its console says cut, and returns what that says.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"griddle/imagestore/content"
 	"griddle/imagestore/ref"
 	"griddle/initramfs/bootloader/arguments"
+	"griddle/initramfs/mounts"
 	"griddle/initramfs/newroot"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/intake"
@@ -62,7 +64,7 @@ func (w *work) check(ctx context.Context) (t taking, err error) {
 	if t.manifest, err = w.image.Content(ctx); err != nil {
 		return t, err
 	}
-	if err := w.provable(t.manifest); err != nil {
+	if err := errors.Join(w.provable(t.manifest), w.opens(t.manifest)); err != nil {
 		return t, err
 	}
 	if err := newroot.CheckKernel(w.image.Ref(), t.manifest); err != nil {
@@ -97,6 +99,25 @@ func (w *work) provable(m *content.Manifest) error {
 		err = fmt.Errorf("%w, or erase the disk with --erase", err)
 	}
 	return fmt.Errorf("%w: %w", ErrImage, err)
+}
+
+// opens refuses an image whose system could not open what the machine has encrypted beside its pool.
+func (w *work) opens(m *content.Manifest) error {
+	persistent, err := os.OpenRoot(filepath.Join(w.Pool.Dir(), "@persistent"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("opening @persistent of the pool: %w", err)
+	}
+	all, err := mounts.Read(persistent)
+	if err := errors.Join(err, persistent.Close()); err != nil {
+		return err
+	}
+	if err := newroot.CheckEncrypted(w.image.Ref(), m, all); err != nil {
+		return fmt.Errorf("%w: %w", ErrImage, err)
+	}
+	return nil
 }
 
 // open opens an image and compares it with what the pool has.
