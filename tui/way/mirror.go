@@ -31,3 +31,18 @@ func (m Model) mirrored(d job.Disk) option {
 		"large as the smaller disk."}
 	return m.plans(o, layout.Form{Layout: layout.Mirror, With: &with, Wipe: !m.disk.Blank() || !d.Blank()})
 }
+
+// halves are the other disks that the pool of the disk is on.
+func (m Model) halves() []job.Disk {
+	id := ""
+	for _, p := range m.disk.Partitions {
+		if m.disk.HasPool(p) {
+			id = p.UUID
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(m.disks), func(d job.Disk) bool {
+		return id == "" || d.Path == m.disk.Path || !slices.ContainsFunc(d.Partitions, func(p job.Partition) bool {
+			return d.HasPool(p) && p.UUID == id
+		})
+	})
+}

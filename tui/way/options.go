@@ -32,6 +32,9 @@ func (m Model) ways() level {
 	if len(free.plan.Losses) > 0 {
 		free.says = "an install that did not finish is made again"
 	}
+	for _, d := range m.halves() {
+		keep.about += " The pool is a mirror: its other disk, " + job.Printable(d.Path) + ", gets the new system too."
+	}
 	if slices.Contains(keep.why, noPool) {
 		keep.why = []string{noPool}
 	}

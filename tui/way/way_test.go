@@ -225,6 +225,14 @@ func TestMirror(t *testing.T) {
 			t.Errorf("%s: the layout has the plan %s, %v; want %s", c.disk.Path, again.Hash, err, p.Hash)
 		}
 	}
+	half, otherHalf, another := pooled(), pooled(), pooled()
+	otherHalf.Path, otherHalf.Serial, another.Path, another.Serial = "/dev/vdd", "V4", "/dev/vde", "V5"
+	half.Partitions[2].UUID, otherHalf.Partitions[2].UUID, another.Partitions[2].UUID = "one", "one", "two"
+	kept := Of(half, []job.Disk{half, otherHalf, another}, can)
+	if o := kept.now().options[0]; len(o.why) > 0 || !strings.HasSuffix(o.about,
+		" The pool is a mirror: its other disk, /dev/vdd, gets the new system too.") {
+		t.Errorf("a pool on two disks is offered as %q, refused by %q", o.about, o.why)
+	}
 	alone := Of(blank(), []job.Disk{blank()}, can)
 	if why := alone.now().options[row(t, alone, "Mirror")].why; len(why) != 1 || why[0] != "this machine has no other "+
 		"disk" {
