@@ -60,7 +60,8 @@ func FuzzScreen(f *testing.F) {
 		frametest.Check(t, send(failed, tea.WindowSizeMsg{Width: 40, Height: 12}).View(), 40, 12)
 		checkFrame(t, send(m, Ended{errors.New(message + "\n" + message)}).View())
 		divided := l
-		divided.Layouts = true
+		divided.Layouts, divided.Mirror = true, size%2 == 0
+		divided.Welcome.Zone = job.Zone{{Offset: int(size), Short: fs}}
 		d := &divided.Inventory.Disks[0]
 		d.SectorSize, d.Partitions = 512, nil
 		for i := range int(n % 9) {
@@ -80,6 +81,8 @@ func FuzzScreen(f *testing.F) {
 			m = press(t, m, k)
 			checkFrame(t, m.View())
 		}
+		m = send(m, Happened{job.Event{Job: ref, Phase: job.PhaseReceive, Message: message, Time: time.Unix(size, 0)}})
+		checkFrame(t, m.View())
 		asked := l
 		asked.Welcome.Job = &job.Spec{Disk: job.DiskRule(serial), Image: job.Image{Ref: ref}}
 		checkFrame(t, send(fresh, asked).View())
