@@ -63,11 +63,7 @@ func alone(disk io.ReaderAt, at Extent) (bool, error) {
 	if _, reserved, err := gap.Find(disk, at); err != nil || reserved {
 		return false, err
 	}
-	record := make([]byte, sector)
-	if _, err := disk.ReadAt(record, 0); err != nil {
-		return false, fmt.Errorf("reading the boot record: %w", err)
-	}
-	return ownRecord(disk, at, record)
+	return Starts(disk, at)
 }
 
 // ReserveBIOS reserves room in a BIOS boot partition that other systems may use too. Call it before the first
@@ -111,6 +107,15 @@ func KeepRecord(disk io.ReaderAt, at Extent, esp string) error {
 		return fmt.Errorf("keeping the boot record: %w", err)
 	}
 	return nil
+}
+
+// Starts says whether the boot record of a disk starts Griddle's GRUB, which InstallBIOS wrote to at.
+func Starts(disk io.ReaderAt, at Extent) (bool, error) {
+	record := make([]byte, sector)
+	if _, err := disk.ReadAt(record, 0); err != nil {
+		return false, fmt.Errorf("reading the boot record: %w", err)
+	}
+	return ownRecord(disk, at, record)
 }
 
 // ownRecord says whether a boot record starts a core.img that InstallBIOS wrote to at: to the room that was reserved

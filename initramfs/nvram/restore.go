@@ -7,6 +7,59 @@ import (
 	"strings"
 )
 
+// Difference is what Restore changes.
+type Difference struct {
+	// Missing are entries of the State that the firmware does not have: under their numbers, or other free ones.
+	Missing []Entry
+	// Deleted are entries that the State does not have, and that start the given file.
+	Deleted []Entry
+	// Before and After are the order of now and the one that Restore sets.
+	Before, After []uint16
+	// Found is how many entries of the State the firmware has: a machine that has none of them is another one, or lost
+	// its settings.
+	Found int
+}
+
+// Lines say in words what is changed, a line each; none where nothing is.
+func (d Difference) Lines() (out []string) {
+	for _, e := range d.Missing {
+		out = append(out, "the boot entry "+e.words()+" comes back")
+	}
+	if !slices.Equal(d.Before, d.After) {
+		out = append(out, fmt.Sprintf("the boot order becomes %s, and was %s", numbers(d.After), numbers(d.Before)))
+	}
+	for _, e := range d.Deleted {
+		out = append(out, "the boot entry "+e.words()+" is deleted")
+	}
+	return out
+}
+
+// words are an entry as people see it.
+func (e Entry) words() string {
+	o, err := ParseOption(e.Data)
+	if err != nil || o.Description == "" {
+		return name(e.Number)
+	}
+	return fmt.Sprintf("%s %q", name(e.Number), o.Description)
+}
+
+// Files says whether an entry of the State starts a file of a disk other than the given one.
+func (s State) Files(but string) bool {
+	return slices.ContainsFunc(s.Entries, func(e Entry) bool {
+		_, file := starts(e.Data)
+		return file != "" && !strings.EqualFold(file, firmwarePath(but))
+	})
+}
+
+// Compare says what Restore would change, and changes nothing.
+func (v *Vars) Compare(s State, file string) (Difference, error) {
+	d, err := v.compare(s, file)
+	if err != nil {
+		return Difference{}, fmt.Errorf("comparing the boot entries of the firmware: %w", err)
+	}
+	return d, nil
+}
+
 // Restore brings a State back: its entries and their order. Entries that start file, and that the State has not, are
 // deleted; all others that came since stay, behind. An entry that the firmware has under another number now is used
 // under that. BootNext is left to the firmware.
@@ -14,12 +67,33 @@ import (
 // A power cut leaves the old order or the new one, and the next Restore completes it.
 func (v *Vars) Restore(s State, file string) error {
 	fail := func(err error) error { return fmt.Errorf("restoring the boot entries of the firmware: %w", err) }
-	if err := s.check(); err != nil {
+	d, err := v.compare(s, file)
+	if err != nil {
 		return fail(err)
+	}
+	for _, e := range d.Missing {
+		if err := v.setEntry(e); err != nil {
+			return fail(err)
+		}
+	}
+	if err := v.setOrder(d.Before, d.After); err != nil {
+		return fail(err)
+	}
+	for _, e := range d.Deleted {
+		if err := v.store.remove(name(e.Number)); err != nil {
+			return fail(fmt.Errorf("deleting %s: %w", name(e.Number), err))
+		}
+	}
+	return nil
+}
+
+func (v *Vars) compare(s State, file string) (d Difference, err error) {
+	if err := s.check(); err != nil {
+		return d, err
 	}
 	now, err := v.State()
 	if err != nil {
-		return fail(err)
+		return d, err
 	}
 	became := map[uint16]uint16{} // the number of an entry of s today
 	used := map[uint16]bool{}
@@ -33,6 +107,7 @@ func (v *Vars) Restore(s State, file string) error {
 			}
 		}
 	}
+	d.Found = len(became)
 	for _, want := range s.Entries {
 		if _, ok := became[want.Number]; ok {
 			continue
@@ -40,13 +115,11 @@ func (v *Vars) Restore(s State, file string) error {
 		n := want.Number
 		if now.has(n) {
 			if n, err = now.unused(); err != nil {
-				return fail(err)
+				return d, err
 			}
 		}
 		e := Entry{n, want.Attributes, want.Data}
-		if err := v.setEntry(e); err != nil {
-			return fail(err)
-		}
+		d.Missing = append(d.Missing, e)
 		now.Entries = append(now.Entries, e)
 		became[want.Number], used[n] = n, true
 	}
@@ -58,30 +131,24 @@ func (v *Vars) Restore(s State, file string) error {
 		_, starts := starts(e.Data)
 		return strings.EqualFold(starts, firmwarePath(file))
 	}
-	var order []uint16
 	for _, n := range s.Order {
 		if to, ok := became[n]; ok {
 			n = to
 		}
-		order = append(order, n)
+		d.After = append(d.After, n)
 	}
 	for _, n := range now.Order {
-		if !slices.Contains(order, n) && !ours(n) {
-			order = append(order, n)
+		if !slices.Contains(d.After, n) && !ours(n) {
+			d.After = append(d.After, n)
 		}
 	}
-	if err := v.setOrder(now.Order, order); err != nil {
-		return fail(err)
-	}
+	d.Before = now.Order
 	for _, e := range now.Entries {
-		if !ours(e.Number) {
-			continue
-		}
-		if err := v.store.remove(name(e.Number)); err != nil {
-			return fail(fmt.Errorf("deleting %s: %w", name(e.Number), err))
+		if ours(e.Number) {
+			d.Deleted = append(d.Deleted, e)
 		}
 	}
-	return nil
+	return d, nil
 }
 
 // check refuses a State that no firmware had.

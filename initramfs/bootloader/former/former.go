@@ -1,13 +1,15 @@
 // Package former keeps what a machine started by before Griddle, and brings it back.
 //
-// Call Save before the first change, with a folder in the pool, and Restore to give the machine back to its other
-// systems. Both take what the machine has of the following.
+// Call Save before the first change, with a folder in the pool. To give the machine back to its other systems call
+// Look, which says what that changes, and Change.Restore. All take what the machine has of the following.
 //
-//	DIR/former.json    the boot entries of the firmware and their order; the boot record; a list of the files
+//	DIR/former.json    the boot entries of the firmware and their order; the boot record; whose they are; a list of
+//	                   the files
 //	DIR/esp/...        the files of the EFI system partition, without those of Griddle
+//	DIR/table-N.json   the partition tables of before (package savedtable), from 1 on
 //
-// Guarantees: Save makes all of it durable, or nothing is there; what it kept first counts, and stays. Restore changes
-// nothing before it has read and checked all of it. It can be called again after a power cut, in any state.
+// Guarantees: Save makes all of it durable, or nothing is there; what it kept first counts, and stays. Look changes
+// nothing, and reads and checks all of it. Restore can be called again after a power cut, in any state.
 package former
 
 import (
@@ -31,10 +33,26 @@ import (
 
 // Machine is what a machine starts by. What is missing is neither saved nor restored.
 type Machine struct {
-	ESP  string            // where the EFI system partition is mounted; "" without one
-	Vars *nvram.Vars       // nil without UEFI
-	Disk bootloader.Disk   // the whole disk whose boot record changes; nil for none
-	BIOS bootloader.Extent // where that has core.img: the BIOS boot partition, or the gap of an MBR
+	UUID   string            // of the machine, as its firmware says; "" if it does not
+	Drive  Drive             // the disk of the pool; the zero value if it is not known
+	Tables [][]byte          // Save keeps them as they are
+	ESP    string            // where the EFI system partition is mounted; "" without one
+	Vars   *nvram.Vars       // nil without UEFI
+	Disk   bootloader.Disk   // the whole disk whose boot record changes; nil for none
+	BIOS   bootloader.Extent // where that has core.img: the BIOS boot partition, or the gap of an MBR
+}
+
+// Drive is what tells a disk from others.
+type Drive struct {
+	Serial string `json:"serial,omitempty"`
+	WWN    string `json:"wwn,omitempty"`
+	Size   int64  `json:"size"` // bytes
+}
+
+// is says whether two descriptions may be of one disk: what only one of them has says nothing.
+func (d Drive) is(o Drive) bool {
+	same := func(a, b string) bool { return a == "" || b == "" || a == b }
+	return same(d.Serial, o.Serial) && same(d.WWN, o.WWN) && (d.Size == 0 || o.Size == 0 || d.Size == o.Size)
 }
 
 // Bounds of what is kept: a Windows has some hundred files and 100 MB at most.
@@ -50,6 +68,8 @@ const version = 1
 // kept is former.json.
 type kept struct {
 	Version int          `json:"version"`
+	UUID    string       `json:"uuid,omitempty"`  // of the machine; earlier versions kept neither this
+	Drive   *Drive       `json:"drive,omitempty"` // nor this
 	NVRAM   *nvram.State `json:"nvram,omitempty"`
 	Record  []byte       `json:"record,omitempty"` // the first sector of the disk
 	Files   []file       `json:"files,omitempty"`
@@ -66,6 +86,9 @@ const (
 	list   = "former.json"
 	folder = "esp"
 )
+
+// Table is the name of the file of a partition table, from 1 on.
+func Table(n int) string { return fmt.Sprintf("table-%d.json", n) }
 
 // own are the folders of Griddle on an EFI system partition.
 var own = []string{"griddle", "EFI/griddle"}
@@ -97,7 +120,15 @@ func Save(dir string, m Machine) error {
 	if err := d.MkdirAll(filepath.Join(half, folder), 0o700); err != nil {
 		return fail(err)
 	}
-	k := kept{Version: version}
+	k := kept{Version: version, UUID: m.UUID}
+	if m.Drive != (Drive{}) {
+		k.Drive = &m.Drive
+	}
+	for i, t := range m.Tables {
+		if err := os.WriteFile(filepath.Join(half, Table(i+1)), t, 0o600); err != nil {
+			return fail(err)
+		}
+	}
 	if m.Vars != nil {
 		s, err := m.Vars.State()
 		if err != nil {
@@ -266,4 +297,16 @@ func (f file) load(dir string) ([]byte, error) {
 		err = fmt.Errorf("the copy of %s is damaged", f.Path)
 	}
 	return b, err
+}
+
+// matches says whether the file at a path has the bytes that were kept.
+func (f file) matches(at string) (bool, error) {
+	in, err := os.OpenFile(at, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return false, err
+	}
+	defer in.Close()
+	sum := sha256.New()
+	_, err = io.Copy(sum, io.LimitReader(in, f.Size+1))
+	return err == nil && hex.EncodeToString(sum.Sum(nil)) == f.SHA256, err
 }

@@ -115,10 +115,20 @@ func TestRestore(t *testing.T) {
 	espBefore["EFI/Microsoft/Boot/BCD"] = "newer"
 	copy(disk[440:], "a new signature and a table") // of people, meanwhile
 	copy(diskBefore[440:], "a new signature and a table")
+	will := []string{`the boot order becomes 0000, and was 0001,0000`, `the boot entry Boot0001 "Griddle" is deleted`,
+		"the boot record: the program of before, in its first 440 bytes; the table stays",
+		"EFI/Microsoft/Boot/bootmgfw.efi of the EFI system partition comes back",
+		"griddle of the EFI system partition is deleted: it is Griddle's",
+		"EFI/griddle of the EFI system partition is deleted: it is Griddle's"}
+	stays := []string{"files of the EFI system partition that have changed since: 1"}
 	want := []string{"the boot entries of the firmware", "the boot record",
-		"EFI/Microsoft/Boot/bootmgfw.efi of the EFI system partition"}
+		"EFI/Microsoft/Boot/bootmgfw.efi of the EFI system partition", "GRUB is deleted"}
 	for i := range 2 {
-		done, err := Restore(dir, m)
+		c := look(t, dir, m)
+		if i == 0 && !slices.Equal(c.Will, will) || i == 1 && len(c.Will) > 0 || !slices.Equal(c.Stays, stays) {
+			t.Errorf("it will change %q, and %q stays; want %q, %q", c.Will, c.Stays, will, stays)
+		}
+		done, err := c.Restore()
 		if err != nil || i == 0 && !slices.Equal(done, want) {
 			t.Errorf("Restore = %q, %v, want %q", done, err, want)
 		}
@@ -131,11 +141,106 @@ func TestRestore(t *testing.T) {
 	}
 }
 
+// look is Look, and changes nothing.
+func look(t *testing.T, dir string, m Machine) *Change {
+	t.Helper()
+	before := tree(t, m.ESP)
+	c, err := Look(dir, m)
+	if err != nil || !maps.Equal(tree(t, m.ESP), before) {
+		t.Fatalf("Look: %v, and it changed the partition: %v", err, !maps.Equal(tree(t, m.ESP), before))
+	}
+	return c
+}
+
+// What was kept of another disk or machine does not count, nor does what started nothing.
+func TestOthers(t *testing.T) {
+	const here, there = "4c4c4544-0042-3510-8052-b4c04f4e4e32", "4c4c4544-0042-3510-8052-b4c04f4e4e33"
+	drive := Drive{Serial: "S1", WWN: "eui.1", Size: 2 << 20}
+	empty := func(m *Machine) { m.Vars = nvram.In(t.TempDir()) }
+	nothing := func(m *Machine) { m.ESP, m.Disk = t.TempDir(), make(memory, 2<<20) }
+	others := func(m *Machine) { m.Disk.(memory)[100] ^= 1; m.Disk.(memory)[0] = 0xfa }
+	for name, c := range map[string]struct {
+		save  func(m *Machine) // changes what is kept, and of what
+		look  func(m *Machine)
+		err   error
+		stays string // what is in Stays
+	}{
+		"the same":       {stays: ""},
+		"another serial": {look: func(m *Machine) { m.Drive.Serial = "S2" }, err: ErrOther},
+		"another WWN":    {look: func(m *Machine) { m.Drive.WWN = "eui.2" }, err: ErrOther},
+		"another size":   {look: func(m *Machine) { m.Drive.Size++ }, err: ErrOther},
+		"a drive that does not say its serial any more": {look: func(m *Machine) { m.Drive = Drive{Size: 2 << 20} }},
+		"kept by an earlier version":                    {save: func(m *Machine) { m.Drive, m.UUID = Drive{}, "" }},
+		"kept by one, of another machine": {save: func(m *Machine) { m.Drive, m.UUID = Drive{}, "" }, look: empty,
+			stays: "it has none of those that were kept"},
+		"another machine": {stays: "are of another machine",
+			look: func(m *Machine) { m.UUID = there }},
+		"settings of the firmware that were lost": {look: empty},
+		"nothing on UEFI":                         {save: func(m *Machine) { nothing(m); empty(m) }, err: ErrNothing},
+		"nothing on a BIOS": {save: func(m *Machine) { nothing(m); m.Vars = nil },
+			look: func(m *Machine) { m.Vars = nil }, err: ErrNothing},
+		"a boot record alone": {save: func(m *Machine) { m.ESP, m.Vars = t.TempDir(), nil },
+			look: func(m *Machine) { m.Vars = nil }},
+		"a boot record of others since": {look: others,
+			stays: "another program changed it since"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, _, _, _ := windows(t)
+			m.Drive, m.UUID = drive, here
+			before, dir := m, filepath.Join(t.TempDir(), "former")
+			if c.save != nil {
+				c.save(&before)
+			}
+			if err := Save(dir, before); err != nil {
+				t.Fatal(err)
+			}
+			install(t, m)
+			if c.look != nil {
+				c.look(&m)
+			}
+			got, err := Look(dir, m)
+			if !errors.Is(err, c.err) {
+				t.Fatalf("Look = %v, want %v", err, c.err)
+			}
+			if err != nil {
+				return
+			}
+			stays := strings.Join(got.Stays, "; ")
+			if c.stays == "" && stays != "" || !strings.Contains(stays, c.stays) {
+				t.Errorf("%q stays, want %q", stays, c.stays)
+			}
+			for range 2 {
+				if _, err := got.Restore(); err != nil {
+					t.Fatal(err)
+				}
+				if got = look(t, dir, m); len(got.Will) > 0 {
+					t.Errorf("afterwards it would change %q", got.Will)
+				}
+			}
+		})
+	}
+	if _, err := Look(filepath.Join(t.TempDir(), "former"), Machine{}); !errors.Is(err, ErrNone) {
+		t.Errorf("Look without a folder = %v", err)
+	}
+}
+
+// Tables are kept as they are, and a list of an earlier version is read.
+func TestTables(t *testing.T) {
+	dir, esp := filepath.Join(t.TempDir(), "former"), t.TempDir()
+	plant(t, esp, "EFI/a/b.efi")
+	if err := Save(dir, Machine{ESP: esp, Tables: [][]byte{[]byte("one"), []byte("two")}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := tree(t, dir); got["table-1.json"] != "one" || got["table-2.json"] != "two" {
+		t.Errorf("there is %q", got)
+	}
+}
+
 // A machine whose firmware started nothing of others by default has our image there, which goes too.
 func TestRestoreFallback(t *testing.T) {
 	esp, dir := t.TempDir(), filepath.Join(t.TempDir(), "former")
 	m := Machine{ESP: esp}
-	plant(t, esp, "EFI/Microsoft/Boot/BCD")
+	plant(t, esp, "EFI/Microsoft/Boot/bootmgfw.efi")
 	before := tree(t, esp)
 	if err := errors.Join(Save(dir, m), bootloader.InstallESP(esp, images, conf)); err != nil {
 		t.Fatal(err)
@@ -143,7 +248,7 @@ func TestRestoreFallback(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(esp, bootloader.Fallback)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Restore(dir, m); err != nil || !maps.Equal(tree(t, esp), before) {
+	if _, err := look(t, dir, m).Restore(); err != nil || !maps.Equal(tree(t, esp), before) {
 		t.Errorf("Restore: %v, and there is %q", err, tree(t, esp))
 	}
 }
@@ -178,8 +283,8 @@ func TestDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		espBefore, varsBefore, diskBefore := tree(t, esp), tree(t, vars), bytes.Clone(disk)
-		if done, err := Restore(dir, m); err == nil || len(done) > 0 {
-			t.Errorf("%s: Restore = %q, %v", name, done, err)
+		if c, err := Look(dir, m); err == nil {
+			t.Errorf("%s: Look = %q", name, c.Will)
 		}
 		if !maps.Equal(tree(t, esp), espBefore) || !maps.Equal(tree(t, vars), varsBefore) ||
 			!bytes.Equal(disk, diskBefore) {
