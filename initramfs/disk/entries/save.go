@@ -1,6 +1,7 @@
 package entries
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,6 +48,30 @@ func (t *Table) Saved() []byte {
 		panic(err) // numbers and bytes always have a form in JSON
 	}
 	return b
+}
+
+// Load is the table that Save or Saved returned, if it is a whole one of a disk of size bytes. Nothing is written: for
+// that there is Restore.
+func Load(b []byte, size int64, sectorSize int) (*Table, error) {
+	t, err := load(b, size, sectorSize)
+	if err != nil {
+		return nil, fmt.Errorf("reading a saved partition table: %w", err)
+	}
+	return t, nil
+}
+
+// On says whether a disk has exactly the bytes of the table at all its places.
+func (t *Table) On(r io.ReaderAt) (bool, error) {
+	for _, p := range t.now {
+		now, err := t.readPlace(r, p.At/t.sector, int64(len(p.Bytes))/t.sector)
+		if err != nil {
+			return false, fmt.Errorf("comparing partition table: %w", err)
+		}
+		if !bytes.Equal(now.Bytes, p.Bytes) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // load is the table that was saved, if it is a whole one of a disk with this size.
