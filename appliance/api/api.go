@@ -211,6 +211,7 @@ func (h *Handler) Routes() []Route {
 		{"PUT /v1/settings", Admin, h.putManySettings},
 		{"DELETE /v1/machines/{key}", Admin, h.delete},
 		{"GET /v1/machines/{key}/log", Admin, h.log},
+		{"GET /v1/machines/{key}/tables", Admin, h.savedTables},
 		{"GET /v1/multicast", Admin, h.multicast},
 		{"POST /v1/multicast/{id}/{action}", Admin, h.control},
 	}

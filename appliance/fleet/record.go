@@ -211,3 +211,27 @@ func (l recordLimit) enforce(ctx context.Context, tx *sql.Tx, first bool, n int6
 		}
 	}
 }
+
+// LastRecords returns the records of the newest job of the machine that key names which has some, in their order: from
+// the first on, as many as have together at most most bytes. There are none where all jobs are done.
+func (f *Fleet) LastRecords(ctx context.Context, key string, most int) (out []json.RawMessage, err error) {
+	err = f.change(ctx, func(tx *sql.Tx) error {
+		m, err := byKey(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		jobs, err := jobsOf(ctx, tx, m.ID)
+		if err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			got, err := readRecords(ctx, tx, j.Spec.ID, 0, most)
+			if err != nil || len(got.All) > 0 {
+				out = got.All
+				return err
+			}
+		}
+		return nil
+	})
+	return out, err
+}

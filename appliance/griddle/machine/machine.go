@@ -25,8 +25,8 @@ func Command(e *cli.Env) *cobra.Command {
 		m.updateCommand(),
 		m.eraseCommand(),
 		m.cancelCommand(),
-		m.logCommand(), m.approveCommand(), m.auditCommand(), m.settingsCommand(), m.setCommand(), m.renameCommand(),
-		m.mergeCommand(), m.deleteCommand())
+		m.logCommand(), m.tablesCommand(), m.approveCommand(), m.auditCommand(), m.settingsCommand(),
+		m.setCommand(), m.renameCommand(), m.mergeCommand(), m.deleteCommand())
 	return c
 }
 

@@ -1,0 +1,41 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"griddle/appliance/fleet"
+	"griddle/appliance/job"
+	"griddle/appliance/layout/plan"
+)
+
+// SavedTables are the partition tables that the disks of a machine had before the layout of its last job changed them.
+// The server has them until the job is done.
+type SavedTables struct {
+	Tables []job.SavedTable `json:"tables"`
+}
+
+// savedTables is the handler of SavedTables. The steps that save tables come first in a plan, so the first records have
+// all of them.
+func (h *Handler) savedTables(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
+	const first = 16 << 20 // bytes; a layout with 20 disks whose tables are the largest ones
+	records, err := h.o.Fleet.LastRecords(r.Context(), r.PathValue("key"), first)
+	if err != nil {
+		return err
+	}
+	tables, err := plan.SavedTables(records)
+	if err != nil {
+		return err
+	}
+	if tables == nil {
+		tables = []job.SavedTable{}
+	}
+	return reply(w, http.StatusOK, SavedTables{tables})
+}
+
+// SavedTables returns them.
+func (c *Client) SavedTables(ctx context.Context, key string) (out SavedTables, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/machines/"+url.PathEscape(key)+"/tables", nil, &out)
+	return out, err
+}
