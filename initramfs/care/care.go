@@ -20,6 +20,7 @@ import (
 
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/maintain"
+	"griddle/initramfs/nvram"
 	"griddle/initramfs/pool"
 
 	"golang.org/x/sys/unix"
@@ -41,6 +42,14 @@ type Command struct {
 	// Machine is the system that maintain changes. It is called after Pool, which it gets.
 	Machine func(p *pool.Pool) (maintain.Machine, func() error, error)
 
+	// Firmware opens the variables of UEFI; without UEFI it is nvram.ErrNone. UUID is that of the machine, "" if its
+	// firmware does not say it.
+	Firmware func() (*nvram.Vars, error)
+	UUID     string
+
+	// Tables are folders with files of partition tables (job.SavedTable), table-N.json; one may be missing.
+	Tables []string
+
 	// Shell starts a shell in a root of a pool, and returns when it has ended.
 	Shell func(ctx context.Context, s *pool.System) error
 
@@ -53,7 +62,8 @@ var errUsage = errors.New("usage")
 
 // Here is the command on the system that runs.
 func Here() *Command {
-	c := &Command{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Pool: openPool, Machine: thisMachine, Shell: shell}
+	c := &Command{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Pool: openPool, Machine: thisMachine, Shell: shell,
+		Firmware: nvram.Open}
 	if term.IsTerminal(int(os.Stdin.Fd())) {
 		c.Secret = func(question string) (string, error) {
 			fmt.Fprint(os.Stdout, question)

@@ -13,6 +13,7 @@ import (
 	"griddle/initramfs/chroot"
 	"griddle/initramfs/maintain"
 	"griddle/initramfs/mounttest"
+	"griddle/initramfs/nvram"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/pooltest"
 )
@@ -29,7 +30,7 @@ const adaKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMgER+oTq/ggOWnGoqhy6QkLlMK2
 // bed is a machine to run commands on.
 type bed struct {
 	*Command
-	made    pooltest.Made
+	made    pooltest.Beside
 	system  string // folder of the system that runs
 	out     strings.Builder
 	errs    strings.Builder
@@ -39,7 +40,7 @@ type bed struct {
 
 func machine(t *testing.T) *bed {
 	t.Helper()
-	b := &bed{made: pooltest.Installed(t), system: t.TempDir()}
+	b := &bed{made: pooltest.Others(t, pooltest.Installed(t)), system: t.TempDir()}
 	pooltest.Put(t, b.system, map[string]string{
 		"etc/hostname": "lab-1\n", "etc/hosts": "127.0.0.1 localhost\n",
 		"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
@@ -63,8 +64,10 @@ func machine(t *testing.T) *bed {
 			return s, nil
 		},
 		Pool: func(string) (*pool.Pool, error) {
-			return pool.Open(pool.Place{Job: pooltest.Job, Pool: b.made.Device, ESP: b.made.ESP})
+			return pool.Open(pool.Place{Job: pooltest.Job, Pool: b.made.Device, ESP: b.made.ESP, Disk: b.made.Disk,
+				BIOS: pool.Extent(b.made.BIOS)})
 		},
+		Firmware: func() (*nvram.Vars, error) { return nvram.In(b.made.Vars), nil },
 		Machine: func(*pool.Pool) (maintain.Machine, func() error, error) {
 			root, err := os.OpenRoot(b.system)
 			if err != nil {
@@ -163,6 +166,31 @@ func TestRecover(t *testing.T) {
 	left, err := os.ReadDir(filepath.Join(b.made.Top, "@roots"))
 	if err != nil || fmt.Sprint(left) != "[d bare/ d one@amd64/]" {
 		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
+// What changes is shown, and done only if a person types the name of the disk.
+func TestFormerLoader(t *testing.T) {
+	b := machine(t)
+	for _, c := range []struct {
+		line, typed string
+		code        int
+		want        string
+	}{
+		{"recover former-loader", "", 1, "no name was typed: nothing was changed"},
+		{"recover former-loader", "/dev/sda\n", 1, "not its name"},
+		{"recover former-loader two@amd64", "", 2, "usage: griddle-agent recover"},
+		{"recover former-loader", b.made.Disk + "\n", 0, `"Griddle" is deleted`},
+		{"recover former-loader", "", 0, "Nothing to do"},
+	} {
+		code, out := b.run(t, c.line, c.typed)
+		if code != c.code || !strings.Contains(out, c.want) ||
+			c.code == 0 != strings.Contains(out, "The machine starts by") && c.typed != "" {
+			t.Errorf("%s < %q = %d, want %d and %q:\n%s", c.line, c.typed, code, c.code, c.want, out)
+		}
+	}
+	if code, out := b.run(t, "recover list", ""); code != 0 || !strings.Contains(out, "one@amd64") {
+		t.Errorf("then recover list = %d:\n%s", code, out)
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 )
 
 const recoverHelp = `usage: griddle-agent recover [--disk DISK] [list | boot ROOT | enter ROOT |
-                             delete-root ROOT [--yes] | delete-image IMAGE [--yes]]
+                             delete-root ROOT [--yes] | delete-image IMAGE [--yes] |
+                             former-loader [--yes] | former-table [FILE] [--lose N,N] [--yes]]
 
 Shows and repairs what this machine has installed.
 
@@ -24,9 +25,16 @@ Shows and repairs what this machine has installed.
   enter          a shell in a root that does not run
   delete-root    delete a root; not the one that runs or boots, and not the last
   delete-image   delete an image; roots that were made of it stay
+  former-loader  give the machine back to what it started by before Griddle; it
+                 shows first what changes
+  former-table   give a disk back the partition table that it had before a layout
+                 changed it: the one in FILE, or the one that was kept; it shows
+                 first what changes
 
   --disk DISK    the pool on this disk, such as /dev/sdb, and not that of this system
-  --yes          delete without asking
+  --lose N,N     partitions of today, by number, that the table of before has not:
+                 what is in them is lost
+  --yes          do it without asking
 
 Example: griddle-agent recover boot web-20261120.1@amd64
 `
@@ -36,6 +44,7 @@ func (c *Command) recover(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("recover", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	disk, yes := flags.String("disk", "", ""), flags.Bool("yes", false, "")
+	lose := flags.String("lose", "", "")
 	var words []string
 	for {
 		err := flags.Parse(args)
@@ -61,9 +70,14 @@ func (c *Command) recover(ctx context.Context, args []string) error {
 		fmt.Fprint(c.Out, recoverHelp)
 		return nil
 	}
+	if words[0] == "former-table" && len(words) <= 2 {
+		return c.formerTable(strings.Join(words[1:], ""), *disk, *lose, *yes)
+	}
 	do, ok := map[string]func(context.Context, *pool.Pool, string, bool) error{"list": c.list, "boot": c.boot,
-		"enter": c.enter, "delete-root": c.deleteRoot, "delete-image": c.deleteImage}[words[0]]
-	if want := map[bool]int{true: 1, false: 2}[words[0] == "list"]; !ok || len(words) != want {
+		"enter": c.enter, "delete-root": c.deleteRoot, "delete-image": c.deleteImage,
+		"former-loader": c.formerLoader}[words[0]]
+	alone := words[0] == "list" || words[0] == "former-loader"
+	if want := map[bool]int{true: 1, false: 2}[alone]; !ok || len(words) != want {
 		return usage("griddle-agent recover takes no %q\n\n%s", strings.Join(words, " "), recoverHelp)
 	}
 	p, err := c.Pool(*disk)

@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 
 	"griddle/initramfs/care"
 	"griddle/initramfs/pool"
+	"griddle/initramfs/resident"
 	pages "griddle/tui/care"
 	"griddle/tui/frame"
 
@@ -18,9 +20,14 @@ import (
 	"golang.org/x/term"
 )
 
+// tablesFolder has the partition tables that the disks had before the layout of this boot's job, for the rescue shell.
+const tablesFolder = "/run/griddle/tables"
+
 // caring runs the commands maintain and recover of an installed system.
 func caring(ctx context.Context, args []string) int {
 	c := care.Here()
+	c.Tables = []string{tablesFolder, filepath.Join(resident.Dir, pool.Former)}
+	c.UUID = identity(slog.New(slog.DiscardHandler), nil).UUID
 	if term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) {
 		c.Menu = func(ctx context.Context, what string) error { return menu(ctx, c, what == "recover") }
 	}

@@ -69,6 +69,7 @@ func (s *station) install(ctx context.Context, l *uplink.Lease, spec job.Spec, f
 		SetClock: hardware.SetClock,
 		Journal:  s.records(spec, job.PhasePartition),
 		Tools:    s.tools(spec, job.PhasePartition),
+		Tables:   tablesFolder,
 		Look: func(ctx context.Context) ([]job.Disk, error) {
 			found, err := s.disks.Scan(ctx)
 			return install.Disks(found), err

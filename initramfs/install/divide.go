@@ -38,7 +38,7 @@ func (w *work) divide(ctx context.Context) error {
 	w.enter(job.PhasePartition, "dividing %s, by plan %s", w.target, w.divided.plan.Hash)
 	w.written = true
 	made, err := divide.Run(ctx, divide.Options{
-		Job: w.spec.ID, Plan: w.divided.plan, Past: w.divided.past, Journal: records{w.o.Journal},
+		Job: w.spec.ID, Plan: w.divided.plan, Past: w.divided.past, Journal: records{w.o, w.divided},
 		Find: w.o.Look, Sys: w.o.Sys, Progress: w.dividing(), Tools: w.o.Tools,
 		Passphrase: []byte(w.settings.Disks.Passphrase),
 	})
@@ -71,7 +71,10 @@ func (w *work) dividing() func(divide.Progress) {
 }
 
 // records is a Journal of package divide.
-type records struct{ Journal }
+type records struct {
+	o Options
+	d *divided
+}
 
 // Record is durable on return.
 func (r records) Record(ctx context.Context, e divide.Entry) error {
@@ -79,7 +82,10 @@ func (r records) Record(ctx context.Context, e divide.Entry) error {
 	if err != nil {
 		return fmt.Errorf("recording a step: %w", err)
 	}
-	return r.Journal.Record(ctx, b)
+	if err := r.o.Journal.Record(ctx, b); err != nil {
+		return err
+	}
+	return r.d.remember(r.o, e, b)
 }
 
 // fill mounts what the plan made for the system, and writes what it mounts beside its pool. What an earlier start of

@@ -96,6 +96,8 @@ type Options struct {
 	// layout needs both.
 	Journal Journal
 	Look    func(context.Context) ([]job.Disk, error)
+	// Tables is a folder for the partition tables that a layout changes, as they were (job.SavedTable); "" for none.
+	Tables string
 
 	// Tools gets programs that are not in the boot image, before anything is written (package toolbox). nil gets none.
 	Tools func(ctx context.Context, programs ...string) error

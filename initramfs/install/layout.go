@@ -26,6 +26,8 @@ type divided struct {
 	plan plan.Plan
 	past []divide.Entry
 	made divide.Made
+
+	records []json.RawMessage // those with the plan and the tables of before
 }
 
 // layout carries out the plan of a layout and installs into its pool.
@@ -127,6 +129,9 @@ func (w *work) past(ctx context.Context) ([]divide.Entry, error) {
 	for i, r := range records {
 		if err := json.Unmarshal(r, &out[i]); err != nil {
 			return nil, fmt.Errorf("%w: record %d of this job: %w; give the machine a new job", ErrRefused, i+1, err)
+		}
+		if err := w.divided.remember(w.o, out[i], r); err != nil {
+			return nil, err
 		}
 	}
 	if len(out) > 0 && out[0].Plan == nil {

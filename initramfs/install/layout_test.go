@@ -191,6 +191,7 @@ func checkShared(t *testing.T, dev, vars string) {
 	for name, want := range map[string]string{
 		"@persistent/griddle/former/esp/EFI/BOOT/BOOTX64.EFI": "the loader of Windows",
 		"@persistent/griddle/former/former.json":              "\"record\"",
+		"@persistent/griddle/former/table-1.json":             `"serial":"D1"`,
 		"@roots/web-20261120.2@amd64/etc/adjtime":             "LOCAL",
 	} {
 		if got, err := os.ReadFile(filepath.Join(top, name)); err != nil || !strings.Contains(string(got), want) {

@@ -14,17 +14,19 @@ import (
 	"griddle/initramfs/pool"
 )
 
-// formerFolder has, in the folder griddle of @persistent, what the machine started by before: see package former.
-const formerFolder = "former"
-
 // keepFormer keeps what the machine started by so far, for a job with a layout. It is durable on return, and before the
 // first change of it. What an earlier start of this job kept stays.
 func (w *work) keepFormer() error {
 	if w.divided == nil {
 		return nil
 	}
-	m := former.Machine{ESP: w.parts.espDir,
-		BIOS: bootloader.Extent{Start: w.parts.bios.Start, Size: w.parts.bios.Size}}
+	m := former.Machine{ESP: w.parts.espDir, UUID: w.o.Machine.UUID,
+		Drive: former.Drive{Serial: w.target.Serial, WWN: w.target.WWN, Size: w.target.Size},
+		BIOS:  bootloader.Extent{Start: w.parts.bios.Start, Size: w.parts.bios.Size}}
+	var err error
+	if m.Tables, err = w.divided.tables(); err != nil {
+		return err
+	}
 	if !w.o.BIOS {
 		vars, err := w.o.Firmware()
 		if err == nil {
@@ -42,7 +44,7 @@ func (w *work) keepFormer() error {
 		return err
 	}
 	defer dir.Close()
-	return former.Save(filepath.Join(dir.Name(), formerFolder), m)
+	return former.Save(filepath.Join(dir.Name(), pool.Former), m)
 }
 
 // besideLoaders reserves room in a BIOS boot partition that other systems use too, and keeps the boot record for the

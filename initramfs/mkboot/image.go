@@ -220,6 +220,7 @@ func (b *builder) agent(ctx context.Context, k *kernel, grub map[string][]byte) 
 		cpio.Directory("var", 0o755), cpio.Directory("bin", 0o755),
 		cpio.Symlink("init", "/"+initramfs.AgentPath),
 		cpio.Symlink("sbin/modprobe", "/"+initramfs.AgentPath),
+		cpio.Symlink("sbin/"+agentName, "/"+initramfs.AgentPath), // for `griddle-agent recover` in a rescue shell
 		cpio.Symlink("bin/sh", "bash"),
 		cpio.StaticFile("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n", 0o644),
 		cpio.StaticFile("etc/group", "root:x:0:\n", 0o644),
