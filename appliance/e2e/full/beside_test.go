@@ -35,7 +35,8 @@ disks:
 
 // TestBesideWindows installs beside the NTFS of a Windows that fills the disk: with a GPT on UEFI, where the EFI system
 // partition is shared, and with an MBR on a BIOS. The files in the NTFS are the same, and so is every byte of the other
-// partitions but the shared one. Then the machine starts what was installed.
+// partitions but the shared one. Then the machine starts what was installed, and from GRUB's menu the other loader of
+// the disk. In the end it gets that back, and starts by it alone.
 func TestBesideWindows(t *testing.T) {
 	e2etest.Passes(t)
 	s := open(t, e2e.Proxy)
@@ -107,6 +108,8 @@ func (s *suite) besideWindows(t *testing.T, f e2e.Firmware) {
 		t.Errorf("%s runs %q, want %s without failed units", m.Name, got, root)
 	}
 	m.PowerCut()
+	startsOther(ctx, t, m)
+	givesBack(ctx, t, m)
 	if after := kept(); after != before {
 		t.Errorf("beside the system the disk has\n%s\nit had\n%s", after, before)
 	}
@@ -150,6 +153,7 @@ func windowsOn(t *testing.T, f e2e.Firmware, file string) (shared bool, kept fun
 		if f == e2e.UEFI {
 			pooltest.Tool(t, "mkfs.vfat", "-F", "32", "-s", "1", part(1))
 		}
+		plantLoader(t, f, file, part(1))
 		for _, n := range same {
 			random(t, part(n), 8<<20)
 		}
