@@ -3,7 +3,8 @@
 // Call Make for a partition that has nothing in it, and Open for its device file; Close when nothing of it is mounted.
 // Check the TPM with CheckTPM before anything is written, where a volume is to be opened by it.
 //
-//	slot 0   the passphrase, by Argon2id with what this machine can do in two seconds
+//	slot 0   the passphrase, by Argon2id with what this machine can do in two seconds, and with at most half of the
+//	         memory that is free: a boot image has the rest
 //	slot 1   a key of 32 random bytes, which the TPM seals; in a token of the type systemd-tpm2
 //
 // The token is that of systemd-cryptenroll: the system on the disk opens the volume by itself (crypttab(5),
@@ -42,8 +43,8 @@ type Volume struct {
 	Label      string // at most 47 bytes
 	Passphrase []byte // opens it; at least one byte
 	TPM        bool   // the TPM of this machine opens it too
-	// Cost are arguments of luksFormat for how slow the passphrase is to try; nil is what cryptsetup chooses. It is for
-	// tests, which use Cheap.
+	// Cost are arguments of luksFormat for how slow the passphrase is to try; nil is what this machine can do. It is
+	// for tests, which use Cheap.
 	Cost []string
 }
 
@@ -64,8 +65,15 @@ func (v Volume) make(ctx context.Context, node string, tpm opener) error {
 	if len(v.Passphrase) == 0 {
 		return errors.New("encrypting a volume: the passphrase is empty")
 	}
+	cost := v.Cost
+	if cost == nil {
+		var err error
+		if cost, err = affordable(); err != nil {
+			return err
+		}
+	}
 	args := append([]string{"luksFormat", "--batch-mode", "--type", "luks2", "--uuid", v.UUID, "--key-file", "-"},
-		v.Cost...)
+		cost...)
 	if v.Label != "" {
 		args = append(args, "--label", v.Label)
 	}

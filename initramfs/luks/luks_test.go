@@ -76,6 +76,15 @@ func TestMake(t *testing.T) {
 	}
 }
 
+// TestMemory: a try takes half of what is free, within bounds.
+func TestMemory(t *testing.T) {
+	for free, want := range map[uint64]uint64{0: 64 << 10, 100 << 20: 64 << 10, 1 << 30: 512 << 10, 64 << 30: 1 << 20} {
+		if got := memoryCost(free); got != want {
+			t.Errorf("memoryCost(%d) = %d, want %d", free, got, want)
+		}
+	}
+}
+
 // TestCost: the passphrase is slow to try, by the function that cryptsetup takes itself.
 func TestCost(t *testing.T) {
 	t.Parallel()
