@@ -24,7 +24,7 @@ ExecStart=/bin/sh -c 'while :; do for f in /run/systemd/ask-password/ask.*; do i
 // fills makes the filesystem in a volume that has none.
 const fills = `[Unit]
 DefaultDependencies=no
-After=dev-mapper-VOLUME.device systemd-cryptsetup@VOLUME.service
+After=systemd-cryptsetup@VOLUME.service
 Requires=systemd-cryptsetup@VOLUME.service
 Before=srv.mount systemd-fsck@dev-mapper-VOLUME.service
 [Service]
@@ -44,6 +44,12 @@ ExecStart=/bin/sh -c 'if grep " /srv ext4" /proc/mounts; then echo SRV IS MOUNTE
 ExecStart=/bin/systemctl --no-block poweroff
 `
 
+// blocks has udev look at disks alone.
+const blocks = `[Service]
+ExecStart=
+ExecStart=-/bin/udevadm trigger --subsystem-match=block --action=add
+`
+
 // TestBoot has systemd open what is encrypted by the lines of this package: with the passphrase it is mounted before
 // anyone can log in, and after three wrong ones the system starts without it.
 func TestBoot(t *testing.T) {
@@ -59,6 +65,8 @@ func TestBoot(t *testing.T) {
 	m.Attach(second)
 	name := luks.Name(volume)
 	units := strings.NewReplacer("VOLUME", strings.ReplaceAll(name, "-", `\x2d`), "NAME", name, "UUID", filesystem)
+	// A machine that does much else finds its disk later.
+	crypttab := strings.ReplaceAll(strings.Join(mounts.Volumes(all), "\n")+"\n", "=90s", "=600s")
 	m.Fill(t, func(top string) {
 		root := umltest.Root(t, top, "one")
 		umltest.Modules(t, root, "drivers/md", "crypto", "security/keys")
@@ -69,8 +77,9 @@ func TestBoot(t *testing.T) {
 			}
 		}
 		for file, text := range map[string]string{
-			"etc/fstab":                          umltest.Fstab + strings.Join(mounts.Lines(all), "\n") + "\n",
-			"etc/crypttab":                       strings.Join(mounts.Volumes(all), "\n") + "\n",
+			"etc/fstab": umltest.Fstab + strings.Join(mounts.Lines(all), "\n") + "\n",
+			"etc/systemd/system/systemd-udev-trigger.service.d/block.conf": blocks,
+			"etc/crypttab":                       crypttab,
 			"etc/answer":                         "correct horse",
 			"etc/systemd/system/answers.service": answers,
 			"etc/systemd/system/fills.service":   units.Replace(fills),
