@@ -46,7 +46,7 @@ func clearPartition(ctx context.Context, r *run, i int, h *held) (err error) {
 	if err := write(f, make([]byte, len(mark)), 0); err != nil {
 		return fmt.Errorf("wiping old signatures: %w", err)
 	}
-	if err := known(f, s, ""); err != nil {
+	if err := recognised(f, s, ""); err != nil {
 		return err
 	}
 	cleared, err = zero(f, 0, min(s.Size, ends))
@@ -89,8 +89,8 @@ func (r *run) partition(ctx context.Context, i int, h *held) (f device, mark []b
 	return f, mark, err
 }
 
-// known fails if what is recognised in a partition is not a filesystem of a kind, "" for nothing.
-func known(f device, s plan.Step, kindOf string) error {
+// recognised fails if what is recognised in a partition is not a filesystem of a kind, "" for nothing.
+func recognised(f device, s plan.Step, kindOf string) error {
 	uncache(f)
 	if got := content.Identify(f, s.Size).Type; got != kindOf {
 		return fmt.Errorf("reading what was written: partition %d has %s, and should have %s", s.Number, kind(got),

@@ -38,6 +38,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"griddle/appliance/job"
 	"griddle/appliance/layout/plan"
@@ -82,6 +83,18 @@ func Run(ctx context.Context, o Options) (Made, error) {
 		return Made{}, err
 	}
 	defer r.close()
+	made, err := r.all(ctx)
+	if err != nil {
+		return Made{}, errors.Join(err, r.letGo(ctx))
+	}
+	return made, nil
+}
+
+// all does the steps that are not done.
+func (r *run) all(ctx context.Context) (Made, error) {
+	if err := r.letGoBefore(ctx); err != nil {
+		return Made{}, err
+	}
 	for i := range r.plan.Steps {
 		if r.past[i].done {
 			continue
@@ -101,6 +114,7 @@ type run struct {
 	held map[string]*held
 	// shrunkNow are the steps that shrank a filesystem in this Run: no system can have used it since.
 	shrunkNow map[int]bool
+	volumes   volumes
 }
 
 // start checks the plan and the journal, and records the plan if the journal has nothing.
@@ -110,7 +124,7 @@ func start(ctx context.Context, o Options) (*run, error) {
 		return nil, err
 	}
 	for _, s := range o.Plan.Steps {
-		if _, known := verbs()[s.Do]; !known {
+		if !known(s) {
 			return nil, fmt.Errorf("step %q of the plan is not known: nothing was written; it needs a newer version "+
 				"of Griddle", s.Do)
 		}
@@ -141,6 +155,12 @@ func (r *run) step(ctx context.Context, i int) error {
 	s := r.plan.Steps[i]
 	do := verbs()[s.Do] // start knows all of them
 	r.say(i, "", 0)
+	if s.Volume != "" {
+		if err := volumeVerbs()[s.Do](ctx, r, i); err != nil {
+			return err
+		}
+		return r.record(context.WithoutCancel(ctx), Entry{Step: i + 1, State: Done})
+	}
 	h, err := r.find(ctx, s.Disk)
 	if err != nil {
 		return err
@@ -185,6 +205,14 @@ func verbs() map[plan.Verb]verb {
 	}
 }
 
+// known says whether this program can do a step.
+func known(s plan.Step) bool {
+	if s.Volume == "" {
+		return verbs()[s.Do] != nil
+	}
+	return volumeVerbs()[s.Do] != nil && slices.Contains([]plan.Kind{plan.Raid1, plan.Group, plan.Logical}, s.Kind)
+}
+
 // planned is the disk of the plan with an ID of the layout.
 func (r *run) planned(id string) plan.Disk {
 	for _, d := range r.plan.Disks {
@@ -198,7 +226,7 @@ func (r *run) planned(id string) plan.Disk {
 // text is what step i does, in words.
 func (r *run) text(i int) string {
 	s := r.plan.Steps[i]
-	return fmt.Sprintf("disk %s: %s", s.Disk, s)
+	return fmt.Sprintf("%s: %s", s.Of(), s)
 }
 
 func (r *run) say(i int, phase string, percent float64) {

@@ -112,7 +112,7 @@ func (e Entry) enough(do plan.Verb) bool {
 		return len(e.Table) > 0 && len(e.After) > 0 && e.Sum != ""
 	case plan.MakeTable:
 		return e.TableID != ""
-	case plan.Encrypt, plan.MakeFilesystem, plan.MakeMirror:
+	case plan.Encrypt, plan.MakeFilesystem, plan.MakeMirror, plan.MakeVolume:
 		return e.UUID != ""
 	}
 	return true

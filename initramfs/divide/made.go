@@ -9,13 +9,26 @@ import (
 	"griddle/appliance/layout"
 	"griddle/appliance/layout/plan"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/volume"
 )
 
 // Made is what the disks have when a plan is carried out.
 type Made struct {
 	System          // the disk with the pool; of a mirror the first one
 	Others []System // of a mirror: the other disks, which have the same
-	Parts  []Place  // all partitions of all disks that the layout gives a use, those of System among them
+	Parts  []Place  // all partitions and volumes that the layout gives a use, those of System among them
+
+	Volumes volume.Record // what the machine keeps of its volumes
+
+	letGo func(context.Context) error
+}
+
+// Release stops the volumes of the plan, which are started until then. Nothing of them may be mounted.
+func (m Made) Release(ctx context.Context) error {
+	if m.letGo == nil {
+		return nil
+	}
+	return m.letGo(context.WithoutCancel(ctx))
 }
 
 // System is what a machine starts from on one disk.
@@ -26,9 +39,9 @@ type System struct {
 	BIOS Extent // where GRUB for BIOS is written on Disk; zero if there is no place
 }
 
-// Place is a partition.
+// Place is a partition or a volume.
 type Place struct {
-	Disk string    // path of its disk
+	Disk string    // path of its disk; "" of a volume
 	Node string    // its device file
 	Part plan.Part // as planned
 	UUID string    // of its filesystem, as blkid writes it; "" if it has none
@@ -81,6 +94,11 @@ func (r *run) made(ctx context.Context) (Made, error) {
 			out.Others = append(out.Others, system)
 		}
 	}
+	volumes, err := r.madeVolumes(ctx)
+	if err != nil {
+		return Made{}, err
+	}
+	out.Parts, out.Volumes, out.letGo = append(out.Parts, volumes...), r.recorded(), r.letGo
 	return out, nil
 }
 
@@ -102,7 +120,11 @@ func (r *run) place(h *held, p plan.Part) (Place, error) {
 	if fresh {
 		uuid = r.uuid(h.planned.ID, p.Number)
 	}
-	if err := sameFilesystem(now, p.Filesystem, uuid); err != nil {
+	filesystem := p.Filesystem
+	if format, is := isMember(p.Use); is {
+		filesystem = format
+	}
+	if err := sameFilesystem(now, filesystem, uuid); err != nil {
 		return Place{}, fmt.Errorf("%w: %s: %w", ErrChanged, h.disk, err)
 	}
 	if _, err := r.node(h, p.Number, p.Start, p.Size); err != nil {

@@ -51,7 +51,7 @@ func (r *run) settled(ctx context.Context, s plan.Step, node string) error {
 	}
 	err = f.Sync() // what programs wrote, and did not wait for
 	if err == nil {
-		err = known(f, s, s.Filesystem)
+		err = recognised(f, s, s.Filesystem)
 	}
 	return errors.Join(err, f.Close())
 }

@@ -13,11 +13,17 @@ import (
 	"griddle/initramfs/luks"
 	"griddle/initramfs/ntfs"
 	"griddle/initramfs/resize"
+	"griddle/initramfs/volume"
 )
 
 // needs are the programs that a step runs.
 func needs(s plan.Step) []string {
 	switch s.Do {
+	case plan.MakeVolume:
+		if s.Kind == plan.Raid1 {
+			return []string{volume.Mdadm}
+		}
+		return []string{volume.LVM}
 	case plan.CheckFilesystem, plan.ShrinkFilesystem:
 		if s.Filesystem == "ntfs" {
 			return []string{ntfs.ProbePath, ntfs.ResizePath}
@@ -59,8 +65,9 @@ func (r *run) missing() []string {
 		need(luks.Program)
 	}
 	for i, s := range r.plan.Steps {
+		unneeded := r.past[i].done && s.Do != plan.MakeVolume // what is made has to be started
 		for _, name := range needs(s) {
-			if !r.past[i].done {
+			if !unneeded {
 				need(name)
 			}
 		}
