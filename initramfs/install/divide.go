@@ -22,6 +22,7 @@ import (
 	"griddle/initramfs/newroot"
 	"griddle/initramfs/nvram"
 	"griddle/initramfs/subvolume"
+	"griddle/initramfs/volume/kept"
 )
 
 // divide carries out the plan, after the server has recorded on which disk the job starts.
@@ -47,6 +48,7 @@ func (w *work) divide(ctx context.Context) error {
 	}
 	w.divided.made, w.target = made, made.Disk
 	w.closeLater()
+	w.undo = append(w.undo, func() error { return made.Release(ctx) })
 	return nil
 }
 
@@ -196,18 +198,27 @@ func (w *work) beside(top string) error {
 		return fmt.Errorf("opening @persistent of the pool: %w", err)
 	}
 	defer dir.Close()
+	record := w.divided.made.Volumes
 	if w.kept {
 		former, err := mounts.Read(dir)
 		if err != nil {
 			return err
 		}
+		volumes, err := kept.Read(dir)
+		if err != nil {
+			return err
+		}
+		record = volumes.With(record)
 		all = append(all, slices.DeleteFunc(former, func(m mounts.Mount) bool {
 			return slices.ContainsFunc(w.divided.made.Parts, func(p divide.Place) bool {
 				return strings.EqualFold(p.UUID, m.UUID) || m.Path != "" && p.Part.Mount == m.Path
 			})
 		})...)
 	}
-	return mounts.Write(dir, all)
+	if err := mounts.Write(dir, all); err != nil {
+		return err
+	}
+	return kept.Write(dir, record)
 }
 
 // others says whether the disks have other systems, which GRUB's menu then has too.

@@ -72,6 +72,9 @@ func (w *work) keep(ctx context.Context) error {
 	if err := w.openFormer(ctx, p.Dir()); err != nil {
 		return err
 	}
+	if err := w.startVolumes(ctx, p.Dir()); err != nil {
+		return err
+	}
 	_, err = update.Run(ctx, w.update(p))
 	return err
 }

@@ -53,6 +53,9 @@ func (w *work) layout(ctx context.Context) error {
 		if err := w.checkPool(); err != nil {
 			return err
 		}
+		if err := w.startsVolumes(ctx, nil); err != nil {
+			return err
+		}
 		if err := w.divide(ctx); err != nil {
 			return err
 		}
@@ -63,6 +66,9 @@ func (w *work) layout(ctx context.Context) error {
 	}
 	manifest, err := w.prepare(ctx)
 	if err != nil {
+		return err
+	}
+	if err := w.startsVolumes(ctx, manifest); err != nil {
 		return err
 	}
 	if err := w.divide(ctx); err != nil {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"griddle/imagestore/content"
 	"griddle/initramfs/kernel"
+	"griddle/initramfs/volume"
 )
 
 // kernel adds the kernel of a kernel image.
@@ -30,6 +32,21 @@ func CheckInit(ref string, m *content.Manifest) error {
 		return fmt.Errorf("%s does not start with systemd: %w; without it no root can prove itself, and the machine "+
 			"would go back to its old one; install systemd in its template (on Debian: systemd-sysv) and publish "+
 			"it again", ref, err)
+	}
+	return nil
+}
+
+// CheckPrograms refuses an image without programs by which its system would start the volumes of the machine.
+func CheckPrograms(ref string, m *content.Manifest, programs []string) error {
+	packages := map[string]string{volume.Mdadm: "mdadm", volume.LVM: "lvm2"}
+	for _, name := range programs {
+		if !slices.ContainsFunc([]string{"usr/sbin/", "usr/bin/", "sbin/", "bin/"}, func(dir string) bool {
+			e := m.Lookup(dir + name)
+			return e != nil && e.Type == content.Regular
+		}) {
+			return fmt.Errorf("%s has no program %s, by which its system would start the volumes of this machine: "+
+				"install it in its template (on Debian: package %s) and publish it again", ref, name, packages[name])
+		}
 	}
 	return nil
 }

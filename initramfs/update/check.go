@@ -22,6 +22,7 @@ import (
 	"griddle/initramfs/pool/intake"
 	"griddle/initramfs/subvolume"
 	"griddle/initramfs/sysroot"
+	"griddle/initramfs/volume/kept"
 )
 
 // lowBattery is the charge, in percent, below which a machine on its battery is not updated.
@@ -67,6 +68,9 @@ func (w *work) check(ctx context.Context) (t taking, err error) {
 	if err := errors.Join(w.provable(t.manifest), w.opens(t.manifest)); err != nil {
 		return t, err
 	}
+	if err := w.volumes(t.manifest); err != nil {
+		return t, err
+	}
 	if err := newroot.CheckKernel(w.image.Ref(), t.manifest); err != nil {
 		if w.Spec.Kernel.Ref == "" || w.Kernel == nil {
 			return t, fmt.Errorf("%w: %w", ErrImage, err)
@@ -87,6 +91,18 @@ func (w *work) check(ctx context.Context) (t taking, err error) {
 		return t, w.room(ctx, t, *w.kernel)
 	}
 	return t, w.room(ctx, t)
+}
+
+// volumes refuses an image whose system could not start the volumes of this machine.
+func (w *work) volumes(m *content.Manifest) error {
+	record, err := kept.Of(w.Pool.Dir())
+	if err != nil {
+		return err
+	}
+	if err := newroot.CheckPrograms(w.image.Ref(), m, record.Programs()); err != nil {
+		return fmt.Errorf("%w: %w", ErrImage, err)
+	}
+	return nil
 }
 
 // provable refuses an image that could never be found good. Where no other root starts there is no trial.

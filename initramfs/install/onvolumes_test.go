@@ -1,0 +1,168 @@
+//go:build torture
+
+package install
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"griddle/appliance/job"
+	"griddle/imagestore/content"
+	"griddle/initramfs/disk/disktest"
+	"griddle/initramfs/nvram"
+	"griddle/initramfs/pool/intake/intaketest"
+	"griddle/initramfs/umltest/fattest"
+	"griddle/initramfs/volume/kept"
+
+	"golang.org/x/sys/unix"
+)
+
+// An install onto an array and a volume group, in a kernel that has them; and again, into the pool that stays. /home
+// gets what the image has, once; each system mounts all of it; and nothing runs when an install ends.
+func TestLayoutOnVolumes(t *testing.T) {
+	var folder string
+	var images []string
+	if !fattest.Inside() {
+		folder = t.TempDir()
+		takeAlong(t, folder)
+		for i, size := range []int64{1300 << 20, 160 << 20} {
+			images = append(images, filepath.Join(folder, fmt.Sprint("disk", i)))
+			if err := errors.Join(os.WriteFile(images[i], nil, 0o600), os.Truncate(images[i], size)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if fattest.Run(t, folder, images...) {
+		return
+	}
+	fattest.Load(t, "drivers/md/md-mod", "drivers/md/raid1", "drivers/md/dm-mod")
+	o, img := takenAlong(t, fattest.Folder())
+	k, j := &keeper{}, &journal{}
+	s, disks := divideJob(t, &o, k, onVolumes, "/dev/ubda", "/dev/ubdb")
+	if err := Run(t.Context(), s, img, disks, j, o); err != nil {
+		t.Fatal(err)
+	}
+	checkVolumes(t, "@roots/web-20261120.1@amd64", true)
+	again, disks := divideJob(t, &o, &keeper{}, "version: 1\nlayout: keep-pool\nmatch: {serial: D1}\n", "/dev/ubda",
+		"/dev/ubdb")
+	again.ID = "6b2f0a4e-7a1c-4d3e-9f00-0123456789ab"
+	if err := Run(t.Context(), again, img, disks, j, o); err != nil || j.last().State != job.Done {
+		t.Fatalf("an install into the pool = %v, %+v", err, j.last())
+	}
+	checkVolumes(t, "@roots/web-20261120.1@amd64-2", false)
+}
+
+// takeAlong puts what the test needs inside into a folder: GRUB's images, and an image that has mdadm and lvm.
+func takeAlong(t *testing.T, folder string) {
+	t.Helper()
+	o := options(t)
+	if err := os.CopyFS(filepath.Join(folder, "grub"), os.DirFS(o.GRUB)); err != nil {
+		t.Fatal(err)
+	}
+	img := publish(t, func(dir string) {
+		put(t, dir, map[string]string{"boot/vmlinuz-1": "a kernel", "boot/initrd.img-1": "an initrd",
+			"etc/hostname": "x\n", "etc/machine-id": "", "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
+			"usr/lib/systemd/systemd": "process 1", "sbin/init": "-> ../usr/lib/systemd/systemd",
+			"etc/group": "root:x:0:\n", "home/alice/notes": "hers", "usr/sbin/mdadm": "a program",
+			"usr/sbin/lvm": "a program"})
+	})
+	var manifest bytes.Buffer
+	if _, err := img.Manifest.WriteTo(&manifest); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := os.ReadFile(img.Files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	infos, err := json.Marshal(img.Infos)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{"manifest": manifest.Bytes(), "stream": stream, "infos": infos} {
+		if err := os.WriteFile(filepath.Join(folder, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// takenAlong is what takeAlong put there.
+func takenAlong(t *testing.T, folder string) (Options, *sent) {
+	t.Helper()
+	img := &intaketest.Image{Files: []string{filepath.Join(folder, "stream")}}
+	infos, err := os.ReadFile(filepath.Join(folder, "infos"))
+	if err == nil {
+		err = json.Unmarshal(infos, &img.Infos)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(filepath.Join(folder, "manifest"))
+	if err == nil {
+		img.Manifest, err = content.Parse(f)
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	vars := t.TempDir()
+	return Options{Machine: job.Identity{Serial: "ABC-123"}, GRUB: filepath.Join(folder, "grub"), Mount: t.TempDir(),
+		Serial:   func(string) (string, error) { return "D1", nil },
+		Firmware: func() (*nvram.Vars, error) { return nvram.In(vars), nil },
+		MountESP: func(node, dir string) (func() error, error) {
+			err := unix.Mount(node, dir, "vfat", 0, "iocharset=ascii")
+			return func() error { return unmount(dir) }, err
+		}}, img
+}
+
+// checkVolumes looks at a root and at the volumes, which are stopped. People write into /home after the first install.
+func checkVolumes(t *testing.T, root string, first bool) {
+	t.Helper()
+	stopped := func() {
+		t.Helper()
+		mdstat, err := os.ReadFile("/proc/mdstat")
+		dm, _ := filepath.Glob("/sys/class/block/dm-*")
+		if err != nil || strings.Contains(string(mdstat), "active") || len(dm) > 0 {
+			t.Errorf("these still run: %v, %s, %v", dm, mdstat, err)
+		}
+	}
+	stopped()
+	top, home := t.TempDir(), t.TempDir()
+	disktest.Tool(t, "mount", "-o", "ro,subvolid=5", "/dev/ubda2", top)
+	defer disktest.Tool(t, "umount", top)
+	record, err := kept.Of(top)
+	if err != nil || len(record.Arrays) != 1 || len(record.Groups) != 1 {
+		t.Fatalf("the machine keeps %+v, %v", record, err)
+	}
+	release, err := record.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fstab, err := os.ReadFile(filepath.Join(top, root, "etc/fstab"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for node, at := range map[string]string{"/dev/md/home": "/home", "/dev/vg0/srv": "/srv"} {
+		uuid := strings.TrimSpace(disktest.Tool(t, "blkid", "-p", "-s", "UUID", "-o", "value", node))
+		if line := fmt.Sprintf("\nUUID=%s %s ext4 ", uuid, at); !strings.Contains(string(fstab), line) {
+			t.Errorf("/etc/fstab of %s has no %q:\n%s", root, line, fstab)
+		}
+	}
+	disktest.Tool(t, "mount", "/dev/md/home", home)
+	notes, err := os.ReadFile(filepath.Join(home, "alice/notes"))
+	if want := map[bool]string{true: "hers", false: "hers, later"}[first]; err != nil || string(notes) != want {
+		t.Errorf("/home has %q, %v, want %q", notes, err, want)
+	}
+	if err := os.WriteFile(filepath.Join(home, "alice/notes"), []byte("hers, later"), 0o600); err != nil {
+		t.Error(err)
+	}
+	disktest.Tool(t, "umount", home)
+	if err := release(t.Context()); err != nil {
+		t.Error(err)
+	}
+	stopped()
+}
