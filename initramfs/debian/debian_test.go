@@ -49,6 +49,47 @@ func TestKernelOf(t *testing.T) {
 	}
 }
 
+func TestLibrariesOf(t *testing.T) {
+	got := librariesOf(`curl
+  Depends: libc6
+  Depends: libcurl4
+  Depends: zlib1g
+systemd
+  PreDepends: libblkid1
+  Depends: libcurl4
+ |Depends: libfirst
+  Depends: libsecond
+  Depends: libthird:amd64
+  Depends: <libvirtual>
+    libprovider
+  Depends: mount
+`)
+	want := []string{"libblkid1", "libc6", "libcurl4", "libfirst", "libthird"}
+	if !slices.Equal(got, want) {
+		t.Errorf("librariesOf = %v, want %v", got, want)
+	}
+}
+
+func TestThereIn(t *testing.T) {
+	got := thereIn(`gdisk:
+  Installed: (none)
+  Candidate: 1.0.9-2.1
+  Version table:
+     1.0.9-2.1 500
+        500 http://mirror.example/debian bookworm/main amd64 Packages
+awk:
+  Installed: (none)
+  Candidate: (none)
+  Version table:
+less:
+  Installed: 590-2
+  Candidate: 590-2.1
+`)
+	if want := []string{"gdisk", "less"}; !slices.Equal(got, want) {
+		t.Errorf("thereIn = %v, want %v", got, want)
+	}
+}
+
 func TestFilesOf(t *testing.T) {
 	sum := strings.Repeat("ab", 32)
 	got := filesOf("Reading package lists...\n" +

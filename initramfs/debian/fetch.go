@@ -3,6 +3,7 @@ package debian
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -102,4 +103,65 @@ func Unpack(ctx context.Context, deb, root string) error {
 		return fmt.Errorf("unpacking %s: %w\n%s", filepath.Base(deb), err, out)
 	}
 	return nil
+}
+
+// Libraries returns packages and the packages of all libraries that they depend on, sorted: those whose names begin
+// with "lib". What else they depend on is left out.
+func (m *Mirror) Libraries(ctx context.Context, packages ...string) ([]string, error) {
+	all := map[string]bool{}
+	for ask := packages; len(ask) > 0; {
+		for _, name := range ask {
+			all[name] = true
+		}
+		depends, err := m.run(ctx, "apt-cache", append([]string{"depends", "--important"}, ask...)...)
+		if err != nil {
+			return nil, err
+		}
+		ask = slices.DeleteFunc(librariesOf(depends), func(name string) bool { return all[name] })
+	}
+	return slices.Sorted(maps.Keys(all)), nil
+}
+
+// librariesOf finds the libraries in what `apt-cache depends --important` prints about packages, each once. Of
+// alternatives it takes the first one. Virtual packages, which are in <>, are left out: what provides them may be one
+// of many.
+func librariesOf(depends string) []string {
+	var out []string
+	alternative := false // to the line before
+	for line := range strings.Lines(depends) {
+		kind, name, ok := strings.Cut(strings.TrimSpace(line), ": ")
+		if !ok {
+			continue
+		}
+		if strings.HasPrefix(name, "lib") && !alternative {
+			name, _, _ = strings.Cut(name, ":") // the architecture
+			out = append(out, name)
+		}
+		alternative = strings.HasPrefix(kind, "|")
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// There returns those of packages that the mirrors have.
+func (m *Mirror) There(ctx context.Context, packages ...string) ([]string, error) {
+	policy, err := m.run(ctx, "apt-cache", append([]string{"policy"}, packages...)...)
+	if err != nil {
+		return nil, err
+	}
+	return thereIn(policy), nil
+}
+
+// thereIn finds the packages that can be downloaded in what `apt-cache policy` prints about some.
+func thereIn(policy string) []string {
+	var out []string
+	name := ""
+	for line := range strings.Lines(policy) {
+		if !strings.HasPrefix(line, " ") {
+			name = strings.TrimSuffix(strings.TrimSpace(line), ":")
+		} else if version, ok := strings.CutPrefix(strings.TrimSpace(line), "Candidate: "); ok && version != "(none)" {
+			out = append(out, name)
+		}
+	}
+	return out
 }
