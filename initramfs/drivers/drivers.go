@@ -1,8 +1,9 @@
 // Package drivers makes the modules of a kernel a part of an initramfs: the files of some modules, and tables that
 // name no others.
 //
-// Call Take. The boot image has the drivers of disks and network cards (initramfs.DefaultChoice), the small initrd
-// of a kernel image those of disks (initramfs.RootChoice). The same tree and choice give the same records.
+// Call Take, or Add for what is unpacked later. The boot image has the drivers of disks and network cards
+// (initramfs.DefaultChoice), the tools archive more (initramfs.ToolsChoice), and the small initrd of a kernel image
+// those of disks (initramfs.RootChoice). The same tree and choice give the same records.
 //
 // Sources: modules.dep(5), depmod(8).
 package drivers
@@ -12,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"griddle/initramfs"
@@ -28,32 +30,77 @@ type Set struct {
 // Take selects modules of the tree at dir, which depmod completed: .../lib/modules/RELEASE. The records are below
 // initramfs.ModulesDir/RELEASE.
 func Take(dir string, c initramfs.Choice) (Set, error) {
-	var set Set
-	tables := map[string][]byte{}
+	t, err := read(dir)
+	if err != nil {
+		return Set{}, err
+	}
+	paths, err := t.tree.Select(c)
+	if err != nil {
+		return Set{}, err
+	}
+	return t.set(paths, paths)
+}
+
+// Add is Take for an archive that is unpacked over one with the modules of base: it has those that more selects and
+// that base does not have, and tables that name all of both.
+func Add(dir string, base, more initramfs.Choice) (Set, error) {
+	t, err := read(dir)
+	if err != nil {
+		return Set{}, err
+	}
+	have, err := t.tree.Select(base)
+	if err != nil {
+		return Set{}, err
+	}
+	added, err := t.tree.Select(more)
+	if err != nil {
+		return Set{}, err
+	}
+	added = slices.DeleteFunc(added, func(p string) bool { return slices.Contains(have, p) })
+	all := slices.Concat(have, added)
+	slices.Sort(all)
+	return t.set(added, all)
+}
+
+// tree is a kernel's modules.
+type tree struct {
+	dir    string
+	tables map[string][]byte
+	tree   *initramfs.Tree
+}
+
+func read(dir string) (*tree, error) {
+	t := &tree{dir: dir, tables: map[string][]byte{}}
 	for _, name := range []string{"modules.dep", "modules.softdep", "modules.alias", "modules.builtin"} {
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
-			return set, fmt.Errorf("reading the module tables: %w", err)
+			return nil, fmt.Errorf("reading the module tables: %w", err)
 		}
-		tables[name] = data
+		t.tables[name] = data
 	}
-	tree, err := initramfs.ParseTree(bytes.NewReader(tables["modules.dep"]), bytes.NewReader(tables["modules.softdep"]),
-		bytes.NewReader(tables["modules.alias"]))
+	var err error
+	t.tree, err = initramfs.ParseTree(bytes.NewReader(t.tables["modules.dep"]),
+		bytes.NewReader(t.tables["modules.softdep"]), bytes.NewReader(t.tables["modules.alias"]))
 	if err != nil {
-		return set, fmt.Errorf("reading the module tables: %w", err)
+		return nil, fmt.Errorf("reading the module tables: %w", err)
 	}
-	if set.Paths, err = tree.Select(c); err != nil {
-		return set, err
-	}
-	to := initramfs.ModulesDir + "/" + filepath.Base(dir) + "/"
+	return t, nil
+}
+
+// set has the modules at paths, and tables that name all.
+func (t *tree) set(paths, all []string) (Set, error) {
+	set := Set{Paths: paths}
+	to := initramfs.ModulesDir + "/" + filepath.Base(t.dir) + "/"
 	var dep strings.Builder
-	for _, p := range set.Paths {
+	for _, p := range all {
 		fmt.Fprintf(&dep, "%s:", p)
-		for _, d := range tree.Deps[p] {
+		for _, d := range t.tree.Deps[p] {
 			fmt.Fprintf(&dep, " %s", d)
 		}
 		dep.WriteByte('\n')
-		data, err := os.ReadFile(filepath.Join(dir, p))
+	}
+	for _, p := range paths {
+		data, err := os.ReadFile(filepath.Join(t.dir, p))
 		if err != nil {
 			return set, fmt.Errorf("reading a module: %w", err)
 		}
@@ -61,9 +108,9 @@ func Take(dir string, c initramfs.Choice) (Set, error) {
 	}
 	set.Records = append(set.Records,
 		cpio.StaticFile(to+"modules.dep", dep.String(), 0o644),
-		cpio.StaticFile(to+"modules.builtin", string(tables["modules.builtin"]), 0o644))
+		cpio.StaticFile(to+"modules.builtin", string(t.tables["modules.builtin"]), 0o644))
 	for _, name := range []string{"modules.alias", "modules.softdep"} {
-		kept, err := initramfs.Keep(bytes.NewReader(tables[name]), set.Paths)
+		kept, err := initramfs.Keep(bytes.NewReader(t.tables[name]), all)
 		if err != nil {
 			return set, fmt.Errorf("reading the module tables: %w", err)
 		}
