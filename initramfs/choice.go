@@ -28,6 +28,19 @@ func DefaultChoice() Choice {
 	})}
 }
 
+// ToolsChoice is what the tools archive has beside the modules of the boot image: encryption, everything that is put
+// together of several disks, filesystems that a person may want to read, networks that are made of others, sensors.
+func ToolsChoice() Choice {
+	return Choice{Take: []string{
+		"kernel/crypto/", "kernel/arch/x86/crypto/", "kernel/drivers/md/",
+		"kernel/fs/fuse/fuse", "kernel/fs/exfat/", "kernel/fs/hfsplus/", "kernel/fs/udf/",
+		"kernel/drivers/net/bonding/", "kernel/net/8021q/",
+		"kernel/drivers/hwmon/coretemp", "kernel/drivers/hwmon/k10temp", "kernel/drivers/hwmon/drivetemp",
+	}, Leave: []string{
+		"kernel/drivers/md/dm-log-userspace", "kernel/drivers/md/md-cluster", "kernel/crypto/tcrypt",
+	}}
+}
+
 // RootChoice is what reaches the root of an installed machine: btrfs and every disk on which the boot image installs.
 // Kernels differ in what they have as modules, so patterns may match nothing.
 func RootChoice() Choice {
@@ -65,6 +78,8 @@ func leave() []string {
 		"kernel/drivers/net/ethernet/qlogic/netxen/",
 		"kernel/drivers/net/ethernet/netronome/", "kernel/drivers/net/ethernet/cavium/liquidio/",
 		"kernel/drivers/net/ethernet/mellanox/mlxsw/",
+		// Myricom's cards for 10 Gbit/s, made until 2013: almost 0.3 MB, which the loader of the tools archive needs.
+		"kernel/drivers/net/ethernet/myricom/",
 		// Adapters of Brocade, made until 2014: with their firmware they weigh more than all that updates a machine.
 		"kernel/drivers/scsi/bfa/", "kernel/drivers/net/ethernet/brocade/",
 		// Mobile telephones and modems, which no lease comes over without more software.
@@ -87,8 +102,8 @@ func leave() []string {
 // FirmwarePackages are the Debian packages with the firmware files that these drivers may ask for.
 func FirmwarePackages() []string {
 	return []string{
-		"firmware-bnx2", "firmware-bnx2x", "firmware-linux-free", "firmware-misc-nonfree", "firmware-myricom",
-		"firmware-qlogic", "firmware-realtek",
+		"firmware-bnx2", "firmware-bnx2x", "firmware-linux-free", "firmware-misc-nonfree", "firmware-qlogic",
+		"firmware-realtek",
 	}
 }
 

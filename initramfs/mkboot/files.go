@@ -43,10 +43,16 @@ func archive(records []cpio.Record) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// compress is zstd -22 with a window of 128 MiB, the largest that the kernel takes (lib/decompress_unzstd.c).
-// One thread: with more of them the bytes would depend on the number of processors.
-func (b *builder) compress(ctx context.Context, name string, data []byte) ([]byte, error) {
-	args := []string{"--ultra", "-22", "--long=27", "--single-thread", "--no-progress", "-c"}
+// Windows of zstd, as powers of two: 128 MiB is the largest that the kernel takes (lib/decompress_unzstd.c), and 16 MiB
+// what package toolbox takes of a machine's memory.
+const (
+	imageWindow = 27
+	toolsWindow = 24
+)
+
+// compress is zstd -22. One thread: with more of them the bytes would depend on the number of processors.
+func (b *builder) compress(ctx context.Context, name string, data []byte, window int) ([]byte, error) {
+	args := []string{"--ultra", "-22", fmt.Sprintf("--long=%d", window), "--single-thread", "--no-progress", "-c"}
 	version, err := exec.CommandContext(ctx, "zstd", "--version").Output()
 	if err != nil {
 		return nil, fmt.Errorf("compressing: %w (run make deps)", err)

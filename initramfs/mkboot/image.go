@@ -45,6 +45,11 @@ func (b *builder) build(ctx context.Context, verify bool) error {
 			return err
 		}
 	}
+	for name := range under(initramfs.ToolsDir, files) {
+		if err := dropArchives(filepath.Join(b.out, initramfs.ToolsDir), name); err != nil {
+			return err
+		}
+	}
 	keymaps := filepath.Join(b.out, keymapsDir)
 	return dropOthers(keymaps, under(keymapsDir, files))
 }
@@ -121,7 +126,12 @@ func (b *builder) make(ctx context.Context) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	agent, alone, err := b.agent(ctx, k, grub)
+	archived, tools, err := b.tools(ctx, k, base, commands)
+	if err != nil {
+		return nil, err
+	}
+	files[initramfs.ToolsDir+"/"+tools.Name()] = archived
+	agent, alone, err := b.agent(ctx, k, grub, tools)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +169,7 @@ type part struct {
 func (b *builder) initramfs(ctx context.Context, parts []part) ([]byte, error) {
 	var image []byte
 	for _, p := range parts {
-		z, err := b.compress(ctx, p.name, p.cpio)
+		z, err := b.compress(ctx, p.name, p.cpio, imageWindow)
 		if err != nil {
 			return nil, err
 		}
@@ -193,9 +203,9 @@ func (b *builder) grub(ctx context.Context) (map[string][]byte, error) {
 // fetch it there, see package appliance.
 const agentName = "griddle-agent"
 
-// agent is the archive that changes most often: the agent itself, GRUB's images, and when this was built. files are
-// those of the output directory.
-func (b *builder) agent(ctx context.Context, k *kernel, grub map[string][]byte) (image []byte,
+// agent is the archive that changes most often: the agent itself, GRUB's images, when this was built, and which tools
+// archive belongs to it. files are those of the output directory.
+func (b *builder) agent(ctx context.Context, k *kernel, grub map[string][]byte, tools initramfs.Archive) (image []byte,
 	files map[string][]byte, err error) {
 	if b.built.Kernel != k.release {
 		built, err := b.version(ctx, k)
@@ -209,6 +219,7 @@ func (b *builder) agent(ctx context.Context, k *kernel, grub map[string][]byte) 
 		b.built.Version, b.built.Time)); err != nil {
 		return nil, nil, err
 	}
+	b.built.Tools = &tools
 	doc, err := json.Marshal(b.built)
 	if err != nil {
 		return nil, nil, fmt.Errorf("writing the build document: %w", err)
@@ -221,6 +232,7 @@ func (b *builder) agent(ctx context.Context, k *kernel, grub map[string][]byte) 
 		cpio.Symlink("init", "/"+initramfs.AgentPath),
 		cpio.Symlink("sbin/modprobe", "/"+initramfs.AgentPath),
 		cpio.Symlink("sbin/"+agentName, "/"+initramfs.AgentPath), // for `griddle-agent recover` in a rescue shell
+		cpio.Symlink("bin/fetch-tools", "/"+initramfs.AgentPath),
 		cpio.Symlink("bin/sh", "bash"),
 		cpio.StaticFile("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n", 0o644),
 		cpio.StaticFile("etc/group", "root:x:0:\n", 0o644),

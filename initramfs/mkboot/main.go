@@ -1,13 +1,15 @@
 // Mkboot builds the boot image: build/boot/vmlinuz, build/boot/initramfs, the keymaps, GRUB's images, the network
-// loaders, and firstroot, of which `griddle publish kernel` makes initrds.
+// loaders, firstroot, of which `griddle publish kernel` makes initrds, and the tools archive, tools/SHA256.cpio.zst,
+// which the image names. The archives of the last builds stay, for machines that run an earlier image.
 //
 //	go run ./initramfs/mkboot -o build/boot
 //
-// Kernel, modules and firmware come from Debian's packages. Mkboot downloads and unpacks them and installs nothing.
+// Kernel, modules, firmware and the tools come from Debian's packages. Mkboot downloads and unpacks them and installs
+// nothing.
 // u-root's own builder makes the commands of the rescue shell. Results that take long (packages, u-root's commands,
 // compression) are kept in ${XDG_CACHE_HOME:-~/.cache}/griddle, each under a digest of its inputs. Equal inputs give
 // equal bytes; -verify proves it. Several builds wait for each other. The build fails if kernel and initramfs exceed
-// initramfs.MaxSize.
+// initramfs.MaxSize, or the tools archive initramfs.MaxTools.
 package main
 
 import (
@@ -23,6 +25,7 @@ import (
 	"time"
 
 	"griddle/initramfs"
+	"griddle/initramfs/debian"
 )
 
 func main() {
@@ -67,6 +70,7 @@ type builder struct {
 	verify bool            // make again what is cached, and compare
 	env    []string        // added to the environment of the Go tool
 	built  initramfs.Build // what the first image that it made says of itself
+	mirror *debian.Mirror  // nil until something is downloaded
 	log    io.Writer
 }
 
