@@ -88,6 +88,9 @@ func Serve(ctx context.Context, c config.Config, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := missingTools(boot); err != nil {
+		s.log.Warn("rescue shells and some layouts lack their tools", "error", err)
+	}
 	s.live.Store(&live{c, keymap, settings})
 	s.keepReserve()
 	if err := s.prepare(ctx, nw); err != nil {
