@@ -44,10 +44,10 @@ const StateDir = "/run/griddle-tools"
 
 // Box is the tools archive of a boot image, and where it comes from and goes to.
 type Box struct {
-	Archive *initramfs.Archive // as the boot image has it; nil is an image without one
+	Archive *initramfs.Archive // as the boot image has it; nil if it has none
 	Server  string             // base URL of the server's boot files, "http://10.0.0.1:8080"
-	CA      []byte             // PEM; programs that use TLS trust it too. nil is none
-	Client  *http.Client       // nil is one that gives up on a server that is silent for 30 seconds
+	CA      []byte             // PEM; programs that use TLS trust it too; may be nil
+	Client  *http.Client       // nil means one that gives up on a server that is silent for 30 seconds
 
 	Root  string // where the files go, "/"
 	State string // a folder in memory, for the lock and the mark that all is there: StateDir
