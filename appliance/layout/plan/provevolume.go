@@ -6,15 +6,6 @@ import (
 	"slices"
 )
 
-// Volume is the volume with an ID.
-func (p Plan) volume(id string) (Volume, bool) {
-	at := slices.IndexFunc(p.Volumes, func(v Volume) bool { return v.ID == id })
-	if at < 0 {
-		return Volume{}, false
-	}
-	return p.Volumes[at], true
-}
-
 // proveVolumes checks that each volume is made of partitions that are new or emptied, of earlier volumes, and of
 // nothing that another one has; and that the steps that make them are those of the volumes, behind all others.
 func (p Plan) proveVolumes() error {
