@@ -45,6 +45,10 @@ func format(kind, label, variant string) string {
 			return named("encrypted by LUKS", "")
 		}
 		return named("encrypted by LUKS"+variant, "")
+	case "btrfs":
+		if variant != "" {
+			return labelled(kind, label) + ", " + variant
+		}
 	case "isw_raid_member":
 		return "member of an Intel RST array (fake RAID)"
 	case "ddf_raid_member":

@@ -24,6 +24,9 @@ const (
 	btrfsLeast = 256 * mib
 )
 
+// several is why the device of a mirror must not be changed.
+const several = "it is one of several devices of a btrfs"
+
 // parseBtrfs reads a superblock of a filesystem in a partition of size bytes.
 func parseBtrfs(b []byte, size int64) (content.Facts, error) {
 	le := binary.LittleEndian
@@ -41,7 +44,7 @@ func parseBtrfs(b []byte, size int64) (content.Facts, error) {
 	}
 	switch {
 	case le.Uint64(b[0x88:]) != 1:
-		return content.Facts{Unfit: "it is one of several devices of a btrfs"}, nil
+		return content.Facts{Unfit: several}, nil
 	case le.Uint64(b[0x38:])&btrfsSeeding != 0:
 		return content.Facts{Used: int64(used), Unfit: "it is the seed of other filesystems"}, nil
 	case total > uint64(size):

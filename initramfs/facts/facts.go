@@ -59,7 +59,8 @@ func Of(ctx context.Context, path string, p content.Partition) content.Facts {
 		found, err = look(ctx, f, p.Size)
 	}
 	shared := p.Signature.Type == "ext4" && p.Mark.Finished // of roots that are partitions
-	if err == nil && (p.Signature.Type == "btrfs" && found.Unfit == "" || shared) {
+	fit := found.Unfit == "" || found.Unfit == several
+	if err == nil && (p.Signature.Type == "btrfs" && fit || shared) {
 		found.Pool, err = poolOf(path, node)
 	}
 	switch {

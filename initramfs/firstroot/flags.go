@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -42,4 +43,17 @@ func mountFlags(options string, write bool) (flags uintptr, data string) {
 		}
 	}
 	return flags, strings.Join(rest, ",")
+}
+
+// mirrorFlags are options for a root with these devices: the others of a mirror by name, and degraded if one is missing.
+func mirrorFlags(data string, root found) string {
+	words := strings.FieldsFunc(data, func(r rune) bool { return r == ',' })
+	words = slices.DeleteFunc(words, func(w string) bool { return w == "degraded" })
+	for _, node := range root.nodes[1:] {
+		words = append(words, "device="+node)
+	}
+	if !root.all {
+		words = append(words, "degraded")
+	}
+	return strings.Join(words, ",")
 }

@@ -9,6 +9,7 @@
 //	rootflags=...      options of mount(8): subvol=@roots/web-1@amd64
 //	rw, ro             how the root is mounted; the last one counts, ro if there is neither
 //	init=PATH          what is started instead of /sbin/init
+//	                   degraded: a disk of a mirror may be missing
 //	rootdelay=N        how many seconds the disk may take to appear; 60 if there is none
 //	panic=N            after how many seconds a failure restarts the machine; 10 if there is none, 0 for never
 //	MODULE.NAME=VALUE  options of drivers, as package kmod reads them; modprobe.blacklist too
@@ -26,6 +27,7 @@ import (
 	"log/slog"
 	"os"
 	"path"
+	"strings"
 	"time"
 
 	"griddle/initramfs/hotplug"
@@ -68,12 +70,16 @@ func run(o options) error {
 	go func() { ended <- devices.Run(ctx) }()
 	go func() { _ = kmod.Modprobe([]string{"btrfs"}) }() // as slow as the disks; mountRoot says if there is none
 
-	node, err := await(o, devices.Changed(), time.After(o.delay))
+	root, err := await(func() (found, error) { return find(os.DirFS("/sys/class/block"), open, o) },
+		devices.Changed(), o)
 	if err != nil {
 		return err
 	}
-	say(info, fmt.Sprintf("the root is on %s, %s", node, o.flags))
-	if err := mountRoot(node, o); err != nil {
+	say(info, fmt.Sprintf("the root is on %s, %s", strings.Join(root.nodes, " and "), o.flags))
+	if !root.all {
+		say(failure, "a disk of the mirror is missing: the machine starts without it")
+	}
+	if err := mountRoot(root, o); err != nil {
 		return err
 	}
 	stop()
@@ -81,20 +87,25 @@ func run(o options) error {
 	return enter(o.init)
 }
 
-// await returns the device of the root as soon as there is one. It looks again whenever changed gets a value.
-func await(o options, changed <-chan struct{}, over <-chan time.Time) (string, error) {
+// await waits for the root. A disk of a mirror that does not come is waited for as long as o says, and then the root is
+// what there is: a disk that is slow misses what is written meanwhile.
+func await(look func() (found, error), changed <-chan struct{}, o options) (found, error) {
+	over, without := time.After(o.delay), time.After(min(o.delay, o.without))
 	again := time.NewTicker(200 * time.Millisecond) // a disk's partitions come later than the disk
 	defer again.Stop()
+	late := false
 	for {
-		node, err := find(os.DirFS("/sys/class/block"), open, o)
-		if node != "" {
-			return node, nil
+		root, err := look()
+		if err == nil && (root.all || late) {
+			return root, nil
 		}
 		select {
 		case <-changed:
 		case <-again.C:
+		case <-without:
+			late = true
 		case <-over:
-			return "", err
+			return root, err
 		}
 	}
 }

@@ -13,6 +13,9 @@ import (
 const (
 	defaultPanic = 10 * time.Second
 	defaultDelay = 60 * time.Second
+
+	// How long a disk of a mirror is waited for: one that GRUB saw, and one that it did not see.
+	patience, lessPatience = 30 * time.Second, 10 * time.Second
 )
 
 // options is what the kernel's command line says about the root.
@@ -23,13 +26,15 @@ type options struct {
 	write  bool
 	init   string
 	delay  time.Duration
-	panic  time.Duration // 0 for never, negative for at once
+	// without is after how long a root starts without a disk of its mirror.
+	without time.Duration
+	panic   time.Duration // 0 for never, negative for at once
 }
 
 // parseOptions reads a kernel command line. Without a root that it understands it is an error; the other options count
 // all the same.
 func parseOptions(cmdline string) (options, error) {
-	o := options{init: "/sbin/init", delay: defaultDelay, panic: defaultPanic}
+	o := options{init: "/sbin/init", delay: defaultDelay, without: patience, panic: defaultPanic}
 	root := ""
 	for _, word := range strings.Fields(cmdline) {
 		if word == "--" {
@@ -40,7 +45,9 @@ func parseOptions(cmdline string) (options, error) {
 		case "root":
 			root = value
 		case "rootflags":
-			o.flags = value
+			if o.flags = value; strings.HasPrefix(value, "degraded,") { // GRUB says so
+				o.without = lessPatience
+			}
 		case "rw", "ro":
 			o.write = key == "rw"
 		case "init":

@@ -31,9 +31,11 @@ func mountKernel() error {
 	return nil
 }
 
-// mountRoot mounts the root at newRoot. The kernel asks for the module of btrfs itself.
-func mountRoot(node string, o options) error {
+// mountRoot mounts the root at newRoot. The kernel asks for the module of btrfs itself, and is given all devices of a mirror: nothing else names them.
+func mountRoot(root found, o options) error {
 	flags, data := mountFlags(o.flags, o.write)
+	data = mirrorFlags(data, root)
+	node := root.nodes[0]
 	err := unix.Mount(node, newRoot, "btrfs", flags, data)
 	if errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("mounting the root from %s: it has no such subvolume: rootflags=%s", node, o.flags)

@@ -6,6 +6,8 @@
 //	boot/vmlinuz-RELEASE        the kernel; exactly one
 //	boot/initrd.img-RELEASE     the initrd that finds the root: program firstroot and the drivers of disks
 //	boot/config-RELEASE         how it was compiled; may be missing
+//	usr/lib/griddle/initrd-mirror
+//	                            the initrd knows mirrors; missing in images of earlier versions
 //	usr/lib/modules/RELEASE/    all its modules, with the tables of depmod
 //
 // The names are those that GRUB looks for (package bootloader). Whatever else a kernel image has is not copied.
@@ -34,6 +36,9 @@ import (
 
 // ErrNoKernel is wrapped if a tree is not that of a kernel image.
 var ErrNoKernel = errors.New("it is not a kernel image")
+
+// MirrorFile is in a kernel image whose initrd finds a root on the two disks of a mirror.
+const MirrorFile = "usr/lib/griddle/initrd-mirror"
 
 // modulesDir is where a kernel image has its modules.
 const modulesDir = "usr/lib/modules"

@@ -23,6 +23,7 @@ import (
 
 	"griddle/initramfs/disk"
 	"griddle/initramfs/machinekey"
+	"griddle/initramfs/superblock"
 )
 
 // maxPools is how many pools are tried: a machine has one or two.
@@ -41,7 +42,8 @@ type Key struct {
 // Newest returns the key that was written last. The error is fs.ErrNotExist where no pool has one; notes says why a
 // pool gave none.
 func Newest(ctx context.Context, disks []disk.Disk) (newest Key, notes []error, err error) {
-	return newestOf(ctx, pools(disks), read)
+	nodes := pools(disks)
+	return newestOf(ctx, nodes, func(node string) (Key, error) { return read(node, mirrored(node, nodes)) })
 }
 
 // newestOf reads each pool.
@@ -99,14 +101,38 @@ func pools(disks []disk.Disk) []string {
 	return nodes
 }
 
-// read returns the key of one pool.
-func read(node string) (k Key, err error) {
+// mirrored are the options by which a pool is mounted that is a mirror: its other devices among these, and degraded if
+// one is missing.
+func mirrored(node string, nodes []string) (options string) {
+	super := func(node string) (s superblock.Super) {
+		if f, err := os.Open(node); err == nil {
+			s, _ = superblock.Read(f)
+			f.Close()
+		}
+		return s
+	}
+	own := super(node)
+	missing := own.Devices - 1
+	for _, other := range nodes {
+		if s := super(other); missing > 0 && s.Filesystem == own.Filesystem && s.Device != own.Device {
+			options += ",device=" + other
+			missing--
+		}
+	}
+	if missing > 0 {
+		options += ",degraded"
+	}
+	return options
+}
+
+// read returns the key of one pool, which is mounted with these options.
+func read(node, options string) (k Key, err error) {
 	at, err := os.MkdirTemp("", "griddle-pool-")
 	if err != nil {
 		return Key{}, err
 	}
 	defer os.Remove(at)
-	persistent, unmount, err := mount(node, at)
+	persistent, unmount, err := mount(node, at, options)
 	if err != nil {
 		return Key{}, err
 	}

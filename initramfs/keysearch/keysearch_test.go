@@ -80,12 +80,12 @@ func TestSeveral(t *testing.T) {
 	install(t, nodes[1], newer, early.Add(time.Hour), nil)
 	tool(t, "mkfs.btrfs", "-q", nodes[2]) // without @persistent
 	for _, order := range [][]string{{nodes[0], nodes[1]}, {nodes[3], nodes[1], nodes[2], nodes[0]}} {
-		got, notes, err := newestOf(t.Context(), order, read)
+		got, notes, err := newestOf(t.Context(), order, alone)
 		if err != nil || !same(got, newer) || got.Pool != nodes[1] || len(notes) != len(order)/4 {
 			t.Errorf("newestOf(%v) = %s, %v, %v; want the key on %s", order, got.Pool, notes, err, nodes[1])
 		}
 	}
-	if _, notes, err := newestOf(t.Context(), nodes[2:], read); !errors.Is(err, fs.ErrNotExist) || len(notes) != 1 {
+	if _, notes, err := newestOf(t.Context(), nodes[2:], alone); !errors.Is(err, fs.ErrNotExist) || len(notes) != 1 {
 		t.Errorf("newestOf of pools without a key = %v, %v", notes, err)
 	}
 }
@@ -120,7 +120,7 @@ func TestHostile(t *testing.T) {
 			}
 		})
 		before := sum(t, dev)
-		if got, notes, err := newestOf(t.Context(), []string{dev}, read); !errors.Is(err, fs.ErrNotExist) {
+		if got, notes, err := newestOf(t.Context(), []string{dev}, alone); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: newestOf() = %+v, %v, %v", name, got, notes, err)
 		} else {
 			t.Logf("%s: %v", name, notes)
@@ -166,5 +166,32 @@ func TestPools(t *testing.T) {
 	d.Partitions[2].Name = "data"
 	if got := pools([]disk.Disk{d}); got != nil {
 		t.Errorf("pools() of another btrfs = %v", got)
+	}
+}
+
+// alone reads a pool on one disk.
+func alone(node string) (Key, error) { return read(node, "") }
+
+// TestMirror: the key of a mirror is found with both disks and with one of them, and the disks stay as they are.
+func TestMirror(t *testing.T) {
+	both := []string{loop(t, blank(t)), loop(t, blank(t))}
+	key := newKey(t)
+	install(t, both[0], key, early, func(top string) {
+		tool(t, "btrfs", "device", "add", "-f", both[1], top)
+		tool(t, "btrfs", "balance", "start", "--force", "-dconvert=raid1", "-mconvert=raid1", top)
+	})
+	before := sum(t, both[0]) + sum(t, both[1])
+	for _, nodes := range [][]string{both, {both[1], both[0]}, both[:1], both[1:]} {
+		options := mirrored(nodes[0], nodes)
+		if strings.Contains(options, "degraded") != (len(nodes) == 1) ||
+			strings.Contains(options, "device=") != (len(nodes) == 2) {
+			t.Errorf("with %v the options are %q", nodes, options)
+		}
+		if got, err := read(nodes[0], options); err != nil || !same(got, key) {
+			t.Errorf("read of %v = %v, %v", nodes, got.Pool, err)
+		}
+	}
+	if sum(t, both[0])+sum(t, both[1]) != before {
+		t.Error("the disks have changed")
 	}
 }

@@ -8,37 +8,48 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readOnlyMount is the option of a filesystem that nothing can be written to. It has no value.
-var readOnlyMount = [2]string{"ro"}
+// Option is an option of a mount: its name and its value, "" for one that has none.
+type Option [2]string
+
+// Device names another device of the filesystem.
+func Device(node string) Option { return Option{"device", node} }
+
+// Degraded mounts a filesystem although some of its devices are missing. What is written meanwhile is on the others
+// only.
+var Degraded = Option{"degraded"}
+
+// readOnlyMount is the option of a filesystem that nothing can be written to.
+var readOnlyMount = Option{"ro"}
 
 // Mounted is a filesystem that only this program has mounted, at no place in the tree of folders.
 type Mounted struct{ f *os.File }
 
 // Top mounts the top of the btrfs filesystem on a device, where its subvolumes are, whatever its default is.
-func Top(node string) (*Mounted, error) {
-	return mount("btrfs", node, [2]string{"subvolid", "5"})
+func Top(node string, options ...Option) (*Mounted, error) {
+	return mount("btrfs", node, append(options, Option{"subvolid", "5"})...)
 }
 
 // ReadTop is Top, and changes nothing on the device: it mounts read-only, and does not replay the log that a crash may
 // have left. It fails while the filesystem is mounted for writing.
-func ReadTop(node string) (*Mounted, error) {
-	return mount("btrfs", node, [2]string{"subvolid", "5"}, [2]string{"rescue", "nologreplay"}, readOnlyMount)
+func ReadTop(node string, options ...Option) (*Mounted, error) {
+	return mount("btrfs", node, append(options, Option{"subvolid", "5"}, Option{"rescue", "nologreplay"},
+		readOnlyMount)...)
 }
 
 // ReadFAT is FAT, and changes nothing on the device.
 func ReadFAT(node string) (*Mounted, error) {
-	return mount("vfat", node, [2]string{"umask", "0077"}, readOnlyMount)
+	return mount("vfat", node, Option{"umask", "0077"}, readOnlyMount)
 }
 
 // FAT mounts a FAT filesystem that only root may read.
 func FAT(node string) (*Mounted, error) {
-	return mount("vfat", node, [2]string{"umask", "0077"})
+	return mount("vfat", node, Option{"umask", "0077"})
 }
 
 // ReadOther is Other for an ext4 or xfs, and changes nothing on the device: it mounts read-only, and does not replay
 // the log that a crash may have left. It fails while the filesystem is mounted for writing.
 func ReadOther(kind, node string) (*Mounted, error) {
-	noLog := [2]string{"noload"}
+	noLog := Option{"noload"}
 	if kind == "xfs" {
 		noLog[0] = "norecovery"
 	}
@@ -51,7 +62,7 @@ func Other(kind, node string) (*Mounted, error) { return mount(kind, node) }
 // At mounts a subvolume, by its path from the top of the filesystem on a device, at a folder, with its programs. The
 // folder is not followed if it is a symlink.
 func At(node, name, dir string) (unmount func() error, err error) {
-	return attach("btrfs", node, name, dir, [2]string{"subvol", "/" + name})
+	return attach("btrfs", node, name, dir, Option{"subvol", "/" + name})
 }
 
 // OtherAt is At for a filesystem of another kind, and the top of it.
@@ -59,7 +70,7 @@ func OtherAt(kind, node, dir string) (unmount func() error, err error) {
 	return attach(kind, node, kind, dir)
 }
 
-func attach(kind, node, name, dir string, options ...[2]string) (unmount func() error, err error) {
+func attach(kind, node, name, dir string, options ...Option) (unmount func() error, err error) {
 	at, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("mounting %s of %s: opening %s: %w", name, node, dir, err)
@@ -81,7 +92,7 @@ func attach(kind, node, name, dir string, options ...[2]string) (unmount func() 
 	}, nil
 }
 
-func mount(kind, node string, options ...[2]string) (*Mounted, error) {
+func mount(kind, node string, options ...Option) (*Mounted, error) {
 	f, err := openMount(kind, node, unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC|
 		unix.MOUNT_ATTR_NOATIME, options...)
 	if err != nil {
@@ -91,7 +102,7 @@ func mount(kind, node string, options ...[2]string) (*Mounted, error) {
 }
 
 // openMount makes a mount that is at no place.
-func openMount(kind, node string, attributes int, options ...[2]string) (*os.File, error) {
+func openMount(kind, node string, attributes int, options ...Option) (*os.File, error) {
 	fail := func(err error) (*os.File, error) {
 		return nil, fmt.Errorf("mounting %s of %s: %w", kind, node, err)
 	}

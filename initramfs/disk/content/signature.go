@@ -3,6 +3,7 @@ package content
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io"
 )
 
@@ -12,7 +13,7 @@ type Signature struct {
 	// Label is the label, or the name of the array, volume group or pool that it is a member of: hostile; "" if the
 	// format has none.
 	Label   string
-	Variant string // "RAID1" of a member of an array, "1" or "2" of LUKS, else ""
+	Variant string // "RAID1" of a member of an array, "1" or "2" of LUKS, "device 1 of 2" of a btrfs, else ""
 }
 
 // magic is a format that is known by some bytes at one place.
@@ -148,12 +149,17 @@ func Text(b []byte) string {
 
 // variant is the level of an array and the version of LUKS, from the beginning of a disk on which m was found.
 func variant(m magic, head []byte) string {
-	if m.at+76 > int64(len(head)) {
+	if m.at+80 > int64(len(head)) {
 		return ""
 	}
 	switch b := head[m.at:]; m.kind {
 	case "linux_raid_member":
 		return mdVariant(binary.LittleEndian.Uint32(b[72:]))
+	case "btrfs": // from the magic on: how many devices it has, and which one this is (superblock)
+		le := binary.LittleEndian
+		if n := le.Uint64(b[0x88-0x40:]); n > 1 && n <= 1024 && len(b) >= 0xd1-0x40 {
+			return fmt.Sprintf("device %d of %d", le.Uint64(b[0xc9-0x40:]), n)
+		}
 	case "crypto_LUKS":
 		if b[6] == 0 && (b[7] == 1 || b[7] == 2) {
 			return string('0' + rune(b[7]))

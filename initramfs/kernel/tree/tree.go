@@ -76,6 +76,10 @@ func Make(ctx context.Context, deb string, program []byte, dir string) (release 
 	if err := os.WriteFile(filepath.Join(dir, "boot", "initrd.img-"+release), initrd, 0o644); err != nil {
 		return "", fmt.Errorf("making the tree of a kernel: %w", err)
 	}
+	mark := filepath.Join(dir, kernel.MirrorFile)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(mark), 0o755), os.WriteFile(mark, nil, 0o644)); err != nil {
+		return "", fmt.Errorf("making the tree of a kernel: %w", err)
+	}
 	if err := settle(dir, release); err != nil {
 		return "", fmt.Errorf("making the tree of a kernel: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/u-root/u-root/pkg/cpio"
 
 	"griddle/imagestore/content"
+	"griddle/initramfs/kernel"
 )
 
 const release = "6.1.0-9-amd64"
@@ -91,6 +92,7 @@ func TestMake(t *testing.T) {
 			return err
 		})
 		want := []string{"boot/config-" + release, "boot/initrd.img-" + release, "boot/vmlinuz-" + release,
+			kernel.MirrorFile,
 			"usr/lib/modules/" + release + "/kernel/drivers/ata/ahci.ko",
 			"usr/share/doc/linux-image-" + release + "/copyright"}
 		if diff := cmp.Diff(want, names); diff != "" || err != nil {
