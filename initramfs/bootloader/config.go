@@ -49,6 +49,10 @@ type Config struct {
 	// looks for them at every boot. The menu then waits for 5 seconds.
 	Others bool
 
+	// Mirror are the UUIDs of the EFI system partitions of all disks of a mirror, in the same order on each; nil for a
+	// pool on one disk. GRUB counts on all of them, and the pool starts with one disk alone (script/mirror.cfg).
+	Mirror []string
+
 	// Shared is set by ReadConfig for an EFI system partition that is shared: the same as any ESPID, for Render.
 	// InstallESP refuses it without one.
 	Shared bool
@@ -79,6 +83,14 @@ func (c Config) validate() error {
 	case len(c.ESP) != len(anyESP) || strings.Trim(c.ESP, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "":
 		errs = append(errs, fmt.Errorf("label %q is not 11 capital letters, digits and dashes", c.ESP))
 	}
+	for _, id := range c.Mirror {
+		if !fatID.MatchString(id) {
+			errs = append(errs, fmt.Errorf("%q is not the UUID of a FAT filesystem, such as 7A3C-11F0", id))
+		}
+	}
+	if len(c.Mirror) == 1 || len(c.Mirror) > MaxMirror || c.Flat && c.Mirror != nil {
+		errs = append(errs, fmt.Errorf("a mirror of %d disks is not possible", len(c.Mirror)))
+	}
 	if c.Flat && c.Root != "" {
 		errs = append(errs, fmt.Errorf("a flat filesystem has no root subvolume %q", c.Root))
 	}
@@ -102,6 +114,9 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
+// MaxMirror is how many disks of a mirror GRUB's script knows.
+const MaxMirror = 2
+
 // header is the first line of a grub.cfg.
 const header = "# Griddle's grub.cfg, format 2. The kernel is looked for at every boot.\n"
 
@@ -119,6 +134,9 @@ const (
 	othersLine = "# The menu has the other systems of the machine."
 )
 
+// mirrorLine begins the line of Config.Mirror.
+const mirrorLine = "# The pool is a mirror. Its EFI system partitions are "
+
 // script has the parts of grub.cfg. An uppercase word between @ and @ is filled in by Render.
 //
 //go:embed script
@@ -135,6 +153,10 @@ func (c Config) Render() ([]byte, error) {
 	}
 	out := fmt.Sprintf("%s%s%d.\n", header, scriptLine, Script)
 	parts := []string{"head", "kernel", kind}
+	if c.Mirror != nil {
+		out += mirrorLine + strings.Join(c.Mirror, " ") + ".\n"
+		parts = []string{"mirror", "head", "degraded", "kernel", kind}
+	}
 	if c.Shared || c.ESPID != "" {
 		out += sharedLine + "\n"
 	}
@@ -150,7 +172,7 @@ func (c Config) Render() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("writing grub.cfg: %w", err)
 		}
-		out += string(text)
+		out += c.twice(string(text))
 	}
 	title := c.Title
 	if title == "" {
@@ -161,7 +183,13 @@ func (c Config) Render() ([]byte, error) {
 		return nil, fmt.Errorf("writing grub.cfg: %w", err)
 	}
 	out = strings.NewReplacer("@WHERE@", where, "@SYSTEMS@", systems).Replace(out)
+	degraded := ""
+	if c.Mirror != nil {
+		degraded = "${griddle_degraded}"
+	}
 	return []byte(strings.NewReplacer(
+		"@MIRROR@", strings.Join(c.Mirror, " "),
+		"@DEGRADED@", degraded,
 		"@TITLE@", quote(title),
 		"@ROOT@", quote(strings.TrimPrefix(c.Root, Roots+"/")),
 		"@POOL@", c.PoolID,
@@ -173,6 +201,21 @@ func (c Config) Render() ([]byte, error) {
 		"@OWNARGS@", c.arguments(ownFlags, try, nil),
 		"@OWNFILE@", arguments.File,
 	).Replace(out)), nil
+}
+
+// twice has the lines of a script that write to the other disk of a mirror, or is without them.
+func (c Config) twice(text string) string {
+	const mark = "@TWICE@"
+	if c.Mirror != nil {
+		return strings.ReplaceAll(text, mark, "twice")
+	}
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		if !strings.Contains(line, mark) {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
 }
 
 // fixed are the arguments of every kernel, one each. The last console= is /dev/console: the screen and the serial line

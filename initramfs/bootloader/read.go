@@ -76,6 +76,9 @@ func parseNew(lines []string) (Config, error) {
 		if r, ok := parseOwn(line); ok {
 			c.Own = append(c.Own, r)
 		}
+		if ids, ok := strings.CutPrefix(line, mirrorLine); ok && c.Mirror == nil {
+			c.Mirror = strings.Fields(strings.TrimSuffix(ids, "."))
+		}
 		if root, ok := strings.CutPrefix(line, "set griddle_root="); ok {
 			words, err := split(root)
 			if err != nil || len(words) != 1 {

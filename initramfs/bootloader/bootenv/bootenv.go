@@ -13,6 +13,7 @@
 //	| griddle_tries=0            | how often GRUB may still start the candidate, 0 to 3
 //	| griddle_fresh=7            | the next fresh root of the good one is ROOT~7; only where the good root is a base
 //	| griddle_spare=8            | the one after it
+//	| griddle_sequence=3         | how many times it was written; only of a pool on several disks
 //	| griddle_complete=yes       | all above is whole
 //	+----------------------------+ at most 512 bytes: one sector of a disk, which is written whole or not at all
 //	| variables of others        | such as saved_entry, which GRUB's menu knows; Write keeps them
@@ -22,6 +23,8 @@
 // GRUB takes the first copy that is whole. It lowers griddle_tries in both before it starts the candidate, and takes
 // griddle_fresh out of both before it starts that root. It writes to the sectors that a file has: so the files keep
 // their size and place.
+//
+// A pool on several disks has as many EFI system partitions: ReadAll and WriteAll are for all of them (file mirror.go).
 //
 // Guarantees: a power cut at any time leaves the old or the new state in the copy that counts. Bytes from outside are
 // ErrDamaged or a valid Env. Two programs that write at the same time have to keep out of each other's way: package
@@ -58,6 +61,7 @@ type Env struct {
 	Tries     int    // how often GRUB may still start the candidate: 0 to MaxTries; 0 without a candidate
 	Fresh     int    // number of the fresh root of Good that starts next, 1 to MaxFresh; 0 for none
 	Spare     int    // number of the one that starts after it; 0 for none
+	Sequence  int    // of a pool on several disks: the partition with the largest one counts; 0 of all others
 }
 
 const (
@@ -85,6 +89,7 @@ func Parse(b []byte) (Env, error) {
 		e.Tries = int(tries[0] - '0')
 	}
 	e.takeFresh(ours["fresh"], ours["spare"])
+	e.Sequence = freshNumber(ours["sequence"])
 	if _, err := e.Bytes(); err != nil {
 		return Env{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
@@ -118,6 +123,12 @@ func (e Env) block(others string) ([]byte, error) {
 	fresh, err := e.freshLines()
 	if err != nil {
 		return nil, err
+	}
+	if e.Sequence < 0 || e.Sequence > MaxFresh {
+		return nil, fmt.Errorf("writing an environment block: the sequence number %d is not possible", e.Sequence)
+	}
+	if e.Sequence > 0 {
+		fresh += fmt.Sprintf("%ssequence=%d\n", prefix, e.Sequence)
 	}
 	text := fmt.Sprintf("%[1]s%[2]sformat=%[3]s\n%[2]sgood=%[4]s\n%[2]scandidate=%[5]s\n%[2]stries=%[6]d\n%[7]s"+
 		"%[2]scomplete=yes\n", signature, prefix, format, e.Good, e.Candidate, e.Tries, fresh)

@@ -28,6 +28,8 @@ func TestBytes(t *testing.T) {
 		{Env{}, text("griddle_format=1", "griddle_good=", "griddle_candidate=", "griddle_tries=0",
 			"griddle_complete=yes")},
 		{Env{Good: "web-1@amd64", Candidate: "web-2@amd64", Tries: 1}, text(whole...)},
+		{Env{Good: "web", Sequence: 5}, text("griddle_format=1", "griddle_good=web", "griddle_candidate=",
+			"griddle_tries=0", "griddle_sequence=5", "griddle_complete=yes")},
 		{Env{Candidate: "größe", Tries: 3}, text("griddle_format=1", "griddle_good=", "griddle_candidate=größe",
 			"griddle_tries=3", "griddle_complete=yes")},
 		{Env{Good: "web", Fresh: 7, Spare: 8}, text("griddle_format=1", "griddle_good=web", "griddle_candidate=",
@@ -58,6 +60,7 @@ func TestBytesRefuses(t *testing.T) {
 	}{
 		{Env{Good: long + "y", Candidate: long}, "1 too many", ErrName},
 		{Env{Good: "a", Tries: 1}, "not possible", nil},
+		{Env{Good: "a", Sequence: MaxFresh + 1}, "not possible", nil},
 		{Env{Candidate: "a", Tries: 4}, "not possible", nil},
 		{Env{Candidate: "a", Tries: -1}, "not possible", nil},
 		{Env{Good: "a", Fresh: MaxFresh + 1}, "not possible", nil},
@@ -222,6 +225,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(text(whole...))
 	f.Add(text(append(whole, `a=\\`+"\\\nb", "#x")...))
 	f.Add(text(append(whole, "griddle_fresh=7", "griddle_spare=8")...))
+	f.Add(text(append(whole, "griddle_sequence=12")...))
 	f.Add(make([]byte, Size))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := Parse(b)

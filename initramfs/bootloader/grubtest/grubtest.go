@@ -38,6 +38,11 @@ type Started struct {
 // Try reports whether the root was started as a candidate.
 func (s Started) Try() bool { return slices.Contains(s.Args, "griddle.try") }
 
+// Degraded reports whether the kernel was asked to mount a mirror without one of its disks.
+func (s Started) Degraded() bool {
+	return slices.ContainsFunc(s.Args, func(a string) bool { return strings.HasPrefix(a, "rootflags=degraded,") })
+}
+
 // Broken is in the path of kernels that cannot be loaded, as if their files had been cut.
 const Broken = "broken"
 
@@ -175,7 +180,7 @@ func parse(out string) Started {
 			break // it took the first one for started
 		}
 		_, path, _ := strings.Cut(value, ")")
-		root, isRoot := strings.CutPrefix(value, "rootflags=subvol=@roots/")
+		root, isRoot := strings.CutPrefix(strings.Replace(value, "=degraded,", "=", 1), "rootflags=subvol=@roots/")
 		switch {
 		case what == "kernel":
 			s.Kernel = path
