@@ -150,6 +150,9 @@ func (l *loaded) loadKernel() (string, error) {
 
 // commandLine is that of a root's kernel.
 func commandLine(p *pool.Pool, root string, try bool) (string, error) {
+	if p.Missing() > 0 { // GRUB sees by itself how many disks there are
+		return "", errors.New("a disk of the mirror is missing")
+	}
 	esp, err := p.ESP()
 	if err != nil {
 		return "", err

@@ -28,6 +28,12 @@ func (p *Pool) readConfig() (bootloader.Config, error) {
 		return bootloader.Config{}, p.noESP
 	}
 	conf, err := bootloader.ReadConfig(p.esp)
+	for _, dir := range p.dirs() {
+		if err == nil {
+			break
+		}
+		conf, err = bootloader.ReadConfig(dir)
+	}
 	if err != nil {
 		return bootloader.Config{}, err
 	}
@@ -47,7 +53,7 @@ func (p *Pool) readEnv(conf bootloader.Config) (bootenv.Env, error) {
 		name, _ := cutRoots(conf.Root)
 		return bootenv.Env{Good: name}, nil
 	}
-	e, err := bootenv.Read(p.esp)
+	e, err := bootenv.ReadAll(p.dirs())
 	if errors.Is(err, bootenv.ErrDamaged) {
 		return bootenv.Env{}, nil
 	}

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +17,7 @@ import (
 // bootloader.BuildGRUB made. What boots, and its kernel arguments, stay. Without a grub.cfg there are no further
 // arguments; without grubenv as well the root that proved itself last boots, or else the newest root with a kernel.
 // bios says that the machine starts by a BIOS now. On an EFI system partition that other systems share, no file of
-// theirs changes. A disk without room for GRUB for BIOS is an error (gap.ErrNone) only where bios is true.
+// theirs changes. Of a mirror GRUB is installed on each disk. A disk without room for GRUB for BIOS is an error (gap.ErrNone) only where bios is true.
 func (p *Pool) Bootloader(images fs.FS, bios bool) error {
 	return p.change(func(c Contents) error {
 		if p.noESP != nil {
@@ -32,23 +33,33 @@ func (p *Pool) Bootloader(images fs.FS, bios bool) error {
 		if err != nil {
 			return err
 		}
-		if err := bootloader.InstallESP(p.esp, images, p.place.Config(conf, p.place.Job)); err != nil {
+		var errs error
+		err = p.Each(conf, p.place.Job, func(h Half, c bootloader.Config) error {
+			err := h.bootloader(images, c, bios)
+			errs = errors.Join(errs, err)
 			return err
-		}
-		f, err := os.OpenFile(p.place.Disk, os.O_RDWR, 0)
-		if err != nil {
-			return fmt.Errorf("opening the disk: %w", err)
-		}
-		err = bootloader.InstallBIOS(f, images, bootloader.Extent{Start: p.place.BIOS.Start, Size: p.place.BIOS.Size},
-			p.place.SectorSize)
-		if errors.Is(err, bootloader.ErrSectorSize) || errors.Is(err, gap.ErrNone) && !bios {
-			return f.Close() // it boots only by UEFI
-		}
-		if err == nil && bios && p.place.Table != mbr { // whose active partition is that of its owner
-			err = table.Activate(f)
-		}
-		return errors.Join(err, f.Close())
+		})
+		return cmp.Or(err, errs)
 	})
+}
+
+// bootloader installs GRUB on one disk of the pool.
+func (h Half) bootloader(images fs.FS, c bootloader.Config, bios bool) error {
+	if err := bootloader.InstallESP(h.Dir, images, c); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(h.Disk, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("opening the disk: %w", err)
+	}
+	err = bootloader.InstallBIOS(f, images, bootloader.Extent{Start: h.BIOS.Start, Size: h.BIOS.Size}, h.SectorSize)
+	if errors.Is(err, bootloader.ErrSectorSize) || errors.Is(err, gap.ErrNone) && !bios {
+		return f.Close() // it boots only by UEFI
+	}
+	if err == nil && bios && h.Table != mbr { // whose active partition is that of its owner
+		err = table.Activate(f)
+	}
+	return errors.Join(err, f.Close())
 }
 
 // config is a new grub.cfg for the root that starts by grubenv and markers, else for the newest root with a kernel.

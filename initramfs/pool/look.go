@@ -2,7 +2,6 @@ package pool
 
 import (
 	"errors"
-	"os"
 
 	"griddle/initramfs/subvolume"
 )
@@ -19,18 +18,12 @@ func Look(place Place) (c Contents, err error) {
 		defer func() { err = errors.Join(err, p.Close()) }()
 		return p.Read()
 	}
-	top, err := subvolume.ReadTop(place.Pool)
+	top, err := subvolume.ReadTop(place.Pool, place.options()...)
 	if err != nil {
 		return Contents{}, err
 	}
 	p := &Pool{place: place, dir: top.Dir(), close: []func() error{top.Close}}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	if st, e := os.Stat(place.ESP); e == nil && st.IsDir() {
-		p.esp = place.ESP
-	} else if esp, e := subvolume.ReadFAT(place.ESP); e != nil {
-		p.noESP = e
-	} else {
-		p.esp, p.close = esp.Dir(), append(p.close, esp.Close)
-	}
+	p.openESPs(subvolume.ReadFAT)
 	return p.Read()
 }

@@ -12,8 +12,6 @@ import (
 	"griddle/initramfs/disk"
 	"griddle/initramfs/disk/content"
 	"griddle/initramfs/subvolume"
-
-	"github.com/google/uuid"
 )
 
 // Place is where a pool is. What it says of the disk is found by what the partitions are, and not by their numbers.
@@ -40,7 +38,13 @@ type Place struct {
 	// PoolID is the UUID of what they share; "" if the roots are in the pool.
 	PoolID string
 
-	noESP error // why ESP is not known
+	// Others are the other disks of a mirror, each with what it has of this, but for Others and Missing. Missing is how
+	// many more there should be.
+	Others  []Place
+	Missing int
+
+	noESP  error  // why ESP is not known
+	device uint64 // the ID of Pool in the filesystem
 }
 
 // mbr is Place.Table of a disk with an MBR.
@@ -63,7 +67,6 @@ func On(path string) (Place, error) { return on(path, "") }
 
 // on is On. Of a disk with several pools number says which partition is meant.
 func on(path, number string) (Place, error) {
-	const sys = "/sys"
 	d, err := disk.Find(os.DirFS(sys), disk.Open, path)
 	if err != nil {
 		return Place{}, fmt.Errorf("looking for a pool: %w", err)
@@ -72,7 +75,19 @@ func on(path, number string) (Place, error) {
 	if err != nil {
 		return Place{}, fmt.Errorf("looking for a pool on %s: %w", path, err)
 	}
-	p := Place{Disk: path, Job: pool.Job, Size: d.Size, SectorSize: d.SectorSize, Table: d.Table,
+	p, err := in(path, d, pool)
+	if err == nil {
+		p.join(nodes(sys))
+	}
+	return p, err
+}
+
+// sys is where sysfs is mounted.
+const sys = "/sys"
+
+// in is what a disk has of a pool: the partition itself, and what the machine starts it from.
+func in(path string, d disk.Disk, pool content.Pool) (p Place, err error) {
+	p = Place{Disk: path, Job: pool.Job, Size: d.Size, SectorSize: d.SectorSize, Table: d.Table,
 		TableID: d.GUID, BIOS: biosOf(d.Content)}
 	if p.Pool, err = disk.Node(path, sys, pool.Number); err != nil {
 		return Place{}, err
@@ -170,12 +185,8 @@ func filesystemOf(node string, pool content.Pool) func() (string, error) {
 		if pool.Signature.Type == "ext4" {
 			return pool.UUID, nil
 		}
-		top, err := subvolume.Top(node)
-		if err != nil {
-			return "", err
-		}
-		id, err := subvolume.Filesystem(top.Dir())
-		return uuid.UUID(id).String(), errors.Join(err, top.Close())
+		s, err := superOf(node)
+		return s.Filesystem, err
 	}
 }
 

@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"griddle/initramfs/subvolume"
 
+	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 )
 
@@ -72,7 +74,7 @@ func Here() (Place, error) {
 		}
 		part, err := filepath.EvalSymlinks(filepath.Join("/sys/class/block", filepath.Base(m.source)))
 		if err != nil {
-			break
+			return elsewhere(fmt.Errorf("looking for the pool of this system: %w", err))
 		}
 		number, err := os.ReadFile(filepath.Join(part, "partition"))
 		if err != nil {
@@ -82,35 +84,45 @@ func Here() (Place, error) {
 		if m.kind != "btrfs" {
 			return hereOwn(disk, filepath.Join("/dev", filepath.Base(part)))
 		}
-		return on(disk, strings.TrimSpace(string(number)))
+		p, err := on(disk, strings.TrimSpace(string(number)))
+		if err == nil {
+			return p, nil
+		}
+		return elsewhere(err)
 	}
 	return Place{}, fmt.Errorf("looking for the pool of this system: %w: / is not a root on a disk", ErrNone)
 }
 
-// Open mounts a pool and its EFI system partition. Without the latter the pool can be read.
+// elsewhere is the pool of this system, if it is a mirror whose disk that the table of mounts names is gone; else the
+// error is why.
+func elsewhere(why error) (Place, error) {
+	id, err := subvolume.Filesystem("/")
+	if err != nil {
+		return Place{}, why
+	}
+	for _, n := range nodes(sys) {
+		if s, err := superOf(n.path); err != nil || s.Filesystem != uuid.UUID(id).String() {
+			continue
+		}
+		if p, err := on(n.disk, strconv.Itoa(n.number)); err == nil {
+			return p, nil
+		}
+	}
+	return Place{}, why
+}
+
+// Open mounts a pool and its EFI system partition. Without the latter the pool can be read. Of a mirror it mounts all
+// that there are: a disk that is missing is not an error.
 func Open(place Place) (*Pool, error) {
 	if len(place.Own) > 0 {
 		return openOwn(place, subvolume.Other, subvolume.FAT)
 	}
-	top, err := subvolume.Top(place.Pool)
+	top, err := subvolume.Top(place.Pool, place.options()...)
 	if err != nil {
 		return nil, err
 	}
 	p := &Pool{place: place, dir: top.Dir(), close: []func() error{top.Close}}
-	if place.ESP == "" {
-		p.noESP = place.noESP
-		return p, nil
-	}
-	if st, err := os.Stat(place.ESP); err == nil && st.IsDir() {
-		p.esp = place.ESP
-		return p, nil
-	}
-	esp, err := subvolume.FAT(place.ESP)
-	if err != nil {
-		p.noESP = err
-		return p, nil
-	}
-	p.esp, p.close = esp.Dir(), append(p.close, esp.Close)
+	p.openESPs(subvolume.FAT)
 	return p, nil
 }
 

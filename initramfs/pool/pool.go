@@ -59,12 +59,13 @@ const (
 
 // Pool is an opened pool.
 type Pool struct {
-	place Place
-	dir   string // of its top
-	esp   string // of the EFI system partition; "" if it cannot be mounted
-	noESP error  // why
-	close []func() error
-	own   map[string]*subvolume.Mounted // the roots that are partitions, and can be mounted
+	place  Place
+	dir    string // of its top
+	esp    string // of the EFI system partition, of a mirror the first one; "" if it cannot be mounted
+	noESP  error  // why
+	halves []Half // of a mirror: all its disks
+	close  []func() error
+	own    map[string]*subvolume.Mounted // the roots that are partitions, and can be mounted
 
 	mounts string // the table of mounts; "" means /proc/self/mountinfo
 }

@@ -42,7 +42,7 @@ func (p *Pool) CountStart(name string) (try bool, err error) {
 		default:
 			e.Fresh, e.Spare = 0, 0
 		}
-		return bootenv.Write(p.esp, e)
+		return bootenv.WriteAll(p.dirs(), e)
 	})
 	return try, err
 }
@@ -55,6 +55,6 @@ func (p *Pool) UncountStart(name string) error {
 		}
 		e := c.env
 		e.Tries++
-		return bootenv.Write(p.esp, e)
+		return bootenv.WriteAll(p.dirs(), e)
 	})
 }

@@ -102,7 +102,7 @@ func (p *Pool) write(c Contents, e bootenv.Env) error {
 	if err := p.convert(c); err != nil {
 		return err
 	}
-	return bootenv.Write(p.esp, e)
+	return bootenv.WriteAll(p.dirs(), e)
 }
 
 // Convert makes a pool of an earlier version one of this version, that boots the same root with the same arguments.
@@ -115,12 +115,12 @@ func (p *Pool) convert(c Contents) error {
 		if c.conf.PoolID == "" || c.conf.Script >= bootloader.Script { // none can be read, or it is as new
 			return nil
 		}
-		return bootloader.WriteConfig(p.esp, p.place.Config(c.conf, p.place.Job))
+		return p.writeConfig(c.conf)
 	}
-	if err := bootenv.Write(p.esp, bootenv.Env{Good: c.Good}); err != nil {
+	if err := bootenv.WriteAll(p.dirs(), bootenv.Env{Good: c.Good}); err != nil {
 		return err
 	}
-	return bootloader.WriteConfig(p.esp, p.place.Config(c.conf, p.place.Job))
+	return p.writeConfig(c.conf)
 }
 
 // mayBoot is nil if the root can be booted.
