@@ -133,7 +133,9 @@ func (s *Server) script(m Machine, spec Spec) ([]byte, error) {
 	o := s.options(m)
 	o.Kernel, o.Initrds, o.Volume = spec.Kernel, spec.Initrds, spec.Volume
 	if spec.Disk != "" {
-		o.Disk, o.System = diskPath+spec.Disk, true
+		if o.Disk, o.System = diskPath+spec.Disk, true; spec.Other != "" {
+			o.Other = diskPath + spec.Other
+		}
 	}
 	o.Args = append(o.Args, spec.Args...)
 	const macArg = "griddle.mac="

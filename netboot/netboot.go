@@ -53,6 +53,8 @@ type Spec struct {
 	// Disk is the ID of the table of the disk with the installed system: the GUID of a GPT, in lower case, or the disk
 	// signature of an MBR as 8 hex digits; "" if no such system is known.
 	Disk string
+	// Other is the same of the other disk of a mirror, which is started where Disk is missing; "" if there is none.
+	Other string
 	// Volume is the label of the EFI system partition to start the local disk from; "" leaves it to the firmware.
 	Volume string
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"griddle/appliance/job"
@@ -42,7 +43,7 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 	}
 	if j := system(jobs); j != nil {
 		s := starts(*j, disks)
-		spec.Disk, spec.Volume = s.TableID, s.ESP
+		spec.Disk, spec.Other, spec.Volume = s.TableID, s.Other, s.ESP
 	}
 	return spec, nil
 }
@@ -55,10 +56,22 @@ func starts(j Job, disks []job.Disk) job.Starts {
 	if j.Starts != nil {
 		s = *j.Starts
 	}
+	var now []string // of a mirror two
 	for _, d := range disks {
 		if d.Installed == j.Spec.ID && tableID.MatchString(d.TableID) {
-			s.TableID = d.TableID
+			now = append(now, d.TableID)
 		}
+	}
+	if len(now) > 0 && !slices.Contains(now, s.TableID) {
+		s.TableID = now[0]
+	}
+	for _, id := range now {
+		if id != s.TableID {
+			s.Other = id
+		}
+	}
+	if s.Other == s.TableID || !tableID.MatchString(s.Other) {
+		s.Other = ""
 	}
 	if !tableID.MatchString(s.TableID) {
 		s.TableID = j.Spec.ID

@@ -194,7 +194,8 @@ func (f *Fleet) sanitize(ev job.Event) job.Event {
 		ev.Certificate = &c
 	}
 	if ev.Starts != nil {
-		ev.Starts = &job.Starts{TableID: job.Printable(ev.Starts.TableID), ESP: job.Printable(ev.Starts.ESP)}
+		ev.Starts = &job.Starts{TableID: job.Printable(ev.Starts.TableID), Other: job.Printable(ev.Starts.Other),
+			ESP: job.Printable(ev.Starts.ESP)}
 	}
 	if ev.Progress != nil && ev.Progress.Ways != nil {
 		p, w := *ev.Progress, *ev.Progress.Ways

@@ -188,12 +188,13 @@ type Event struct {
 
 // Starts is what starts an installed system after a network boot.
 type Starts struct {
-	TableID string `json:"tableId"`       // Disk.TableID of the disk with the system: for a BIOS
-	ESP     string `json:"esp,omitempty"` // label of the EFI system partition, "" if other systems start from it too
+	TableID string `json:"tableId"`         // Disk.TableID of the disk with the system: for a BIOS
+	Other   string `json:"other,omitempty"` // the same of the other disk of a mirror; "" if there is none
+	ESP     string `json:"esp,omitempty"`   // label of the EFI system partition, "" if other systems start from it too
 }
 
 // StartsOf says what starts the system of a job that has a disk for itself.
-func StartsOf(id string) Starts { return Starts{id, ESPLabel(id)} }
+func StartsOf(id string) Starts { return Starts{TableID: id, ESP: ESPLabel(id)} }
 
 // Progress is how much of a phase is done. Rates are bytes per second over the last few seconds.
 type Progress struct {

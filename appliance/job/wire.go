@@ -27,8 +27,8 @@ type Hello struct {
 	// Sources are the kinds of sources that the agent can fetch from, in addition to plain http: SourceHTTPS.
 	Sources []string `json:"sources,omitempty"`
 	// Features are what the agent can do beyond the first version of the contract: FeatureSettings,
-	// FeatureUpdate, FeatureKernel, FeatureReset, FeatureMatch, FeatureLayout, FeatureRoots, FeatureVolumes,
-	// FeatureLUKS, FeatureErase.
+	// FeatureUpdate, FeatureKernel, FeatureReset, FeatureMatch, FeatureLayout, FeatureMirror, FeatureRoots,
+	// FeatureVolumes, FeatureLUKS, FeatureErase.
 	Features []string `json:"features,omitempty"`
 }
 

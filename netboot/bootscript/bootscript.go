@@ -51,6 +51,8 @@ type Options struct {
 	Volume string
 	// Disk is the path below Server of the program that starts the local disk on BIOS; "" leaves that to the firmware.
 	Disk string
+	// Other is another such path, for what is tried if Disk does not start; "" for none.
+	Other string
 	// System says that Disk is the program for a disk with an installed system, and for no other.
 	System bool
 	// Memory is the path of the program that fails on a BIOS machine with too little memory for Kernel; "" leaves it to
@@ -131,6 +133,9 @@ func local(b *bytes.Buffer, o Options) {
 		fmt.Fprintf(b, "chain file://%s/EFI/BOOT/BOOTX64.EFI ||\n", o.Volume)
 	case !o.UEFI && o.Disk != "" && checkPath(o.Disk) == nil && safe(o.Server):
 		fmt.Fprintf(b, "imgfree\nimgfetch --name disk %s%s || goto firmware\nimgexec disk ||\n", o.Server, o.Disk)
+		if o.Other != "" && checkPath(o.Other) == nil {
+			fmt.Fprintf(b, "imgfetch --name other %s%s || goto firmware\nimgexec other ||\n", o.Server, o.Other)
+		}
 		if !o.System {
 			b.WriteString("echo Griddle: no BIOS drive has a boot program\n")
 		} else {
