@@ -118,48 +118,47 @@ func (w *work) fill() error {
 // bootEntry has the firmware start GRUB from the EFI system partition, by an entry of its own. Where that fails, a
 // person can choose the loader: an install that is whole is worth more than its entry. A machine that runs a BIOS now
 // gets none.
-func (w *work) bootEntry(file string) {
+func (w *work) bootEntry(h half, title, file string) {
 	err := errBIOS
 	if !w.o.BIOS {
-		err = w.addEntry(file)
+		err = w.addEntry(h, title, file)
 	}
 	if err == nil || file == bootloader.Fallback && (w.o.BIOS || errors.Is(err, nvram.ErrNone)) {
 		return // what firmware starts without an entry
 	}
-	w.warn("the firmware has no boot entry for Griddle: %v; add one for %s of %s in its setup", err, file,
-		w.target.Path)
+	w.warn("the firmware has no boot entry for %s: %v; add one for %s of %s in its setup", title, err, file,
+		h.disk.Path)
 }
 
 var errBIOS = errors.New("this machine runs a BIOS now")
 
 // addEntry adds the entry. The entries of before are kept already (keepFormer).
-func (w *work) addEntry(file string) error {
+func (w *work) addEntry(h half, title, file string) error {
 	vars, err := w.o.Firmware()
 	if err != nil {
 		return err
 	}
-	esp := w.divided.made.ESP
-	l := nvram.Loader{Title: "Griddle", File: file, Partition: esp.Part.Number, Start: esp.Part.Start,
-		Size: esp.Part.Size, SectorSize: w.target.SectorSize}
-	if err := w.identify(&l); err != nil {
+	l := nvram.Loader{Title: title, File: file, Partition: h.esp.Part.Number, Start: h.esp.Part.Start,
+		Size: h.esp.Part.Size, SectorSize: h.disk.SectorSize}
+	if err := identify(h.disk, &l); err != nil {
 		return err
 	}
 	number, err := vars.Add(l)
 	if err != nil {
 		return err
 	}
-	w.say("the firmware starts Griddle by its boot entry %04X; what it started before stays in its menu", number)
+	w.say("the firmware starts %s by its boot entry %04X; what it started before stays in its menu", title, number)
 	return nil
 }
 
 // identify says by what the firmware knows the partition: its GUID, or the signature of an MBR.
-func (w *work) identify(l *nvram.Loader) error {
-	f, err := os.Open(w.target.Path)
+func identify(d job.Disk, l *nvram.Loader) error {
+	f, err := os.Open(d.Path)
 	if err != nil {
 		return fmt.Errorf("making a boot entry: %w", err)
 	}
 	defer f.Close()
-	t, err := entries.Read(f, w.target.Size, w.target.SectorSize)
+	t, err := entries.Read(f, d.Size, d.SectorSize)
 	if err != nil {
 		return fmt.Errorf("making a boot entry: %w", err)
 	}

@@ -257,6 +257,9 @@ func (w *work) starts() *job.Starts {
 	if s.TableID = p.TableID; p.ESPID != "" {
 		s.ESP = ""
 	}
+	for _, o := range p.Others {
+		s.Other = o.TableID
+	}
 	return &s
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"griddle/appliance/job"
+	"griddle/appliance/layout"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/disk"
@@ -154,37 +155,49 @@ func (w *work) bootsPool(p *pool.Pool, root string) error {
 		return err
 	}
 	conf.Args = newroot.Args(w.spec, w.settings)
-	conf = w.place.Config(conf, w.spec.ID)
-	images := os.DirFS(w.o.GRUB)
-	if err := bootloader.InstallESP(esp, images, conf); err != nil {
-		return err
-	}
-	at := bootloader.Extent{Start: w.place.BIOS.Start, Size: w.place.BIOS.Size}
-	if at.Size == 0 {
-		return nil // it boots only by UEFI
-	}
-	f, err := os.OpenFile(w.target.Path, os.O_RDWR, 0)
-	if err != nil {
-		return fmt.Errorf("opening disk: %w", err)
-	}
-	return errors.Join(w.installBIOS(f, at), f.Close())
+	return p.Each(conf, w.spec.ID, func(h pool.Half, conf bootloader.Config) error {
+		if err := bootloader.InstallESP(h.Dir, os.DirFS(w.o.GRUB), conf); err != nil {
+			return err
+		}
+		if h.BIOS.Size == 0 {
+			return nil // it boots only by UEFI
+		}
+		f, err := os.OpenFile(h.Disk, os.O_RDWR, 0)
+		if err != nil {
+			return fmt.Errorf("opening disk: %w", err)
+		}
+		at := bootloader.Extent{Start: h.BIOS.Start, Size: h.BIOS.Size}
+		return errors.Join(w.installBIOS(f, at, h.SectorSize, h.Table == layout.MBR), f.Close())
+	})
 }
 
 // adopt makes the pool this job's, after nothing of it is mounted: the label for UEFI, then the mark. An EFI system
-// partition that others share keeps its label.
-func (w *work) adopt() (err error) {
+// partition that others share keeps its label. Of a mirror the target comes last.
+func (w *work) adopt() error {
 	w.enter(job.PhaseFinish, "marking %s as installed", w.target.Path)
 	place, err := pool.On(w.target.Path)
-	if err == nil && place.ESPID == "" {
-		err = disk.LabelFAT(place.ESP, job.ESPLabel(w.spec.ID))
-	}
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(w.target.Path, os.O_RDWR, 0)
+	for _, o := range place.Others {
+		if err := w.adoptOn(o); err != nil {
+			w.warn("%s has another mark than the other disk of the mirror: %v", o.Disk, err)
+		}
+	}
+	return w.adoptOn(place)
+}
+
+// adoptOn is adopt for one disk.
+func (w *work) adoptOn(place pool.Place) (err error) {
+	if place.ESPID == "" {
+		if err := disk.LabelFAT(place.ESP, job.ESPLabel(w.spec.ID)); err != nil {
+			return err
+		}
+	}
+	f, err := os.OpenFile(place.Disk, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("opening disk: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return table.Adopt(f, w.target.Size, w.target.SectorSize, w.target.Installed, w.spec.ID)
+	return table.Adopt(f, place.Size, place.SectorSize, place.Job, w.spec.ID)
 }

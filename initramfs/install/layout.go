@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"griddle/appliance/job"
 	"griddle/appliance/layout"
@@ -94,10 +93,6 @@ func (w *work) makePlan(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: the layout of the job: %w", ErrRefused, err)
 	}
-	if doc.Mirrors() {
-		return fmt.Errorf("%w: the layout has a pool on two disks, and this agent cannot make a mirror: serve a newer "+
-			"boot image", ErrRefused)
-	}
 	d := &divided{}
 	w.divided = d
 	if d.past, err = w.past(ctx); err != nil {
@@ -121,7 +116,7 @@ func (w *work) makePlan(ctx context.Context) error {
 	if err := agreed(w.spec, d.plan); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	w.target, err = d.disk(w.disks)
+	w.target, err = d.disk(d.planned(), w.disks)
 	return err
 }
 
@@ -165,7 +160,8 @@ func agreed(spec job.Spec, p plan.Plan) error {
 	return nil
 }
 
-// pool is the partition that the system is in, or that its roots share, as planned.
+// pool is the partition that the system is in, or that its roots share, as planned; of a mirror that of the first
+// disk.
 func (d *divided) pool() plan.Part {
 	if d.own() {
 		return d.part(layout.Persistent)
@@ -183,9 +179,9 @@ func (d *divided) part(use string) plan.Part {
 	return plan.Part{}
 }
 
-// bios is the BIOS boot partition on the disk of the pool, zero if there is none. The layout need not mention it.
-func (d *divided) bios() plan.Part {
-	for _, p := range d.planned().After {
+// bios is the BIOS boot partition on a planned disk, zero if there is none. The layout need not mention it.
+func biosOf(planned plan.Disk) plan.Part {
+	for _, p := range planned.After {
 		if p.Type == "BIOS boot" {
 			return p
 		}
@@ -193,21 +189,16 @@ func (d *divided) bios() plan.Part {
 	return plan.Part{}
 }
 
-// planned is the disk of the pool. A layout has exactly one pool.
+// planned is the disk of the pool, of a mirror the first one.
 func (d *divided) planned() plan.Disk {
-	for _, planned := range d.plan.Disks {
-		if slices.ContainsFunc(planned.After, func(p plan.Part) bool {
-			return p.Use == layout.Pool || p.Use == layout.Persistent
-		}) {
-			return planned
-		}
+	if all := d.pools(); len(all) > 0 {
+		return all[0]
 	}
 	return plan.Disk{}
 }
 
-// table is the kind of table that the disk of the pool will have.
-func (d *divided) table() string {
-	planned := d.planned()
+// table is the kind of table that a planned disk will have.
+func (d *divided) table(planned plan.Disk) string {
 	for _, s := range d.plan.Steps {
 		if s.Do == plan.MakeTable && s.Disk == planned.ID {
 			return s.Table
@@ -216,9 +207,8 @@ func (d *divided) table() string {
 	return planned.Table
 }
 
-// disk is the disk of the pool, as it is now.
-func (d *divided) disk(disks []job.Disk) (job.Disk, error) {
-	planned := d.planned()
+// disk is a disk of the plan, as it is now.
+func (d *divided) disk(planned plan.Disk, disks []job.Disk) (job.Disk, error) {
 	for _, have := range disks {
 		if planned.Is(have) {
 			return have, nil
@@ -240,12 +230,21 @@ func (w *work) checkPool() error {
 
 // startsHere refuses, before anything is written, a layout from which the firmware that runs now starts nothing.
 func (w *work) startsHere() error {
-	if !w.o.BIOS || w.target.SectorSize != 512 {
-		return nil
+	for _, planned := range w.divided.pools() {
+		disk, err := w.divided.disk(planned, w.disks)
+		if err != nil {
+			return err
+		}
+		if !w.o.BIOS || disk.SectorSize != 512 {
+			continue
+		}
+		if w.divided.table(planned) != layout.MBR && biosOf(planned).Number == 0 {
+			return fmt.Errorf("%w: this machine runs a BIOS, and would not start from %s: a GPT needs a partition for "+
+				"GRUB; add {id: bios, use: bios} to the layout, or switch the machine to UEFI", ErrRefused, disk)
+		}
+		if err := w.roomBesideLoaders(half{disk: disk, planned: planned}); err != nil {
+			return err
+		}
 	}
-	if w.divided.table() == layout.MBR || w.divided.bios().Number > 0 {
-		return w.roomBesideLoaders()
-	}
-	return fmt.Errorf("%w: this machine runs a BIOS, and would not start from %s: a GPT needs a partition for GRUB; "+
-		"add {id: bios, use: bios} to the layout, or switch the machine to UEFI", ErrRefused, w.target)
+	return nil
 }

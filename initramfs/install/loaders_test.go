@@ -36,7 +36,9 @@ func beside(t *testing.T, table string, used int) (w *work, dev, esp string) {
 	}
 	w = &work{report: &journal{}, o: options(t), target: job.Disk{Path: dev, Size: 4 * mib, SectorSize: 512}}
 	w.o.BIOS = true
-	w.divided = &divided{plan: plan.Plan{Disks: []plan.Disk{{Identity: plan.Identity{Table: table},
+	w.disks = []job.Disk{w.target}
+	w.divided = &divided{plan: plan.Plan{Disks: []plan.Disk{{Identity: plan.Identity{Table: table, Size: 4 * mib,
+		SectorSize: 512},
 		After: []plan.Part{stays, {Number: 2, Start: 2 * mib, Size: mib, Use: layout.Pool, Fate: plan.Made}}}}}}
 	w.parts.bios, w.parts.espDir = at, esp
 	return w, dev, esp
@@ -57,7 +59,7 @@ func TestBesideLoaders(t *testing.T) {
 		defer f.Close()
 		at := bootloader.Extent{Start: w.parts.bios.Start, Size: w.parts.bios.Size}
 		for range 2 {
-			if err := errors.Join(w.startsHere(), w.besideLoaders(f, at)); err != nil {
+			if err := errors.Join(w.startsHere(), w.besideLoaders(f, w.halves()[0], at)); err != nil {
 				t.Fatal(err)
 			}
 			if err := bootloader.InstallBIOS(f, os.DirFS(w.o.GRUB), at, 512); err != nil {

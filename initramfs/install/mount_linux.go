@@ -12,9 +12,13 @@ import (
 // quiet are the flags of all mounts here: nothing of an image runs or counts as a device.
 const quiet = unix.MS_NOATIME | unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOEXEC
 
-func mountPool(node, dir string) error {
+func mountPool(dir, node string, others ...string) error {
 	// The top of the filesystem, where the subvolumes are, whatever its default is.
-	if err := unix.Mount(node, dir, "btrfs", quiet, "subvolid=5"); err != nil {
+	options := "subvolid=5"
+	for _, o := range others {
+		options += ",device=" + o
+	}
+	if err := unix.Mount(node, dir, "btrfs", quiet, options); err != nil {
 		return fmt.Errorf("mounting pool %s: %w", node, err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"griddle/appliance/job"
 	"griddle/initramfs/disk"
@@ -142,7 +143,7 @@ func (w *work) unmountLeftovers() error {
 	dirs = append(append(dirs, own...), w.newRoot())
 	root := w.newRoot()
 	dirs = append(dirs, filepath.Join(root, "home"), filepath.Join(root, "persistent"), root)
-	for _, dir := range append(dirs, w.parts.poolDir, w.parts.espDir) {
+	for _, dir := range append(dirs, w.parts.poolDir, w.parts.espDir, w.otherESP(0)) {
 		// EINVAL: nothing is mounted there.
 		if err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) &&
 			!errors.Is(err, unix.ENOENT) {
@@ -152,26 +153,41 @@ func (w *work) unmountLeftovers() error {
 	return nil
 }
 
+// mountPool mounts the pool, of a mirror with all its disks.
+func (w *work) mountPool() error {
+	if w.divided != nil && w.divided.own() {
+		return mountShared(w.parts.pool, w.parts.poolDir)
+	}
+	var others []string
+	for _, h := range w.halves()[1:] {
+		others = append(others, h.pool)
+	}
+	return mountPool(w.parts.poolDir, w.parts.pool, others...)
+}
+
 func (w *work) mount() error {
 	p := &w.parts
-	for _, dir := range []string{p.poolDir, p.espDir} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("making mount point: %w", err)
-		}
+	if err := os.MkdirAll(p.poolDir, 0o700); err != nil {
+		return fmt.Errorf("making mount point: %w", err)
 	}
-	mount := mountPool
-	if w.divided != nil && w.divided.own() {
-		mount = mountShared
-	}
-	if err := mount(p.pool, p.poolDir); err != nil {
+	if err := w.mountPool(); err != nil {
 		return err
 	}
 	w.undo = append(w.undo, func() error { return unmount(p.poolDir) })
-	off, err := w.o.MountESP(p.esp, p.espDir)
-	if err != nil {
-		return err
+	for _, h := range w.halves() {
+		node := h.esp.Node
+		if w.divided == nil {
+			node = p.esp
+		}
+		if err := os.MkdirAll(h.espDir, 0o700); err != nil {
+			return fmt.Errorf("making mount point: %w", err)
+		}
+		off, err := w.o.MountESP(node, h.espDir)
+		if err != nil {
+			return err
+		}
+		w.undo = append(w.undo, off)
 	}
-	w.undo = append(w.undo, off)
 	return nil
 }
 
@@ -185,16 +201,16 @@ func recorded(spec job.Spec, d job.Disk, disks []job.Disk) string {
 	return name
 }
 
-// open opens the disk for writing beside the filesystems on it. Long after the claim its name may have gone to another
-// disk; the mark tells.
-func (w *work) open() (*os.File, error) {
-	f, err := os.OpenFile(w.target.Path, os.O_RDWR, 0)
+// open opens a disk of the system for writing beside the filesystems on it. Long after the claim its name may have gone
+// to another disk; the mark tells.
+func (w *work) open(d job.Disk) (*os.File, error) {
+	f, err := os.OpenFile(d.Path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening disk: %w", err)
 	}
-	c, err := content.Inspect(f, w.target.Size, w.target.SectorSize)
-	if err == nil && c.Unfinished() != w.spec.ID {
-		err = fmt.Errorf("opening disk: %s no longer has the mark of this job", w.target.Path)
+	c, err := content.Inspect(f, d.Size, d.SectorSize)
+	if err == nil && c.Unfinished() != w.spec.ID && c.Finished() != w.spec.ID {
+		err = fmt.Errorf("opening disk: %s no longer has the mark of this job", d.Path)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -202,16 +218,30 @@ func (w *work) open() (*os.File, error) {
 	return f, nil
 }
 
-// finish removes the unfinished mark: nothing is mounted, and everything that was written is durable.
-func (w *work) finish() (err error) {
-	w.enter(job.PhaseFinish, "removing the unfinished mark from %s", w.target.Path)
-	f, err := w.open()
+// finish removes the unfinished mark: nothing is mounted, and everything that was written is durable. Of a mirror the
+// target comes last: while that has the mark, the job is not finished.
+func (w *work) finish() error {
+	for _, h := range slices.Backward(w.halves()) {
+		w.enter(job.PhaseFinish, "removing the unfinished mark from %s", h.disk.Path)
+		if err := w.finishOn(h.disk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finishOn is finish for one disk. One that an earlier start of this job finished stays as it is.
+func (w *work) finishOn(d job.Disk) (err error) {
+	f, err := w.open(d)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if err := f.Sync(); err != nil {
-		return fmt.Errorf("syncing %s: %w", w.target.Path, err)
+		return fmt.Errorf("syncing %s: %w", d.Path, err)
 	}
-	return table.Mark(f, w.target.Size, w.target.SectorSize, w.spec.ID)
+	if c, err := content.Inspect(f, d.Size, d.SectorSize); err != nil || c.Finished() == w.spec.ID {
+		return err
+	}
+	return table.Mark(f, d.Size, d.SectorSize, w.spec.ID)
 }

@@ -51,7 +51,7 @@ func (w *work) verify(ctx context.Context, img Image, in *intake.Intake, m *cont
 	if err := unmount(w.parts.poolDir); err != nil {
 		return err
 	}
-	if err := mountPool(w.parts.pool, w.parts.poolDir); err != nil {
+	if err := w.mountPool(); err != nil {
 		return err
 	}
 	var done atomic.Int64

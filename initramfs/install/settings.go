@@ -27,6 +27,10 @@ func (w *work) ask(ctx context.Context, m *content.Manifest) error {
 		return fmt.Errorf("%w: the settings of this machine have a swap file, and roots that are partitions have "+
 			"none: add a partition with use: swap to the layout, and give this machine swap: 0", ErrRefused)
 	}
+	if s.Swap > 0 && w.divided != nil && len(w.divided.pools()) > 1 {
+		return fmt.Errorf("%w: the settings have a swap file, and the pool is a mirror, on which the kernel has none; "+
+			"leave swap out of the settings, and give the layout a partition with use: swap", ErrRefused)
+	}
 	if need := job.DiskNeeds(w.img.Size()) + int64(s.Swap); w.room() < need {
 		return fmt.Errorf("%w: disk too small: %s has %s, %s with the swap of the settings needs %s; give a smaller "+
 			"swap", ErrRefused, w.target, job.Bytes(w.room()), w.img.Ref(), job.Bytes(need))

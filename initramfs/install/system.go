@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"griddle/appliance/job"
 	"griddle/appliance/layout"
 	"griddle/appliance/setting"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/arguments"
+	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/bootloader/gap"
 	"griddle/initramfs/disk/table"
 	"griddle/initramfs/hook"
@@ -68,7 +70,7 @@ func (w *work) rootOptions(name string) newroot.Options {
 
 // fresh makes the first roots of a machine that is reset at each start.
 func (w *work) fresh(ctx context.Context, base string) error {
-	p, err := pool.Open(pool.Place{Job: w.spec.ID, Pool: w.parts.pool, ESP: w.parts.espDir})
+	p, err := pool.Open(w.newPool())
 	if err != nil {
 		return err
 	}
@@ -92,41 +94,82 @@ func (w *work) machine() hook.Machine {
 }
 
 func (w *work) bootloader(root string) error {
-	conf := bootloader.Config{
-		ESP: job.ESPLabel(w.spec.ID), PoolID: w.parts.poolID, Root: newroot.Folder + "/" + root,
-		Args: newroot.Args(w.spec, w.settings),
-	}
+	conf := bootloader.Config{PoolID: w.parts.poolID, Root: newroot.Folder + "/" + root,
+		Args: newroot.Args(w.spec, w.settings)}
+	all := w.halves()
 	if w.divided != nil {
 		conf.Own = w.divided.ownRoots()
 		conf.Others = w.divided.others()
-		if !w.divided.made.ESP.Fresh {
-			conf.ESP, conf.ESPID = "", w.parts.espID // which keeps the label that others know it by
+	}
+	if len(all) > 1 {
+		for _, h := range all {
+			conf.Mirror = append(conf.Mirror, h.esp.UUID)
 		}
 	}
 	if err := w.keepFormer(); err != nil {
 		return err
 	}
-	if err := bootloader.InstallESP(w.parts.espDir, os.DirFS(w.o.GRUB), conf); err != nil {
+	var dirs []string
+	for _, h := range slices.Backward(all) { // the firmware has the entry that was added last before the others
+		title := "Griddle"
+		if h.espDir != all[0].espDir {
+			title = "Griddle on another disk"
+		}
+		if err := w.bootloaderESP(h, title, conf); err != nil {
+			return err
+		}
+		dirs = append(dirs, h.espDir)
+	}
+	if len(all) > 1 { // both say from the beginning that they are as new
+		slices.Reverse(dirs)
+		e, err := bootenv.ReadAll(dirs)
+		if err == nil {
+			err = bootenv.WriteAll(dirs, e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, h := range all {
+		if err := w.bootloaderBIOS(h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bootloaderESP installs GRUB for UEFI on one disk, with an entry of the firmware for a disk that others share.
+func (w *work) bootloaderESP(h half, title string, conf bootloader.Config) error {
+	conf.ESP = job.ESPLabel(w.spec.ID)
+	if w.divided != nil && !h.esp.Fresh {
+		conf.ESP, conf.ESPID = "", h.esp.UUID // which keeps the label that others know it by
+	}
+	if err := bootloader.InstallESP(h.espDir, os.DirFS(w.o.GRUB), conf); err != nil {
 		return err
 	}
 	switch {
 	case conf.ESPID != "":
-		w.bootEntry(bootloader.Loader)
+		w.bootEntry(h, title, bootloader.Loader)
 	case w.divided != nil:
-		w.bootEntry(bootloader.Fallback)
+		w.bootEntry(h, title, bootloader.Fallback)
 	}
-	if w.parts.bios.Size == 0 {
+	return nil
+}
+
+// bootloaderBIOS installs GRUB for BIOS on one disk.
+func (w *work) bootloaderBIOS(h half) error {
+	if h.bios.Size == 0 {
 		return nil // it starts by UEFI only, as the plan says
 	}
-	f, err := w.open()
+	f, err := w.open(h.disk)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	at := bootloader.Extent{Start: w.parts.bios.Start, Size: w.parts.bios.Size}
-	err = w.besideLoaders(f, at)
+	at := bootloader.Extent{Start: h.bios.Start, Size: h.bios.Size}
+	err = w.besideLoaders(f, h, at)
 	if err == nil {
-		err = w.installBIOS(f, at)
+		err = w.installBIOS(f, at, h.disk.SectorSize, w.hasMBR(h))
 	}
 	if errors.Is(err, gap.ErrNone) && !w.o.BIOS {
 		w.warn("%v", err)
@@ -135,23 +178,20 @@ func (w *work) bootloader(root string) error {
 	return err
 }
 
-// installBIOS writes GRUB's parts for a BIOS to the disk.
-func (w *work) installBIOS(f *os.File, at bootloader.Extent) error {
-	err := bootloader.InstallBIOS(f, os.DirFS(w.o.GRUB), at, w.target.SectorSize)
+// installBIOS writes GRUB's parts for a BIOS to a disk.
+func (w *work) installBIOS(f *os.File, at bootloader.Extent, sector int, mbr bool) error {
+	err := bootloader.InstallBIOS(f, os.DirFS(w.o.GRUB), at, sector)
 	if errors.Is(err, bootloader.ErrSectorSize) {
 		w.warn("%v: this disk boots only on UEFI", err)
 		return nil
 	}
-	if err == nil && w.o.BIOS && !w.hasMBR() { // whose active partition is that of its owner
+	if err == nil && w.o.BIOS && !mbr { // whose active partition is that of its owner
 		err = table.Activate(f)
 	}
 	return err
 }
 
-// hasMBR says whether the disk has an MBR.
-func (w *work) hasMBR() bool {
-	if w.divided != nil {
-		return w.divided.table() == layout.MBR
-	}
-	return w.place.Table == layout.MBR
+// hasMBR says whether a disk has an MBR.
+func (w *work) hasMBR(h half) bool {
+	return w.divided != nil && w.divided.table(h.planned) == layout.MBR
 }
