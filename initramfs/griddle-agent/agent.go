@@ -225,8 +225,8 @@ func (s *station) introduction(found tui.Found) job.Hello {
 	return job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity, Inventory: found.Inventory,
 		Sources: []string{job.SourceHTTPS},
 		Features: []string{job.FeatureSettings, job.FeatureUpdate, job.FeatureKernel, job.FeatureReset,
-			job.FeatureMatch, job.FeatureErase, job.FeatureLayout, job.FeatureRoots, job.FeatureLUKS,
-			job.FeatureVolumes}}
+			job.FeatureMatch, job.FeatureErase, job.FeatureLayout, job.FeatureMirror, job.FeatureRoots,
+			job.FeatureLUKS, job.FeatureVolumes}}
 }
 
 // mirrors says whether this agent and the server that answered carry out layouts whose pool is on two disks.

@@ -13,6 +13,8 @@
 //	griddle-agent recover      in an installed system: shows and repairs its pool (package care)
 //	griddle-agent update       in an installed system: gives it the next version; likewise status, rollback and
 //	                           history (package upkeep)
+//	griddle-agent mirror       in an installed system and in the rescue shell: shows and repairs a mirror, and takes a
+//	                           new disk in (package newdisk)
 //
 // It is also the first process of each root that programs run in (package chroot), and the process that reads the
 // registry of a Windows (package windows).
@@ -60,6 +62,8 @@ func run(args []string) int {
 		return caring(ctx, args[1:])
 	case len(args) >= 2 && upkeep.Has(args[1]):
 		return keepUp(ctx, args[1:])
+	case len(args) >= 2 && args[1] == "mirror":
+		return mirroring(ctx, args[2:])
 	case len(args) == 2 && args[1] == "phone-home":
 		err = phonehome.Run(ctx, phonehome.Files{Config: newroot.HomeFile, Etc: "/etc"})
 	case len(args) > 1 && args[1] == "service":
@@ -72,7 +76,7 @@ func run(args []string) int {
 		err = resetting(ctx, args[2:])
 	default:
 		fmt.Fprintln(os.Stderr, "usage: griddle-agent agent | phone-home | service | maintain | recover |\n"+
-			"       update | status | rollback | history | health | bless | reset")
+			"       update | status | rollback | history | health | bless | reset | mirror")
 		return 2
 	}
 	if err != nil {

@@ -35,19 +35,23 @@ func (c *Command) status(args []string) error {
 		return errors.Join(c.settle(p), liveupdate.TellRoots(c.Orders, p), p.Close())
 	}
 	all, err := p.Read()
-	if err = errors.Join(err, p.Close()); err != nil {
+	mirror, err2 := p.Mirror()
+	if err = errors.Join(err, err2, p.Close()); err != nil {
 		return err
 	}
 	damaged, err := update.Damaged(c.Folder, all)
 	if err != nil {
 		return err
 	}
-	c.show(all, damaged)
+	c.show(all, mirror, damaged)
 	return nil
 }
 
-// settle deletes what the pool has no need for, if the system that runs has proved itself.
+// settle has the disks of a mirror agree, and deletes what the pool has no need for, if the system that runs has proved itself.
 func (c *Command) settle(p *pool.Pool) error {
+	if err := p.Agree(); err != nil {
+		return err
+	}
 	all, err := p.Read()
 	if err != nil {
 		return err
@@ -79,7 +83,7 @@ var resets = map[job.Reset]string{
 	job.ResetHome:   "each start has a fresh system with a fresh /home, and keeps /persistent",
 }
 
-func (c *Command) show(all pool.Contents, damaged []string) {
+func (c *Command) show(all pool.Contents, mirror pool.Mirror, damaged []string) {
 	row := func(key, format string, args ...any) {
 		fmt.Fprintf(c.Out, "%-12s %s\n", key, fmt.Sprintf(format, args...))
 	}
@@ -95,6 +99,9 @@ func (c *Command) show(all pool.Contents, damaged []string) {
 	row("update", "%s", c.present())
 	row("agent", "%s", c.Agent)
 	row("room", "%s of %s are free", job.Bytes(all.Free), job.Bytes(all.Size))
+	if text := mirror.String(); text != "" {
+		row("mirror", "%s", text)
+	}
 	for _, name := range damaged {
 		row("damaged", "the image %s; updates do not start from it, and `griddle-agent history` says why",
 			pool.Label(name))

@@ -134,6 +134,9 @@ func TestDocument(t *testing.T) {
 	seen := 0
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "griddle-agent mirror") {
+			continue // package griddle-agent has a test of it
+		}
 		if command, ok := strings.CutPrefix(line, "griddle-agent "); ok {
 			seen++
 			if code, out := b.run(command); code != 0 {
