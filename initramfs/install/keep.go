@@ -60,6 +60,9 @@ func (w *work) keep(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if w.place.Missing > 0 {
+		w.warn("a disk of the mirror is missing: what is installed now is on %s only", w.target)
+	}
 	w.say("%s has a pool: /home and /persistent stay", w.target)
 	w.kept = true
 	if err := w.persistent(p.Dir()); err != nil {

@@ -67,7 +67,7 @@ func (p *Pool) dirs() (out []string) {
 
 // mirrored is c with the EFI system partitions of a mirror. While a disk is missing, those that c has stay.
 func (p *Pool) mirrored(c bootloader.Config) bootloader.Config {
-	if p.place.Missing > 0 {
+	if p.place.Missing > 0 && c.Mirror != nil {
 		return c
 	}
 	var ids []string
@@ -78,8 +78,11 @@ func (p *Pool) mirrored(c bootloader.Config) bootloader.Config {
 		}
 		ids = append(ids, id)
 	}
+	if p.place.Missing > 0 { // and its partition is not known: GRUB needs two names, and finds itself by both
+		ids = append(ids, ids...)
+	}
 	if c.Mirror = nil; len(ids) > 1 {
-		c.Mirror = ids
+		c.Mirror = ids[:bootloader.MaxMirror]
 	}
 	return c
 }

@@ -74,7 +74,7 @@ func Here() (Place, error) {
 		}
 		part, err := filepath.EvalSymlinks(filepath.Join("/sys/class/block", filepath.Base(m.source)))
 		if err != nil {
-			return elsewhere(fmt.Errorf("looking for the pool of this system: %w", err))
+			return elsewhere(fmt.Errorf("looking for the pool of this system: %w: %w", ErrNone, err))
 		}
 		number, err := os.ReadFile(filepath.Join(part, "partition"))
 		if err != nil {

@@ -47,6 +47,16 @@ func TestMirror(t *testing.T) {
 	}
 }
 
+// TestMirrorLost notes that the other disk of a mirror may lose data too.
+func TestMirrorLost(t *testing.T) {
+	d := windows()
+	d.Partitions = []job.Partition{{Number: 1, Start: mib, Size: gib, Filesystem: "btrfs", Variant: "device 1 of 2"}}
+	p := planned(t, form(layout.Form{Layout: layout.WholeDisk, Wipe: true}), d)
+	if !slices.ContainsFunc(p.Notes, func(n string) bool { return strings.Contains(n, "btrfs, device 1 of 2") }) {
+		t.Errorf("the notes are %q", p.Notes)
+	}
+}
+
 // TestMirrorRefuses has halves that are not of one kind, and halves of two pools.
 func TestMirrorRefuses(t *testing.T) {
 	pooled := func(d job.Disk, uuid string) job.Disk {

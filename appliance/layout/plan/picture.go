@@ -79,7 +79,11 @@ func (m *maker) words(p *Plan) {
 				say(&p.Losses, "%s", line)
 			}
 			for _, q := range slices.Concat(t.have.Partitions, []job.Partition{{Filesystem: t.have.Signature}}) {
-				if kind := member(q); kind != "" {
+				kind := member(q)
+				if q.Filesystem == "btrfs" && q.Variant != "" { // one of several devices
+					kind = "btrfs, " + job.Printable(q.Variant)
+				}
+				if kind != "" {
 					say(&p.Notes, "it is a part of something larger (%s), which may lose data on other disks too", kind)
 				}
 			}
