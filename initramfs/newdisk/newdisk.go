@@ -6,7 +6,7 @@
 //	plan       a table with room for both kinds of firmware, an EFI system partition, and one for the pool (package plan)
 //	divide     it is carried out (package divide); the disk must be blank, or given up by a person
 //	replace    the kernel copies to the new partition what the missing disk had (btrfs-replace(8))
-//	mark       the new partition gets the mark of a finished install
+//	mark       the new partition gets the mark of a finished install; the copy has cleared that of the division
 //	complete   GRUB goes on both disks, they say the same about what boots, and what was written to one disk only is
 //	           copied to the other one (btrfs-balance(8), with the filter soft)
 //
@@ -31,6 +31,7 @@ import (
 	"griddle/initramfs/disk/table"
 	"griddle/initramfs/divide"
 	"griddle/initramfs/pool"
+	"griddle/initramfs/superblock"
 )
 
 // Options say what is taken in. All fields are required.
@@ -144,7 +145,7 @@ func Complete(ctx context.Context, o Options) error {
 		return err
 	}
 	if place.Missing > 0 {
-		return fmt.Errorf("a disk of the mirror is missing: give a new one, as in `griddle-agent mirror /dev/sdb`")
+		return errors.New("a disk of the mirror is missing: give a new one, as in `griddle-agent mirror /dev/sdb`")
 	}
 	for _, half := range append(place.Others, place) {
 		if err := finish(half); err != nil {
@@ -176,10 +177,35 @@ func finish(place pool.Place) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	c, err := content.Inspect(f, place.Size, place.SectorSize)
-	if err != nil || c.Unfinished() != place.Job {
+	if err != nil || c.Finished() != "" {
 		return err
 	}
+	if c.Unfinished() == "" { // the copy has cleared it
+		number, err := numberOf(place, c)
+		if err == nil {
+			err = table.Begin(f, place.Size, place.SectorSize, number, place.Job)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return table.Mark(f, place.Size, place.SectorSize, place.Job)
+}
+
+// numberOf is the number of the pool's partition on a disk.
+func numberOf(place pool.Place, c content.Content) (int, error) {
+	f, err := os.Open(place.Pool)
+	if err != nil {
+		return 0, fmt.Errorf("opening the pool: %w", err)
+	}
+	defer f.Close()
+	s, ok := superblock.Read(f)
+	for _, p := range c.Partitions {
+		if ok && p.UUID == s.Filesystem {
+			return p.Number, nil
+		}
+	}
+	return 0, fmt.Errorf("looking for the pool on %s: no partition has it", place.Disk)
 }
 
 // run runs a program of btrfs-progs.

@@ -175,7 +175,7 @@ func TestTake(t *testing.T) {
 			small.Disk = d
 		}
 	}
-	if err := Take(t.Context(), small); err == nil || !strings.Contains(err.Error(), "too small") {
+	if err := Take(t.Context(), small); err == nil || !strings.Contains(err.Error(), "nothing was written") {
 		t.Errorf("Take of a small disk = %v", err)
 	}
 	o.Erase = true

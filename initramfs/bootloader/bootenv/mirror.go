@@ -75,7 +75,7 @@ func WriteAll(esps []string, e Env) error {
 	if len(esps) > 1 || e.Sequence > 0 {
 		e.Sequence = min(e.Sequence+1, MaxFresh)
 	}
-	errs := fmt.Errorf("writing which root boots: there is no EFI system partition")
+	errs := errors.New("writing which root boots: there is no EFI system partition")
 	written := false
 	for _, esp := range esps {
 		err := Write(esp, e)
