@@ -31,7 +31,8 @@ func TestParseOptions(t *testing.T) {
 			want: options{uuid: pool, flags: "subvol=@roots/web@amd64", write: true, init: "/sbin/init",
 				without: patience, delay: time.Minute, panic: 10 * time.Second}},
 		{cmdline: "root=/dev/vda3 rw ro init=bin/sh rootdelay=5 panic=-1 -- root=/dev/vdb",
-			want: options{device: "vda3", init: "/bin/sh", delay: 5 * time.Second, without: patience, panic: -time.Second}},
+			want: options{device: "vda3", init: "/bin/sh", delay: 5 * time.Second, without: patience,
+				panic: -time.Second}},
 		{cmdline: "root=UUID=" + pool + " panic=0 rootdelay=x", want: options{uuid: pool, init: "/sbin/init",
 			delay: time.Minute, without: patience}},
 		{cmdline: "root=UUID=" + pool + " rootflags=degraded,subvol=x", want: options{uuid: pool,
@@ -180,8 +181,8 @@ func TestAwait(t *testing.T) {
 				begun := time.Now()
 				got, err := await(func() (found, error) { return c.at(time.Since(begun)) }, nil,
 					options{delay: time.Minute, without: patience})
-				if took := time.Since(begun); !reflect.DeepEqual(got, c.want) || (err != nil) != (c.want.nodes == nil) ||
-					took < c.time || took > c.time+time.Second {
+				if took := time.Since(begun); !reflect.DeepEqual(got, c.want) ||
+					(err != nil) != (c.want.nodes == nil) || took < c.time || took > c.time+time.Second {
 					t.Errorf("await = %+v, %v after %s, want %+v after %s", got, err, took, c.want, c.time)
 				}
 			})

@@ -45,7 +45,8 @@ func mountFlags(options string, write bool) (flags uintptr, data string) {
 	return flags, strings.Join(rest, ",")
 }
 
-// mirrorFlags are options for a root with these devices: the others of a mirror by name, and degraded if one is missing.
+// mirrorFlags are options for a root with these devices: the others of a mirror by name, and degraded if one is
+// missing.
 func mirrorFlags(data string, root found) string {
 	words := strings.FieldsFunc(data, func(r rune) bool { return r == ',' })
 	words = slices.DeleteFunc(words, func(w string) bool { return w == "degraded" })

@@ -31,7 +31,8 @@ func mountKernel() error {
 	return nil
 }
 
-// mountRoot mounts the root at newRoot. The kernel asks for the module of btrfs itself, and is given all devices of a mirror: nothing else names them.
+// mountRoot mounts the root at newRoot. The kernel asks for the module of btrfs itself, and is given all
+// devices of a mirror: nothing else names them.
 func mountRoot(root found, o options) error {
 	flags, data := mountFlags(o.flags, o.write)
 	data = mirrorFlags(data, root)

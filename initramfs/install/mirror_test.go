@@ -31,8 +31,8 @@ func espFiles(t *testing.T, dev string) string {
 	return dir
 }
 
-// An install onto a mirror: the machine starts from each of its disks, by both kinds of firmware, and a third disk stays
-// as it is. What stops it before its end is continued. Then another root comes into the pool, on both.
+// An install onto a mirror: the machine starts from each of its disks, by both kinds of firmware, and a third disk
+// stays as it is. Then another root comes into the pool, on both.
 func TestMirror(t *testing.T) {
 	images, o := publishAll(t), options(t)
 	vars := t.TempDir()

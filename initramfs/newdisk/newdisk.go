@@ -3,16 +3,16 @@
 //
 // Call Take with the place of the pool and the new disk, or Complete for what an interruption left.
 //
-//	plan       a table with room for both kinds of firmware, an EFI system partition, and one for the pool (package plan)
+//	plan       a table with room for both kinds of firmware, an EFI system partition, one for the pool (package plan)
 //	divide     it is carried out (package divide); the disk must be blank, or given up by a person
 //	replace    the kernel copies to the new partition what the missing disk had (btrfs-replace(8))
 //	mark       the new partition gets the mark of a finished install; the copy has cleared that of the division
-//	complete   GRUB goes on both disks, they say the same about what boots, and what was written to one disk only is
-//	           copied to the other one (btrfs-balance(8), with the filter soft)
+//	complete   GRUB is installed on both disks, they say the same about what boots, and what was written to one disk
+//	           only is copied to the other one (btrfs-balance(8), with the filter soft)
 //
 // The disks of the pool lose nothing at any time: they are only read, but for the filesystem's own record of its
-// devices. If the copy is interrupted, the kernel continues it when the pool is mounted the next time, and Complete does
-// the rest. If it is interrupted before the copy, the new disk has nothing of value.
+// devices. If the copy is interrupted, the kernel continues it when the pool is mounted the next time, and Complete
+// does the rest. If it is interrupted before the copy, the new disk has nothing of value.
 package newdisk
 
 import (
@@ -212,8 +212,8 @@ func numberOf(place pool.Place, c content.Content) (int, error) {
 func run(ctx context.Context, name string, args ...string) error {
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	if errors.Is(err, exec.ErrNotFound) {
-		return fmt.Errorf("running %s: it is missing in this system: install the package btrfs-progs, or do this in the "+
-			"rescue shell of a network boot", name)
+		return fmt.Errorf("running %s: it is missing in this system: install the package btrfs-progs, or do this in "+
+			"the rescue shell of a network boot", name)
 	}
 	if err != nil {
 		return fmt.Errorf("running %s %s: %w: %s", name, strings.Join(args, " "), err, bytes.TrimSpace(out))

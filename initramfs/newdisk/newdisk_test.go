@@ -74,7 +74,8 @@ func (b bed) mirror() divide.Made {
 	if err != nil {
 		b.Fatal(err)
 	}
-	made, err := divide.Run(b.Context(), divide.Options{Job: jobID, Plan: p, Journal: none{}, Find: b.find, Sys: "/sys"})
+	made, err := divide.Run(b.Context(), divide.Options{Job: jobID, Plan: p, Journal: none{}, Find: b.find,
+		Sys: "/sys"})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -17,7 +17,8 @@ import (
 // bootloader.BuildGRUB made. What boots, and its kernel arguments, stay. Without a grub.cfg there are no further
 // arguments; without grubenv as well the root that proved itself last boots, or else the newest root with a kernel.
 // bios says that the machine starts by a BIOS now. On an EFI system partition that other systems share, no file of
-// theirs changes. Of a mirror GRUB is installed on each disk. A disk without room for GRUB for BIOS is an error (gap.ErrNone) only where bios is true.
+// theirs changes. Of a mirror GRUB is installed on each disk. A disk without room for GRUB for BIOS is an
+// error (gap.ErrNone) only where bios is true.
 func (p *Pool) Bootloader(images fs.FS, bios bool) error {
 	return p.change(func(c Contents) error {
 		if p.noESP != nil {

@@ -66,8 +66,8 @@ func (m Mirror) String() string {
 			nodes = append(nodes, d.Node)
 		}
 		if d.Node != "" && d.Errors > 0 {
-			out = append(out, fmt.Sprintf("%s HAD %d ERRORS: look at its cable, and replace it if there are more", d.Node,
-				d.Errors))
+			out = append(out, fmt.Sprintf("%s HAD %d ERRORS: look at its cable, and replace it if there are more",
+				d.Node, d.Errors))
 		}
 	}
 	switch {

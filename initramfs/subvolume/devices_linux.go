@@ -30,7 +30,7 @@ type Disk struct {
 	ID     uint64 // in the filesystem
 	Node   string // its device file, "" for one that is missing
 	Size   int64  // bytes
-	Errors uint64 // that the filesystem had with it: reads, writes and flushes that failed, and what did not fit its sum
+	Errors uint64 // that the filesystem had with it: reads, writes and flushes that failed, and wrong sums
 }
 
 // Disks are the devices of the filesystem that is mounted at dir.

@@ -47,7 +47,8 @@ func (c *Command) status(args []string) error {
 	return nil
 }
 
-// settle has the disks of a mirror agree, and deletes what the pool has no need for, if the system that runs has proved itself.
+// settle has the disks of a mirror agree, and deletes what the pool has no need for, if the system that runs has proved
+// itself.
 func (c *Command) settle(p *pool.Pool) error {
 	if err := p.Agree(); err != nil {
 		return err
