@@ -147,8 +147,9 @@ func TestFailures(t *testing.T) {
 		{"missing", http.NotFound, 1 << 40, false, "boot this machine again from the network"},
 		{"an error of the server", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, 1 << 40, true,
 			"503"},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) }, 1 << 40,
-			false, "302"},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+		}, 1 << 40, false, "302"},
 		{"it stops in the middle", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000000")
 			_, _ = w.Write(z[:len(z)/2])
