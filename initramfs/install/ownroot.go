@@ -39,9 +39,6 @@ func (d *divided) ownRoots() (out []bootloader.OwnRoot) {
 	return out
 }
 
-// ownRoot is where the root that is a partition is mounted.
-func (w *work) ownRoot() string { return filepath.Join(w.o.Mount, "root") }
-
 // ownSystem receives the image into the first root that is a partition, and makes it bootable. What an earlier start of
 // this job received there is deleted, and what it left in the pool stays.
 func (w *work) ownSystem(ctx context.Context, m *content.Manifest) error {

@@ -1,7 +1,7 @@
 // Package kept keeps which volumes a machine has, where all its roots share it: in @persistent of the pool.
 //
-// An install writes the record of what a plan made with Write. Of reads it, for whoever has to start the volumes from
-// the network, or to know whether an image could. A record that cannot be read is an error and never an empty one.
+// An install writes the record of what a plan made with Write. Of reads it, for what has to start the volumes from the
+// network, or to know whether an image could. A record that cannot be read is an error and never an empty one.
 package kept
 
 import (
