@@ -3,8 +3,9 @@ package initramfs
 import "slices"
 
 // DefaultChoice is the hardware that the boot image supports: almost every wired network card and every storage
-// controller with a driver in Debian's kernel, software RAID, the filesystems that a disk may have, and keyboards. It
-// has no drivers for wireless cards, sound or graphics (the kernel's own EFI and VGA consoles are enough).
+// controller with a driver in Debian's kernel, the filesystems that a disk may have, and keyboards. It has no drivers
+// for wireless cards, sound or graphics (the kernel's own EFI and VGA consoles are enough). Arrays, volumes and
+// encryption need programs of the tools archive, so their modules are there too.
 func DefaultChoice() Choice {
 	return Choice{Leave: leave(), Take: slices.Concat(disks(), checksums(), []string{
 		// Network: all of Ethernet, its PHYs, USB adapters, and what hypervisors offer.
@@ -13,7 +14,7 @@ func DefaultChoice() Choice {
 		"kernel/drivers/net/fjes/", "kernel/drivers/net/virtio_net", "kernel/drivers/net/xen-netfront",
 		"kernel/net/packet/",
 		// More storage.
-		"kernel/drivers/block/loop", "kernel/drivers/cdrom/", "kernel/drivers/md/",
+		"kernel/drivers/block/loop", "kernel/drivers/cdrom/",
 		// Filesystems.
 		"kernel/fs/btrfs/", "kernel/fs/fat/vfat", "kernel/fs/ext4/", "kernel/fs/xfs/", "kernel/fs/isofs/",
 		"kernel/fs/squashfs/", "kernel/fs/overlayfs/", "kernel/fs/efivarfs/",
@@ -91,9 +92,9 @@ func leave() []string {
 		"kernel/drivers/scsi/ch", "kernel/drivers/scsi/scsi_debug", "kernel/drivers/scsi/iscsi_tcp",
 		"kernel/drivers/scsi/cxgbi/", "kernel/drivers/scsi/be2iscsi/", "kernel/drivers/scsi/bnx2i/",
 		"kernel/drivers/scsi/qedi/", "kernel/drivers/scsi/fcoe/", "kernel/drivers/scsi/bnx2fc/",
-		"kernel/drivers/scsi/qedf/", "kernel/drivers/md/dm-log-userspace", "kernel/drivers/md/dm-zoned",
+		"kernel/drivers/scsi/qedf/",
 		// What serves disks to others, shares them in a cluster, or caches them and needs a program to set it up.
-		"kernel/drivers/scsi/qla2xxx/tcm_qla2xxx", "kernel/drivers/md/md-cluster", "kernel/drivers/md/bcache/",
+		"kernel/drivers/scsi/qla2xxx/tcm_qla2xxx",
 		"kernel/drivers/net/ethernet/8390/pcnet_cs", "kernel/drivers/net/ethernet/8390/axnet_cs",
 		"kernel/drivers/usb/host/sl811_cs",
 	}
