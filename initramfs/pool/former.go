@@ -26,11 +26,18 @@ type Firmware struct {
 	UUID string      // of the machine; "" if it is not known
 }
 
+// errMirror refuses a mirror: its other disk would still start the pool.
+var errMirror = errors.New("the pool is a mirror, and what its two disks started before cannot be brought back so " +
+	"far; nothing was changed")
+
 // GiveBack gives the machine back to what it started by before Griddle, and says what it did. Before, agree gets what
 // changes; it is not asked where nothing does. An error of agree is returned, and nothing was changed. What is in the
 // pool stays, but does not start any more. It is durable on return, and can be called again after a power cut.
 func (p *Pool) GiveBack(f Firmware, agree func(*former.Change) error) (done []string, err error) {
 	err = p.change(func(Contents) (err error) {
+		if len(p.place.Others) > 0 || p.place.Missing > 0 {
+			return errMirror
+		}
 		if p.noESP != nil {
 			return p.noESP
 		}

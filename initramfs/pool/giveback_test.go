@@ -36,6 +36,15 @@ func TestGiveBack(t *testing.T) {
 		return string(record) + pooltest.Tree(t, made.ESP) + pooltest.Tree(t, made.Vars)
 	}
 	pool, before := pooltest.Tree(t, made.Top), looks()
+	place.Others = []Place{place}
+	mirror, err := Open(place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mirror.Close()
+	if _, err := mirror.GiveBack(Firmware{}, nil); !errors.Is(err, errMirror) || looks() != before {
+		t.Errorf("of a mirror: %v", err)
+	}
 	firmware := Firmware{Vars: nvram.In(made.Vars)}
 	no := errors.New("no")
 	var will []string
