@@ -115,6 +115,7 @@ func (m *Machine) attached(t testing.TB, whole func(dev string) error, parts fun
 	}
 	dev = strings.TrimSpace(dev)
 	defer func() {
+		forget(t, dev)
 		_ = exec.Command("partx", "-d", dev).Run()
 		if out, err := exec.Command("losetup", "-d", dev).CombinedOutput(); err != nil {
 			t.Errorf("detaching %s: %v: %s", dev, err, out)
@@ -133,6 +134,19 @@ func (m *Machine) attached(t testing.TB, whole func(dev string) error, parts fun
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// forget has the kernel forget which btrfs it saw on a disk. The system that runs meanwhile changes it, and the disk
+// may come back as another loop device: then the kernel takes the one that it remembers for a second copy, and refuses
+// it.
+func forget(t testing.TB, dev string) {
+	t.Helper()
+	nodes, _ := filepath.Glob(dev + "p*")
+	for _, node := range nodes {
+		if out, err := exec.Command("btrfs", "device", "scan", "--forget", node).CombinedOutput(); err != nil {
+			t.Logf("forgetting %s: %v: %s", node, err, out)
+		}
 	}
 }
 
