@@ -52,6 +52,9 @@ func mount() {
 		libinit.Dir{Name: "/dev/pts", Mode: 0o755},
 		libinit.Mount{Source: "devpts", Target: "/dev/pts", FSType: "devpts", Opts: "ptmxmode=666,mode=620"},
 		libinit.Symlink{NewPath: "/dev/fd", Target: "/proc/self/fd"},
+		// Opening these loads their modules (modules.devname of depmod); elsewhere udev makes them.
+		libinit.Dev{Name: "/dev/loop-control", Mode: unix.S_IFCHR | 0o600, Dev: int(unix.Mkdev(10, 237))},
+		libinit.Dev{Name: "/dev/fuse", Mode: unix.S_IFCHR | 0o600, Dev: int(unix.Mkdev(10, 229))},
 		libinit.Dir{Name: "/dev/shm", Mode: 0o1777},
 		libinit.Mount{Source: "tmpfs", Target: "/dev/shm", FSType: "tmpfs", Opts: "mode=1777"},
 	}, true)
