@@ -71,13 +71,13 @@ func Run(ctx context.Context, o Options) error {
 	}
 	w, err := o.Orders.Waiting()
 	if errors.Is(err, order.ErrDamaged) {
-		return errors.Join(err, o.Orders.Withdraw())
+		return errors.Join(err, o.Orders.Clean())
 	}
 	if err != nil {
 		return err
 	}
 	if w == nil {
-		return o.Orders.Withdraw() // what a power cut left of one that ended
+		return o.Orders.Clean() // what a power cut left of one that ended
 	}
 	r := &run{Options: o, spec: w.Spec, given: w.Given, held: map[string]*held{}, phase: job.PhaseCheck}
 	defer o.Orders.Still()

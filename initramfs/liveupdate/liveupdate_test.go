@@ -163,7 +163,7 @@ func TestStopped(t *testing.T) {
 		stop func(cancel func()) error
 		left string // job that waits then
 	}{
-		"cancelled": {func(func()) error { return b.Orders.Withdraw() }, ""},
+		"cancelled": {func(func()) error { return b.Orders.Withdraw(jobID) }, ""},
 		"replaced":  {func(func()) error { return b.Orders.Give(order.Order{Spec: other}) }, other.ID},
 		"shutdown":  {func(cancel func()) error { cancel(); return nil }, jobID},
 	} {
@@ -196,7 +196,7 @@ func TestStopped(t *testing.T) {
 func TestCancelledTooLate(t *testing.T) {
 	b := newBed(t)
 	b.Update = func(ctx context.Context, _ update.Options) (update.Result, error) {
-		b.must(b.Orders.Withdraw())
+		b.must(b.Orders.Withdraw(jobID))
 		<-ctx.Done()
 		return update.Result{Root: "web-2@amd64"}, nil
 	}

@@ -42,7 +42,7 @@ func (s *service) obey(now order.Situation, out job.CheckedIn) error {
 		return s.orders.Give(order.Order{Spec: *out.Job, Given: s.Now().UTC()})
 	case order.Forget:
 		s.Log.Info("the update was cancelled", "image", job.Printable(now.Waiting.Spec.Image.Ref))
-		return s.orders.Withdraw()
+		return s.orders.Withdraw(now.Waiting.Spec.ID)
 	}
 	return nil
 }

@@ -142,7 +142,11 @@ func TestDocument(t *testing.T) {
 			if code, out := b.run(command); code != 0 {
 				t.Errorf("%s ends with %d:\n%s", line, code, out)
 			}
+			late := time.Now().Add(time.Minute)
 			for r := b.Orders.Result(); strings.Contains(line, "--no-wait") && (r == nil || r.Job != "xxx"); {
+				if time.Now().After(late) {
+					t.Fatalf("%s: the order has no result: %+v", line, r)
+				}
 				time.Sleep(time.Millisecond)
 				r = b.Orders.Result()
 			}

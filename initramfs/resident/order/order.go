@@ -7,7 +7,7 @@
 // The files, each JSON and each written whole under another name and renamed, so that a power cut leaves the old or the
 // new one:
 //
-//	/persistent/griddle/order.json      Order    Give writes it, End and Withdraw remove it
+//	/persistent/griddle/order.json      Order    Give writes it, End, Clean and Withdraw remove it
 //	/persistent/griddle/update.json     Result   End writes it; the service only reads it
 //	/persistent/griddle/reported.json   Reported what the server has heard; only the service writes it
 //	/run/griddle/update.json            Progress Tell writes it; gone with the next start of the machine
@@ -31,6 +31,8 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore/durable"
 	"griddle/initramfs/pool/history"
+
+	"golang.org/x/sys/unix"
 )
 
 // Names of the files.
@@ -129,40 +131,64 @@ func (f Files) Waiting() (*Order, error) {
 
 // Give leaves an order, in place of the one before. It is durable on return.
 func (f Files) Give(o Order) error {
-	if err := f.write(f.dir, orderFile, o); err != nil {
+	err := f.alone(func() error { return f.write(f.dir, orderFile, o) })
+	if err != nil {
 		return fmt.Errorf("leaving the order for %s: %w", job.Printable(o.Spec.Image.Ref), err)
 	}
 	return nil
 }
 
-// Withdraw removes the order. The unit that carries it out stops.
-func (f Files) Withdraw() error {
-	err := f.disk.Remove(filepath.Join(f.dir, orderFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// Withdraw removes the order of a job; another one stays. The unit that carries it out stops.
+func (f Files) Withdraw(id string) error {
+	return f.remove(func(o Order, err error) bool { return err == nil && o.Spec.ID == id })
+}
+
+// Clean removes an order that has ended, or cannot be read.
+func (f Files) Clean() error {
+	r := f.Result()
+	return f.remove(func(o Order, err error) bool {
+		return errors.Is(err, ErrDamaged) || err == nil && (o.Spec.ID == "" || r != nil && r.Job == o.Spec.ID)
+	})
+}
+
+// End says what became of an order, and removes it, if no other one took its place. It is durable on return.
+func (f Files) End(r Result) error {
+	r.Message = job.Sentence(r.Message)
+	if err := errors.Join(f.write(f.dir, resultFile, r), f.Clean()); err != nil {
+		return fmt.Errorf("recording what became of the update: %w", err)
 	}
-	if err == nil {
-		err = f.disk.SyncDir(f.dir)
-	}
+	f.Still()
+	return nil
+}
+
+// remove removes the order if it is one that goes. It is durable on return.
+func (f Files) remove(goes func(Order, error) bool) error {
+	err := f.alone(func() error {
+		var o Order
+		err := f.read(f.dir, orderFile, &o)
+		if errors.Is(err, fs.ErrNotExist) || !goes(o, err) {
+			return nil
+		}
+		return errors.Join(f.disk.Remove(filepath.Join(f.dir, orderFile)), f.disk.SyncDir(f.dir))
+	})
 	if err != nil {
 		return fmt.Errorf("removing the order: %w", err)
 	}
 	return nil
 }
 
-// End says what became of an order, and removes it, if no other one took its place. It is durable on return.
-func (f Files) End(r Result) error {
-	r.Message = job.Sentence(r.Message)
-	err := f.write(f.dir, resultFile, r)
-	var o Order
-	if err == nil && (f.read(f.dir, orderFile, &o) != nil || o.Spec.ID == r.Job || o.Spec.ID == "") {
-		err = f.Withdraw()
-	}
+// alone calls do while no other program changes the order: one that comes between a look at the order and its removal
+// would be lost.
+func (f Files) alone(do func() error) error {
+	lock, err := os.Open(f.dir)
 	if err != nil {
-		return fmt.Errorf("recording what became of the update: %w", err)
+		return err
 	}
-	f.Still()
-	return nil
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return err
+	}
+	return do()
 }
 
 // Result returns what became of the last order, nil if there was none.

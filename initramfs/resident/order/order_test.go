@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -66,8 +67,46 @@ func TestFiles(t *testing.T) {
 	if o, err := f.Waiting(); err != nil || o == nil || o.Spec.ID != two {
 		t.Errorf("the next order is %+v, %v", o, err)
 	}
-	if err := errors.Join(f.Withdraw(), f.Withdraw()); err != nil {
+	// Only the order that is meant is taken back.
+	if err := f.Withdraw(one); err != nil {
 		t.Error(err)
+	}
+	if o, err := f.Waiting(); err != nil || o == nil || o.Spec.ID != two {
+		t.Errorf("after another one was withdrawn the order is %+v, %v", o, err)
+	}
+	if err := errors.Join(f.Withdraw(two), f.Withdraw(two)); err != nil {
+		t.Error(err)
+	}
+	if o, err := f.Waiting(); err != nil || o != nil {
+		t.Errorf("after Withdraw the order is %+v, %v", o, err)
+	}
+}
+
+// TestNextComes gives an order at the moment when the one before ends, is cleaned away or withdrawn. It is not lost.
+func TestNextComes(t *testing.T) {
+	f := Open(t.TempDir(), t.TempDir())
+	for i := range 200 {
+		first, next := orderOf(fmt.Sprint("first", i), "web:2@amd64"), orderOf(fmt.Sprint("next", i), "web:3@amd64")
+		if err := f.Give(first); err != nil {
+			t.Fatal(err)
+		}
+		over := make(chan error)
+		go func() {
+			if i%2 == 0 {
+				over <- f.Withdraw(first.Spec.ID)
+			} else {
+				over <- f.End(Result{Job: first.Spec.ID, State: Switched})
+			}
+		}()
+		for r := f.Result(); i%2 == 1 && (r == nil || r.Job != first.Spec.ID); r = f.Result() {
+			runtime.Gosched()
+		}
+		if err := errors.Join(f.Give(next), f.Clean(), <-over); err != nil {
+			t.Fatal(err)
+		}
+		if o, err := f.Waiting(); err != nil || o == nil || o.Spec.ID != next.Spec.ID {
+			t.Fatalf("turn %d: the order is %+v, %v, want %s", i, o, err, next.Spec.ID)
+		}
 	}
 }
 
@@ -132,7 +171,7 @@ func (m *machine) turn(f Files, spec job.Spec) error {
 		return err
 	}
 	if o == nil {
-		return f.Withdraw()
+		return f.Clean()
 	}
 	r := Result{Job: spec.ID, Root: "web-2", State: Current, Phase: job.PhaseSwitch, Boot: fmt.Sprint(m.boots)}
 	if m.root != r.Root {
