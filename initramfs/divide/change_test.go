@@ -44,7 +44,7 @@ func TestChanged(t *testing.T) {
 		}, "partition 3 has ext4, and ntfs was planned"},
 		"the same kind": {plan.AddEntry, func(t *testing.T, dev string) {
 			disktest.Tool(t, "mkntfs", "-q", "-Q", "-F", dev+"p3")
-			noise(t, dev+"p3", 72, 8) // mkntfs takes its serial number from the second, which may be that of the first one
+			noise(t, dev+"p3", 72, 8) // its serial number; mkntfs takes that from the second
 		}, "partition 3 has another ntfs than was planned"},
 		"a filesystem in a new partition": {plan.AddEntry, func(t *testing.T, dev string) {
 			disktest.Tool(t, "mkfs.ext4", "-q", "-F", dev+"p5")
