@@ -279,6 +279,7 @@ func TestTools(t *testing.T) {
 			"--pbkdf-force-iterations 1000 /tmp/luks - && cryptsetup luksDump /tmp/luks | head -1",
 			"LUKS header information"},
 		{"pvcreate --version | head -1; lvm version | head -1", "LVM version"},
+		{"lvmconfig activation/udev_rules activation/udev_sync", "udev_rules=0\nudev_sync=0"},
 		{"mdadm --examine /tmp/disk", "MBR Magic"},
 		{"truncate -s 16M /tmp/ntfs && mkfs.ntfs -F -q /tmp/ntfs >/dev/null && " +
 			"ntfsinfo -m /tmp/ntfs", "Volume Version"},

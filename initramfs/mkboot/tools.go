@@ -227,8 +227,12 @@ func (c *collection) records() ([]cpio.Record, error) {
 		records = append(records, cpio.Symlink("usr/bin/"+name, "/"+below(binDirs(), program)[i]))
 	}
 	// What curl looks at; the agent adds the site's own CA (package toolbox).
-	return append(records, cpio.StaticFile(bundle, string(certificates), 0o644)), nil
+	return append(records, cpio.StaticFile(bundle, string(certificates), 0o644),
+		cpio.StaticFile("etc/lvm/lvm.conf", lvmConfig, 0o644)), nil
 }
+
+// lvmConfig has LVM make the device files of volumes itself: no udev runs that would do it.
+const lvmConfig = "activation {\n\tudev_sync = 0\n\tudev_rules = 0\n\tmonitoring = 0\n}\n"
 
 // resolve takes what the files of the collection need, and what that needs.
 func (c *collection) resolve(libs map[string]string) error {

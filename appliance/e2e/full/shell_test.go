@@ -39,7 +39,7 @@ func TestRescueShell(t *testing.T) {
 	}
 	shell(`The tools are there`)
 	for _, c := range []struct{ command, want string }{
-		{"lsblk -dno NAME,TYPE /dev/vda", "vda disk"},
+		{"lsblk -dnro NAME,TYPE /dev/vda", "vda disk"},
 		{"seq 7 | tail -5 | head -1", "3"},
 		{"command -v tail vi ssh fdisk smartctl | wc -l", "5"},
 		{`curl -sS -o /dev/null -w '%{http_code}' $(grep -o 'https://[^"]*' /etc/griddle/site.json)/v1/machines`,
@@ -47,7 +47,7 @@ func TestRescueShell(t *testing.T) {
 		{"truncate -s 64M /tmp/a /tmp/b /tmp/c; for f in a b c; do losetup -f --show /tmp/$f; done | tail -1",
 			"/dev/loop2"},
 		{"echo secret | cryptsetup -q luksFormat --pbkdf pbkdf2 /dev/loop0 - && " +
-			"echo secret | cryptsetup open /dev/loop0 vault - && mkfs.ext4 -q /dev/mapper/vault && " +
+			"echo secret | cryptsetup open --key-file - /dev/loop0 vault && mkfs.ext4 -q /dev/mapper/vault && " +
 			"mount /dev/mapper/vault /mnt && findmnt -no SOURCE /mnt && umount /mnt && cryptsetup close vault",
 			"/dev/mapper/vault"},
 		{"yes | mdadm --create /dev/md0 --quiet --metadata=1.2 --level=1 --raid-devices=2 /dev/loop1 /dev/loop2; " +
@@ -83,7 +83,7 @@ func TestRescueShell(t *testing.T) {
 		t.Fatal(err)
 	}
 	shell(`This is a shell`)
-	if got, err := m.Run(ctx, "lsblk -dno NAME,TYPE /dev/vda"); err != nil || !strings.Contains(got, "vda disk") {
+	if got, err := m.Run(ctx, "lsblk -dnro NAME,TYPE /dev/vda"); err != nil || !strings.Contains(got, "vda disk") {
 		t.Errorf("in the second shell, lsblk prints %q, %v", got, err)
 	}
 	m.PowerCut()
