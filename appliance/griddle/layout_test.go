@@ -34,7 +34,7 @@ func inProcess(t *testing.T, args ...string) (stdout, stderr string, code int) {
 // for one with Windows.
 var exampleDisks = map[string]string{"mbr.yaml": "blank.json", "free-space.yaml": "free-space.json",
 	"partition.yaml": "partition.json", "keep-pool.yaml": "keep-pool.json", "two-disks.yaml": "two-disks.json",
-	"arrays.yaml": "two-disks.json", "mirror.yaml": "mirror.json"}
+	"arrays.yaml": "two-disks.json", "encrypted-pool.yaml": "blank.json", "mirror.yaml": "mirror.json"}
 
 // TestLayoutDocument runs every example of docs/LAYOUT.md through `griddle layout check` and `griddle layout plan`. A
 // block of text after an example is what check prints, and a block "text plan" what plan prints.

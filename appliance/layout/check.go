@@ -46,6 +46,7 @@ func (d Document) Check() Mistakes {
 	} else {
 		c.pools(d)
 	}
+	c.boots(d)
 	c.volumes(d)
 	return c.all
 }

@@ -74,10 +74,10 @@ func TestCheck(t *testing.T) {
 			"disks[0].partitions[3].use: a disk with an MBR has no BIOS boot partition; leave the partition out"},
 		{"for nothing", func(_ *Disk, p []Partition) { p[3] = Partition{ID: "x"} },
 			"disks[0].partitions[3]: it does not say what the partition is for, or which one is meant; add use: esp, " +
-				"bios, pool, data, home, swap, root, persistent, raid, lvm; or match"},
+				"bios, pool, data, home, swap, boot, root, persistent, raid, lvm; or match"},
 		{"unknown use", func(_ *Disk, p []Partition) { p[3].Use = "boat"; p[3].Mount = "" },
-			`disks[0].partitions[3].use: "boat" is not one of esp, bios, pool, data, home, swap, root, persistent, ` +
-				`raid, lvm`},
+			`disks[0].partitions[3].use: "boat" is not one of esp, bios, pool, data, home, swap, boot, root, ` +
+				`persistent, raid, lvm`},
 		{"pool with ext4", func(_ *Disk, p []Partition) { p[2].Filesystem = "ext4" },
 			"disks[0].partitions[2].filesystem: a pool is a btrfs; for ext4, have two partitions with use: root and " +
 				"one with use: persistent in its place"},
@@ -100,7 +100,7 @@ func TestCheck(t *testing.T) {
 				Wipe: true}
 		},
 			"disks[0].partitions[3].wipe: it does not say what the partition is for afterwards; add use: esp, bios, " +
-				"pool, data, home, swap, root, persistent, raid, lvm"},
+				"pool, data, home, swap, boot, root, persistent, raid, lvm"},
 		{"no size", func(_ *Disk, p []Partition) { p[3].Size = Size{} },
 			"disks[0].partitions[3]: it does not say how large the partition is to be; add size: 20G, 25% or rest"},
 		{"size and match", func(_ *Disk, p []Partition) { p[3].Match = &Which{Number: 4} },

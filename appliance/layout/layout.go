@@ -94,6 +94,7 @@ const (
 	Data = "data" // a filesystem that is mounted, with the label that the document says
 	Home = "home" // the same, at /home
 	Swap = "swap" // swap, with the label that the document says
+	Boot = "boot" // kernels and initrds of the roots of an encrypted pool; see the file boot.go
 
 	// Root and Persistent are what a machine without a pool has; see the file roots.go.
 	Root       = "root"       // one of two filesystems, each of which is a system
@@ -130,6 +131,11 @@ func (p Partition) Made() Partition {
 		}
 	case Pool:
 		p.Filesystem, p.Label = "btrfs", PoolLabel
+	case Boot:
+		p.Label = BootLabel
+		if p.Size.IsZero() {
+			p.Size = Size{Bytes: 1 << 30}
+		}
 	case Swap:
 		p.Filesystem = "swap"
 	case Home:
@@ -146,11 +152,13 @@ func (p Partition) Made() Partition {
 	return p
 }
 
-// The names in a GPT of the partitions that Griddle makes, and the label of the pool's filesystem. The name of a pool
-// is not job.PoolName: by that, agents that know no layouts take a whole disk for Griddle's.
+// The names in a GPT of the partitions that Griddle makes, and the labels of the filesystems of the pool and of a
+// partition with the use Boot. The name of a pool is not job.PoolName: by that, agents that know no layouts take a
+// whole disk for Griddle's.
 const (
 	NameESP   = "griddle-esp"
 	NameBIOS  = "griddle-bios"
 	NamePool  = "griddle"
 	PoolLabel = "griddle"
+	BootLabel = "griddle-boot"
 )

@@ -42,11 +42,8 @@ func (c *checker) luks(at string, p Partition) {
 	switch {
 	case p.LUKS == nil:
 		return
-	case p.Use == Pool:
-		c.wrong(at, "encrypt home, data and swap in partitions of their own", "an encrypted pool is not supported yet")
-		return
-	case p.Use != Data && p.Use != Home && p.Use != Swap:
-		c.wrong(at, "leave it out", "only partitions with use: data, home or swap are encrypted")
+	case p.Use != Pool && p.Use != Data && p.Use != Home && p.Use != Swap:
+		c.wrong(at, "leave it out", "only partitions with use: pool, data, home or swap are encrypted")
 		return
 	case len(p.LUKS.Unlock) == 0:
 		c.wrong(at+".unlock", "write unlock: [passphrase], or [passphrase, tpm2]", "it does not say what opens the "+

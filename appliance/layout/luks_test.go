@@ -20,12 +20,13 @@ func TestLUKS(t *testing.T) {
 			p[3] = Partition{ID: "swap", Use: Swap, Size: Size{Bytes: 1 << 30}, LUKS: by(Passphrase)}
 		}, ""},
 		"pool": {func(p []Partition) { p[2].LUKS = by(Passphrase) }, "disks[0].partitions[2].luks: an encrypted pool " +
-			"is not supported yet; encrypt home, data and swap in partitions of their own"},
+			"needs a partition with use: boot, because GRUB cannot open the pool; add {id: boot, use: boot}"},
 		"esp": {func(p []Partition) { p[1].LUKS = by(Passphrase) },
-			"disks[0].partitions[1].luks: only partitions with use: data, home or swap are encrypted; leave it out"},
+			"disks[0].partitions[1].luks: only partitions with use: pool, data, home or swap are encrypted; " +
+				"leave it out"},
 		"shrunk": {func(p []Partition) { p[0].LUKS = by(Passphrase) },
 			"disks[0].partitions[0].luks: a partition that is shrunk keeps what it is; leave it out\n" +
-				"disks[0].partitions[0].luks: only partitions with use: data, home or swap are encrypted; " +
+				"disks[0].partitions[0].luks: only partitions with use: pool, data, home or swap are encrypted; " +
 				"leave it out"},
 		"by nothing": {func(p []Partition) { p[3].LUKS = by() }, srv + ".unlock: it does not say what opens the " +
 			"partition; write unlock: [passphrase], or [passphrase, tpm2]"},

@@ -6,12 +6,12 @@ import (
 )
 
 // uses are the values of Partition.Use, and the filesystems that each can have; the first is the usual one.
-var uses = map[string][]string{ESP: {"vfat"}, BIOS: nil, Pool: {"btrfs"}, Swap: {"swap"},
+var uses = map[string][]string{ESP: {"vfat"}, BIOS: nil, Pool: {"btrfs"}, Swap: {"swap"}, Boot: {"ext4"},
 	Data: {"ext4", "xfs", "btrfs", "vfat"}, Home: {"ext4", "xfs", "btrfs"},
 	Root: {"ext4", "xfs"}, Persistent: {"ext4"}, RAID: nil, LVM: nil}
 
 // Uses are the values of Partition.Use.
-var Uses = []string{ESP, BIOS, Pool, Data, Home, Swap, Root, Persistent, RAID, LVM}
+var Uses = []string{ESP, BIOS, Pool, Data, Home, Swap, Boot, Root, Persistent, RAID, LVM}
 
 // labelled are the uses of partitions that are known by their label.
 var labelled = []string{Data, Home, Swap, Root, Persistent}
@@ -59,7 +59,7 @@ func (c *checker) purpose(at string, p Partition) {
 	c.text(at+".filesystem", p.Filesystem)
 	c.text(at+".label", p.Label)
 	switch made := p.Made(); {
-	case p.Label != "" && slices.Contains([]string{ESP, BIOS, Pool, Root, Persistent}, p.Use):
+	case p.Label != "" && slices.Contains([]string{ESP, BIOS, Pool, Boot, Root, Persistent}, p.Use):
 		c.wrong(at+".label", "leave it out", "Griddle gives the label of a partition with use: %s", p.Use)
 	case len(made.Label) > labels[made.Filesystem] && labels[made.Filesystem] > 0 && (known || p.Wipe):
 		place := at + ".label"

@@ -51,4 +51,15 @@ func TestEncryptedRefuses(t *testing.T) {
 			t.Errorf("%s: something was written", c.name)
 		}
 	}
+	pool := strings.Replace(text("[passphrase]"), "size: rest", "size: rest, luks: {unlock: [passphrase]}", 1)
+	o, k := options(t), &keeper{}
+	o.Settings = given
+	s, disks := divideJob(t, &o, k, pool+"      - {id: boot, use: boot, size: 512M}\n", dev)
+	err := Run(t.Context(), s, small(t, opens), disks, &journal{}, o)
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "an encrypted pool can be planned, but not") {
+		t.Errorf("with an encrypted pool: Run = %v, want ErrRefused", err)
+	}
+	if len(k.all) > 0 || disktest.Tool(t, "wipefs", "--no-act", dev) != "" {
+		t.Error("with an encrypted pool something was written")
+	}
 }

@@ -105,6 +105,8 @@ func (t *target) differs(e layout.Partition, p job.Partition) string {
 	switch {
 	case want != "" && want != p.Filesystem:
 		return "the layout says " + want
+	case e.Use == layout.Pool && e.LUKS != nil:
+		return "an encrypted pool cannot be kept yet"
 	case e.Use == layout.Root || e.Use == layout.Persistent:
 		return "the layout makes it again, with a system of its own"
 	case e.Label != "" && e.Label != p.Label:
@@ -130,6 +132,9 @@ func (t *target) keep(e layout.Partition, p *part) {
 	case e.Use == layout.ESP && p.Size-p.Used < espNeeds:
 		t.refusePart(e, "%s is too full: %s are free, and %s are needed; delete files in it that no system needs",
 			what(p.Partition), job.Bytes(p.Size-p.Used), job.Bytes(espNeeds))
+	case e.Use == layout.Boot && p.Size < layout.MinBoot:
+		t.refusePart(e, "%s is too small: it has %s, and %s are needed", what(p.Partition), job.Bytes(p.Size),
+			job.Bytes(layout.MinBoot))
 	case e.Use == layout.Pool && p.Size < t.pool:
 		has, needs := apart(p.Size, t.pool)
 		t.refusePart(e, "%s is too small: it has %s, and %s are needed", what(p.Partition), has, needs)

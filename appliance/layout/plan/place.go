@@ -156,6 +156,8 @@ func (t *target) least(e layout.Partition) int64 {
 		return max(roundUp(t.pool), 128*mib) // mkfs.btrfs makes nothing smaller than about 109 MiB
 	case e.Use == layout.Root:
 		return max(roundUp(t.pool), 300*mib)
+	case e.Use == layout.Boot:
+		return layout.MinBoot
 	case e.Use == layout.Persistent:
 		return 64 * mib // with a journal
 	case made.Filesystem == "btrfs":
@@ -229,6 +231,7 @@ func (t *target) bootable() {
 		t.note("it has no BIOS boot partition: the system starts by UEFI only")
 	}
 	t.shared()
+	t.bootPartition()
 	if has(func(p part) bool { return p.Filesystem == "BitLocker" && p.fate == Stays }) {
 		t.note("Windows is encrypted by BitLocker, and may ask for its recovery key at its next start: have it ready")
 	}
