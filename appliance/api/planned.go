@@ -24,7 +24,7 @@ type PlanLayout struct {
 type Planned struct {
 	Machine string     `json:"machine"`           // its name
 	Image   string     `json:"image"`             // that it would get
-	Plan    *plan.Plan `json:"plan,omitempty"`    // nil if the layout is refused, or the disks are not known
+	Plan    *plan.Plan `json:"plan,omitempty"`    // nil if it is refused, or the present disks are not known
 	Refused string     `json:"refused,omitempty"` // why the layout does not fit the disks; a line for each reason
 	Since   time.Time  `json:"since,omitzero"`    // when the disks were first reported like this; zero: not yet
 	Stale   bool       `json:"stale,omitempty"`   // an install has finished since then, so that they are not like this
@@ -67,7 +67,7 @@ func (h *Handler) planned(ctx context.Context, key string, d layout.Document, o 
 	if has.Cut {
 		out.Refused = errCut
 	}
-	if !has.Known || has.Cut {
+	if !has.Known || has.Cut || has.Stale { // the machine plans with the disks as they are
 		return out, nil
 	}
 	p, err := plan.Make(plan.Input{Layout: d, Disks: has.Disks, Pool: job.DiskNeeds(o.Image.Size + o.Kernel.Size)})

@@ -106,8 +106,16 @@ func TestPlanLayout(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, err = operator.Plan(ctx, mac, in); err != nil || !got.Stale {
-		t.Errorf("Plan() after an install = %+v, %v, want it stale", got, err)
+	if got, err = operator.Plan(ctx, mac, in); err != nil || !got.Stale || got.Plan != nil || got.Refused != "" {
+		t.Errorf("Plan() after an install = %+v, %v, want it stale, and no plan", got, err)
+	}
+	for _, l := range []json.RawMessage{in.Layout, wiping(t, false)} { // neither fits the report without consent
+		if _, err := operator.Install(ctx, mac, Install{Image: "web", Layout: l}); err != nil {
+			t.Errorf("Install() after an install = %v, want the machine to make the plan", err)
+		}
+		if _, err := operator.Cancel(ctx, mac); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s.skip.Add(int64(time.Minute))
 	reports(empty)

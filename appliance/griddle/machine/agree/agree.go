@@ -141,8 +141,12 @@ func (a All) Text(w io.Writer, columns int) error {
 				row(&b, map[bool]string{true: "refused"}[i == 0], job.Sentence(line))
 			}
 		case one.Plan == nil:
-			row(&b, "note", "the server does not know the disks of this machine yet; at its next boot the machine "+
-				"makes the plan, and carries it out only if nothing is lost and nothing becomes smaller")
+			why := "the server does not know the disks of this machine yet"
+			if one.Stale {
+				why = "an install of this machine has finished after it reported its disks, so that they have changed"
+			}
+			row(&b, "note", why+"; at its next boot the machine makes the plan, and carries it out only if nothing is "+
+				"lost and nothing becomes smaller")
 		case len(a.Machines) == 1:
 			b.WriteString(one.Plan.Text(columns))
 		default:
@@ -152,10 +156,10 @@ func (a All) Text(w io.Writer, columns int) error {
 			row(&b, "note", fmt.Sprintf("an install began to divide these disks and did not finish; `griddle machine "+
 				"resume %s` completes it", one.Name()))
 		}
-		if one.Stale {
+		if one.Stale && one.Plan != nil { // an older server makes the plan of the disks before the install
 			row(&b, "note", "an install of this machine has finished after it reported these disks, so that they have "+
 				"changed; it reports them at its next boot from the network")
-		} else if !one.Since.IsZero() && one.Err == nil {
+		} else if !one.Stale && !one.Since.IsZero() && one.Err == nil {
 			row(&b, "reported", "like this since "+one.Since.Local().Format(time.DateTime))
 		}
 	}

@@ -123,13 +123,17 @@ func TestText(t *testing.T) {
 	failed := One{Asked: "lab-6", Err: errors.New("no such\nmachine")}
 	stale := one(t, "lab-7", true)
 	stale.Stale = true
-	got := read(of(one(t, "lab-1", false), one(t, "lab-3", true), One{Asked: "lab-4"}, refused, failed, stale))
+	past := One{Asked: "lab-8", Planned: api.Planned{Machine: "lab-8", Stale: true, Since: time.Now()}}
+	got := read(of(one(t, "lab-1", false), one(t, "lab-3", true), One{Asked: "lab-4"}, refused, failed, stale, past))
 	for _, want := range []string{
 		"lab-1\n  disk     main: /dev/sda, 68.7 GB, serial S-lab-1\n  LOST     disk main: partition 1: ",
 		"lab-3\n  disk     main: /dev/sda, 68.7 GB, serial S-lab-3\n           nothing is lost, and nothing becomes ",
 		"lab-4\n  note     the server does not know the disks",
 		"lab-5\n  refused  it does not fit:\n           a [31m\n           b\n",
-		"lab-6\n  error    no such machine\n", "  note     an install of this machine has finished",
+		"lab-6\n  error    no such machine\n",
+		"  note     an install of this machine has finished after it reported these",
+		"lab-8\n  note     an install of this machine has finished after it reported its disks",
+		"it out only if nothing is lost",
 		"\nplans    sha256:"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("Text() has no %q:\n%s", want, got)
