@@ -16,6 +16,7 @@ import (
 	"griddle/initramfs/disk/content"
 	"griddle/initramfs/install"
 	"griddle/initramfs/newdisk"
+	"griddle/initramfs/nvram"
 	"griddle/initramfs/pool"
 )
 
@@ -91,7 +92,8 @@ func mirror(ctx context.Context, l mirrorLine) error {
 			found, err := scanner.Scan(ctx)
 			return install.Disks(found), err
 		},
-		Bootloader: func(p *pool.Pool) error { return care.InstallBootloader(p, os.DirFS(bootloader.Images)) }}
+		Bootloader: func(p *pool.Pool) error { return care.InstallBootloader(p, os.DirFS(bootloader.Images)) },
+		Firmware:   nvram.Open}
 	switch {
 	case l.repair:
 		if err := newdisk.Complete(ctx, o); err != nil {

@@ -9,18 +9,17 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"griddle/appliance/job"
 	"griddle/appliance/layout"
 	"griddle/appliance/layout/plan"
 	"griddle/initramfs/bootloader"
-	"griddle/initramfs/disk/entries"
 	"griddle/initramfs/divide"
 	"griddle/initramfs/mounts"
 	"griddle/initramfs/newroot"
 	"griddle/initramfs/nvram"
+	"griddle/initramfs/pool"
 	"griddle/initramfs/subvolume"
 	"griddle/initramfs/volume/kept"
 )
@@ -138,43 +137,16 @@ func (w *work) addEntry(h half, title, file string) error {
 	if err != nil {
 		return err
 	}
-	l := nvram.Loader{Title: title, File: file, Partition: h.esp.Part.Number, Start: h.esp.Part.Start,
-		Size: h.esp.Part.Size, SectorSize: h.disk.SectorSize}
-	if err := identify(h.disk, &l); err != nil {
+	l, err := pool.Loader(h.disk.Path, h.disk.Size, h.disk.SectorSize, h.esp.Part.Number)
+	if err != nil {
 		return err
 	}
+	l.Title, l.File = title, file
 	number, err := vars.Add(l)
 	if err != nil {
 		return err
 	}
 	w.say("the firmware starts %s by its boot entry %04X; what it started before stays in its menu", title, number)
-	return nil
-}
-
-// identify says by what the firmware knows the partition: its GUID, or the signature of an MBR.
-func identify(d job.Disk, l *nvram.Loader) error {
-	f, err := os.Open(d.Path)
-	if err != nil {
-		return fmt.Errorf("making a boot entry: %w", err)
-	}
-	defer f.Close()
-	t, err := entries.Read(f, d.Size, d.SectorSize)
-	if err != nil {
-		return fmt.Errorf("making a boot entry: %w", err)
-	}
-	if t.Kind() == layout.MBR {
-		id, err := strconv.ParseUint(t.ID(), 16, 32)
-		if err != nil {
-			return fmt.Errorf("making a boot entry: the MBR has the signature %q: %w", t.ID(), err)
-		}
-		l.Signature = uint32(id)
-		return nil
-	}
-	for _, e := range t.Entries() {
-		if e.Number == l.Partition {
-			l.GUID = e.UUID
-		}
-	}
 	return nil
 }
 

@@ -111,9 +111,9 @@ func (w *work) bootloader(root string) error {
 	}
 	var dirs []string
 	for _, h := range slices.Backward(all) { // the firmware has the entry that was added last before the others
-		title := "Griddle"
+		title := pool.Title
 		if h.espDir != all[0].espDir {
-			title = "Griddle on another disk"
+			title = pool.OtherTitle
 		}
 		if err := w.bootloaderESP(h, title, conf); err != nil {
 			return err

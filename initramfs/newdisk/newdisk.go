@@ -7,8 +7,8 @@
 //	divide     it is carried out (package divide); the disk must be blank, or given up by a person
 //	replace    the kernel copies to the new partition what the missing disk had (btrfs-replace(8))
 //	mark       the new partition gets the mark of a finished install; the copy has cleared that of the division
-//	complete   GRUB is installed on both disks, they say the same about what boots, and what was written to one disk
-//	           only is copied to the other one (btrfs-balance(8), with the filter soft)
+//	complete   GRUB is installed on both disks, the firmware has an entry for each, they say the same about what boots,
+//	           and what was written to one disk only is copied to the other one (btrfs-balance(8), with the filter soft)
 //
 // The disks of the pool lose nothing at any time: they are only read, but for the filesystem's own record of its
 // devices. If the copy is interrupted, the kernel continues it when the pool is mounted the next time, and Complete
@@ -27,9 +27,11 @@ import (
 	"griddle/appliance/job"
 	"griddle/appliance/layout"
 	"griddle/appliance/layout/plan"
+	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk/content"
 	"griddle/initramfs/disk/table"
 	"griddle/initramfs/divide"
+	"griddle/initramfs/nvram"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/superblock"
 )
@@ -44,7 +46,9 @@ type Options struct {
 	Find func(context.Context) ([]job.Disk, error)
 	// Bootloader installs GRUB on all disks of a pool.
 	Bootloader func(*pool.Pool) error
-	Say        func(text string) // what is done, for a person
+	// Firmware opens what the UEFI firmware starts; without UEFI it is nvram.ErrNone.
+	Firmware func() (*nvram.Vars, error)
+	Say      func(text string) // what is done, for a person
 }
 
 // ErrWhole means that no disk of the mirror is missing.
@@ -157,6 +161,7 @@ func Complete(ctx context.Context, o Options) error {
 		if err := o.Bootloader(p); err != nil {
 			return err
 		}
+		o.entries(p)
 		if err := p.Agree(); err != nil {
 			return err
 		}
@@ -167,6 +172,19 @@ func Complete(ctx context.Context, o Options) error {
 		o.Say("what is on one disk only is copied to the other one")
 		return run(ctx, "btrfs", "balance", "start", "-dconvert=raid1,soft", "-mconvert=raid1,soft", p.Dir())
 	})
+}
+
+// entries has the firmware start GRUB from each disk of the mirror. Where that fails, a person can choose the loader:
+// data on both disks is worth more than an entry.
+func (o Options) entries(p *pool.Pool) {
+	vars, err := o.Firmware()
+	if err == nil {
+		err = p.Entries(vars)
+	}
+	if err != nil && !errors.Is(err, nvram.ErrNone) {
+		o.Say(fmt.Sprintf("the firmware does not have boot entries for all disks of the mirror: %v; add one for %s "+
+			"of each disk in its setup", err, bootloader.Fallback))
+	}
 }
 
 // finish gives a disk of the mirror the mark of a finished install, if it does not have it.

@@ -1,11 +1,14 @@
 package newdisk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +23,11 @@ import (
 	"griddle/initramfs/divide"
 	"griddle/initramfs/install"
 	"griddle/initramfs/mounttest"
+	"griddle/initramfs/nvram"
 	"griddle/initramfs/pool"
+
+	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
@@ -113,6 +120,8 @@ func TestTake(t *testing.T) {
 		}
 		return p, err
 	}
+	vars := nvram.In(t.TempDir())
+	o.Firmware = func() (*nvram.Vars, error) { return vars, nil }
 	installed := 0
 	o.Bootloader = func(p *pool.Pool) error {
 		installed = len(p.Halves())
@@ -146,6 +155,7 @@ func TestTake(t *testing.T) {
 	_ = exec.Command("partx", "-d", second).Run()
 	disktest.Tool(t, "losetup", "-d", second)
 	delete(b.disks, "D2")
+	fill(t, o) // so that what is written now has one copy
 	write("alone")
 	b.disks["D3"] = disktest.Loop(t, 950*mib, 512)
 	b.disks["D4"] = disktest.Loop(t, 64*mib, 512) // a bystander, and too small
@@ -187,10 +197,39 @@ func TestTake(t *testing.T) {
 	if installed != 2 {
 		t.Errorf("GRUB was installed on %d disks", installed)
 	}
+	has := firmware(t, vars, b.disks["D1"], b.disks["D3"])
+	if err := Complete(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if again := firmware(t, vars, b.disks["D1"], b.disks["D3"]); !reflect.DeepEqual(again, has) {
+		t.Errorf("after Complete the firmware has %+v, and had %+v", again, has)
+	}
 	for dev, esp := range esps {
 		if e, err := bootenv.Read(esp); dev != second && (err != nil || e.Good != "one@amd64") {
 			t.Errorf("the EFI system partition of %s says %+v, %v", dev, e, err)
 		}
+	}
+}
+
+// fill uses up the room that the disks of a mirror had together.
+func fill(t *testing.T, o Options) {
+	t.Helper()
+	place, err := o.Pool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := with(place, func(p *pool.Pool) error {
+		f, err := os.Create(filepath.Join(p.Dir(), "room"))
+		if err != nil {
+			return err
+		}
+		err = errors.Join(unix.Fallocate(int(f.Fd()), 0, 0, 150*mib), unix.Syncfs(int(f.Fd())), f.Close())
+		if m, bad := p.Mirror(); err == nil && (bad != nil || m.Missing() == nil || m.Single == 0) {
+			t.Errorf("the mirror is %+v, %v, want one with data that has one copy", m, bad)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -221,4 +260,32 @@ func whole(t *testing.T, o Options, taken, id string) {
 	if err != nil || d.Finished() != jobID || d.Partitions[2].UUID != id {
 		t.Errorf("the new disk is %+v, %v", d.Content, err)
 	}
+}
+
+// firmware is what the firmware starts: GRUB from the EFI system partitions of these disks alone, in this order.
+func firmware(t *testing.T, vars *nvram.Vars, disks ...string) nvram.State {
+	t.Helper()
+	state, err := vars.State()
+	if err != nil || len(state.Entries) != len(disks) || len(state.Order) != len(disks) {
+		t.Fatalf("the firmware has %+v, %v", state, err)
+	}
+	titles := []string{"Griddle", "Griddle on another disk"}
+	for i, n := range state.Order {
+		at := slices.IndexFunc(state.Entries, func(e nvram.Entry) bool { return e.Number == n })
+		d, err := disk.Find(os.DirFS("/sys"), disk.Open, disks[i])
+		if at < 0 || err != nil {
+			t.Fatalf("the firmware has %+v, %v", state, err)
+		}
+		l, err := pool.Loader(disks[i], d.Size, d.SectorSize, 2)
+		o, bad := nvram.ParseOption(state.Entries[at].Data)
+		guid, bad2 := uuid.Parse(l.GUID)
+		slices.Reverse(guid[:4])
+		slices.Reverse(guid[4:6])
+		slices.Reverse(guid[6:8])
+		if err := errors.Join(err, bad, bad2); err != nil || o.Description != titles[i] ||
+			!bytes.Contains(o.Path, guid[:]) {
+			t.Errorf("entry %d of the firmware is %+v, %v, want the partition %+v", i, o, err, l)
+		}
+	}
+	return state
 }

@@ -43,8 +43,9 @@ type Place struct {
 	Others  []Place
 	Missing int
 
-	noESP  error  // why ESP is not known
-	device uint64 // the ID of Pool in the filesystem
+	noESP     error  // why ESP is not known
+	device    uint64 // the ID of Pool in the filesystem
+	espNumber int    // of the partition ESP
 }
 
 // mbr is Place.Table of a disk with an MBR.
@@ -112,7 +113,7 @@ func in(path string, d disk.Disk, pool content.Pool) (p Place, err error) {
 		p.noESP = fmt.Errorf("looking for the EFI system partition on %s: %w", path, err)
 		return p, nil
 	}
-	p.ESP, p.Shared = nodes[at], pool.Version == content.Shared
+	p.ESP, p.espNumber, p.Shared = nodes[at], esps[at].Number, pool.Version == content.Shared
 	if p.Shared && esps[at].Signature.Label != job.ESPLabel(p.Job) {
 		if p.ESPID, err = disk.FATID(p.ESP); err != nil {
 			p.ESP, p.noESP = "", err
