@@ -35,7 +35,8 @@
 // # The kernel
 //
 // GRUB looks for the kernel at every boot, inside the root subvolume: after an upgrade of the system's own kernel
-// nothing has to be copied or rewritten. GRUB cannot write to btrfs, so grubenv is on the ESP.
+// nothing has to be copied or rewritten. GRUB cannot write to btrfs, so grubenv is on the ESP. An encrypted pool it
+// cannot read: what it needs of each root is copied into a partition of its own then (Boot).
 //
 // # Which root starts
 //

@@ -49,6 +49,9 @@ type Config struct {
 	// looks for them at every boot. The menu then waits for 5 seconds.
 	Others bool
 
+	// Boot says where the kernels of an encrypted pool are, and what opens it; nil for a pool that GRUB can read.
+	Boot *Boot
+
 	// Mirror are the UUIDs of the EFI system partitions of all disks of a mirror, in the same order on each; nil for a
 	// pool on one disk. GRUB counts on all of them, and the pool starts with one disk alone (script/mirror.cfg).
 	Mirror []string
@@ -99,7 +102,7 @@ func (c Config) validate() error {
 	} else if !c.Flat {
 		errs = append(errs, bootenv.CheckName(name))
 	}
-	errs = append(errs, c.checkOwn())
+	errs = append(errs, c.checkOwn(), c.checkBoot())
 	if !c.Flat && c.Title != "" {
 		errs = append(errs, fmt.Errorf("the entries of a pool have no title %q", c.Title))
 	}
@@ -157,6 +160,15 @@ func (c Config) Render() ([]byte, error) {
 		out += mirrorLine + strings.Join(c.Mirror, " ") + ".\n"
 		parts = []string{"mirror", "head", "degraded", "kernel", kind}
 	}
+	if !c.Flat && c.Boot == nil { // the partition for kernels has one of each root
+		parts = append(parts, "kernels")
+	}
+	if !c.Flat {
+		parts = append(parts, "earlier")
+	}
+	if c.Boot != nil {
+		out += c.Boot.line() + "\n"
+	}
 	if c.Shared || c.ESPID != "" {
 		out += sharedLine + "\n"
 	}
@@ -193,6 +205,7 @@ func (c Config) Render() ([]byte, error) {
 		"@TITLE@", quote(title),
 		"@ROOT@", quote(strings.TrimPrefix(c.Root, Roots+"/")),
 		"@POOL@", c.PoolID,
+		"@SEARCHED@", c.searched(),
 		"@MARKER@", Marker,
 		"@BASE@", BaseMarker,
 		"@RESET@", "systemd.unit="+ResetTarget,
@@ -229,6 +242,9 @@ func (c Config) fixed(flags, try string) []string {
 	own := []string{pool, flags}
 	if len(c.Own) > 0 {
 		own = own[1:] // flags are root= of the root itself
+	}
+	if c.Boot != nil {
+		own = append(own, c.Boot.arguments()...)
 	}
 	return append(append(own, rest...), "panic=10", "oops=panic", try)
 }

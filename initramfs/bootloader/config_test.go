@@ -25,6 +25,9 @@ func TestRender(t *testing.T) {
 			Root:   "@roots/web-20261120.1",
 			Args:   []string{"net.ifnames=0", `quoted="its $HOME; {!}"`},
 		},
+		"encrypted.cfg": {ESP: "GR-1B4E28BA", PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab", Root: "@roots/x",
+			Boot: &Boot{ID: "0a1b2c3d-0000-4000-8000-00000000000b", Volume: "0a1b2c3d-0000-4000-8000-00000000000c",
+				TPM: true}},
 		"flat.cfg": {Title: "it's web:1", ESP: "GR-1B4E28BA",
 			PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab", Flat: true},
 	} {

@@ -58,6 +58,10 @@ func isUUID(s string) bool { return len(s) == 36 && strings.Trim(s, "0123456789a
 
 // where is the function system_of of script/pool.cfg, and what ends in the names of all roots.
 func (c Config) where() (function, systems string, err error) {
+	if c.Boot != nil {
+		b, err := script.ReadFile("script/bootpart.cfg")
+		return string(b), "($pool)/*", err
+	}
 	if len(c.Own) == 0 {
 		b, err := script.ReadFile("script/subvolumes.cfg")
 		return string(b), "($pool)/@roots/*", err

@@ -76,6 +76,9 @@ func parseNew(lines []string) (Config, error) {
 		if r, ok := parseOwn(line); ok {
 			c.Own = append(c.Own, r)
 		}
+		if b, ok := parseBoot(line); ok {
+			c.Boot = &b
+		}
 		if ids, ok := strings.CutPrefix(line, mirrorLine); ok && c.Mirror == nil {
 			c.Mirror = strings.Fields(strings.TrimSuffix(ids, "."))
 		}
