@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"griddle/appliance/job"
@@ -131,7 +132,13 @@ func (p *Pool) DeleteRoot(name string) error {
 				return err
 			}
 		}
-		return subvolume.Delete(filepath.Join(p.dir, roots), r.Name)
+		if err := subvolume.Delete(filepath.Join(p.dir, roots), r.Name); err != nil || p.boot == nil {
+			return err
+		}
+		c.Roots = slices.DeleteFunc(c.Roots, func(o Root) bool { return o.Name == r.Name })
+		c.Fresh = slices.DeleteFunc(c.Fresh, func(f Fresh) bool { return f.Base == r.Name })
+		_, err = p.copyAll(c, nil)
+		return err
 	})
 }
 

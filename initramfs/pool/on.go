@@ -33,6 +33,10 @@ type Place struct {
 	// zero value means that the system starts by UEFI only.
 	BIOS Extent
 
+	// Boot is the device file of the partition for kernels, if the pool is encrypted; "" looks for it when the pool is
+	// opened.
+	Boot string
+
 	// Own are the roots that are partitions; nil if the roots are in the pool.
 	Own []Own
 	// PoolID is the UUID of what they share; "" if the roots are in the pool.

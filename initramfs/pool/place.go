@@ -123,6 +123,7 @@ func Open(place Place) (*Pool, error) {
 	}
 	p := &Pool{place: place, dir: top.Dir(), close: []func() error{top.Close}}
 	p.openESPs(subvolume.FAT)
+	p.openBoot()
 	return p, nil
 }
 

@@ -13,6 +13,10 @@
 // A machine can have its roots in partitions of their own (Own). Then the pool is an ext4 with the folders @home,
 // @persistent and @roots, the last of which is empty; there are no images, and nothing is deleted.
 //
+// A pool can be encrypted. GRUB cannot read it then, and what it needs of each root is copied into a partition beside
+// it (package bootcopy), before a change of what boots. Place.Pool is the opened volume. After a kernel or an initrd
+// changed in a root, CopyKernels copies it.
+//
 // A root can be a base: one that no one works on. What starts in its place are fresh roots, snapshots of it that are
 // used once; package reset makes them. Root and Contents speak of the base: it runs if a fresh root of it runs.
 //
@@ -60,10 +64,11 @@ const (
 // Pool is an opened pool.
 type Pool struct {
 	place  Place
-	dir    string // of its top
-	esp    string // of the EFI system partition, of a mirror the first one; "" if it cannot be mounted
-	noESP  error  // why
-	halves []Half // of a mirror: all its disks
+	dir    string    // of its top
+	esp    string    // of the EFI system partition, of a mirror the first one; "" if it cannot be mounted
+	noESP  error     // why
+	halves []Half    // of a mirror: all its disks
+	boot   *bootPart // nil if GRUB reads the pool itself
 	close  []func() error
 	own    map[string]*subvolume.Mounted // the roots that are partitions, and can be mounted
 
@@ -232,8 +237,7 @@ func (p *Pool) look(r *Root) {
 		return
 	}
 	defer top.Close()
-	_, err = bootloader.FindKernel(top)
-	r.Kernel = err == nil
+	r.Kernel = p.hasKernel(top)
 	if st, err := top.Lstat(Marker); err == nil && st.Mode().IsRegular() {
 		r.Good, r.marked = true, st.ModTime()
 	}

@@ -94,12 +94,15 @@ func (p *Pool) try(c Contents, name, starts string, tries int) error {
 	return p.write(c, e)
 }
 
-// write is the switch, after all of the pool is durable.
+// write is the switch, after all of the pool is durable, and all that GRUB reads of an encrypted one.
 func (p *Pool) write(c Contents, e bootenv.Env) error {
 	if err := p.sync(); err != nil {
 		return err
 	}
 	if err := p.convert(c); err != nil {
+		return err
+	}
+	if err := p.copyKernels(c, e); err != nil {
 		return err
 	}
 	return bootenv.WriteAll(p.dirs(), e)
