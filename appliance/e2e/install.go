@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"griddle/appliance/fleet"
@@ -70,21 +71,40 @@ func (m *Machine) WaitLogin(ctx context.Context) (time.Duration, error) {
 	return l.At, err
 }
 
-// Login logs root in at the login prompt and waits for the shell.
+// Login logs root in at the login prompt and waits for the shell. A slow machine may end the login before it asks for
+// the password, or takes that for a name: then Login begins again at the next prompt.
 func (m *Machine) Login(ctx context.Context) error {
-	for _, step := range []struct{ send, want string }{
-		{"root\r", `Password: `},
-		{m.Password + "\r", `:~# `},
-		{"dmesg -n 1\r", `:~# $`}, // the kernel's messages would come between what commands print
-	} {
-		if err := m.console.Send(step.send); err != nil {
+	for {
+		in, err := m.login(ctx)
+		if in || err != nil {
 			return err
 		}
-		if _, err := m.console.Wait(ctx, step.want); err != nil {
+		if _, err := m.WaitLogin(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
+}
+
+// login answers a login prompt; in is false if that took the machine longer than its login waits.
+func (m *Machine) login(ctx context.Context) (in bool, err error) {
+	const again = `|Login (timed out|incorrect)`
+	for _, step := range []struct{ send, want string }{
+		{"root\r", `Password: ` + again},
+		{m.Password + "\r", `:~# ` + again},
+		{"dmesg -n 1\r", `:~# $`}, // the kernel's messages would come between what commands print
+	} {
+		if err := m.console.Send(step.send); err != nil {
+			return false, err
+		}
+		l, err := m.console.Wait(ctx, step.want)
+		if err != nil {
+			return false, err
+		}
+		if strings.HasPrefix(l.Text, "Login ") {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // Run runs a command in the shell that Login opened, and returns what it printed.
