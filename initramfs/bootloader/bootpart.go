@@ -17,8 +17,10 @@ import (
 // N is a number, and the largest one that has a kernel with an initrd counts: package bootcopy writes a new one whole
 // before it removes the last one, and the name of its kernel comes last. The menu has one kernel of each root then.
 //
-// The initrd opens the volume by the arguments that Config gives each kernel, as those of dracut and of systemd do
-// (dracut.cmdline(7), systemd-cryptsetup-generator(8)); the name of the opened volume is that of package luks.
+// The initrd opens the volume by the arguments that Config gives each kernel: rd.luks.* are those of dracut and of
+// systemd (dracut.cmdline(7), systemd-cryptsetup-generator(8)), and cryptopts is that of Debian's cryptsetup-initramfs
+// 2.6.1 (README.initramfs section 7). So no initrd is made for one machine. The name of the opened volume is that of
+// package luks.
 type Boot struct {
 	ID     string // UUID of the filesystem with the copies, lower case with dashes
 	Volume string // UUID of the LUKS2 volume that has the pool, the same
@@ -55,7 +57,8 @@ func parseBoot(line string) (b Boot, ok bool) {
 
 // arguments are those by which the initrd opens the pool.
 func (b Boot) arguments() []string {
-	out := []string{"rd.luks.uuid=" + b.Volume}
+	out := []string{"rd.luks.uuid=" + b.Volume, "cryptopts=target=luks-" + b.Volume + ",source=UUID=" + b.Volume +
+		",luks"}
 	if b.TPM {
 		out = append(out, "rd.luks.options="+b.Volume+"=tpm2-device=auto")
 	}

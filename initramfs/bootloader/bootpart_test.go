@@ -116,6 +116,7 @@ func TestGRUBEncrypted(t *testing.T) {
 		disk := grubtest.Disk(t, esp(t, crypted(), b, b), "32")
 		got := grubtest.Start(t, disk, c.part)
 		want := []string{"root=UUID=" + cryptPool, "rootflags=subvol=@roots/" + c.root, "rd.luks.uuid=" + cryptVolume,
+			"cryptopts=target=luks-" + cryptVolume + ",source=UUID=" + cryptVolume + ",luks",
 			"rd.luks.options=" + cryptVolume + "=tpm2-device=auto", "rw", "console=ttyS0,115200", "console=tty0",
 			"panic=10", "oops=panic"}
 		if c.try {
@@ -188,7 +189,8 @@ func TestEncryptedConfig(t *testing.T) {
 		if got.ESP, got.Script = c.ESP, 0; err != nil || !reflect.DeepEqual(got, c) {
 			t.Errorf("ReadConfig = %+v, %v, want %+v", got, err, c)
 		}
-		want := "root=UUID=" + cryptPool + " rootflags=subvol=@roots/last rd.luks.uuid=" + cryptVolume
+		want := "root=UUID=" + cryptPool + " rootflags=subvol=@roots/last rd.luks.uuid=" + cryptVolume +
+			" cryptopts=target=luks-" + cryptVolume + ",source=UUID=" + cryptVolume + ",luks"
 		if tpm {
 			want += " rd.luks.options=" + cryptVolume + "=tpm2-device=auto"
 		}

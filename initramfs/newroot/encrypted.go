@@ -30,6 +30,9 @@ func (m *making) crypttab() error {
 	return m.Write(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }
 
+// tpmLibraries begin the names of what systemd loads for a TPM.
+var tpmLibraries = []string{"libtss2-esys.so.", "libtss2-mu.so.", "libtss2-rc.so.", "libtss2-tcti-device.so."}
+
 // CheckEncrypted refuses an image with a manifest whose systems could not open what a machine mounts: they open it by
 // systemd, with the libraries of the TPM where that gives the key.
 func CheckEncrypted(ref string, m *content.Manifest, all []mounts.Mount) error {
@@ -52,7 +55,7 @@ func CheckEncrypted(ref string, m *content.Manifest, all []mounts.Mount) error {
 		return fmt.Errorf("%s cannot open encrypted partitions: it has no systemd-cryptsetup; add the package "+
 			"systemd-cryptsetup (Debian 13, Fedora) or systemd (Debian 12) to the template, and publish it again", ref)
 	}
-	for _, lib := range []string{"libtss2-esys.so.", "libtss2-mu.so.", "libtss2-rc.so.", "libtss2-tcti-device.so."} {
+	for _, lib := range tpmLibraries {
 		if tpm && !has(func(p string) bool { return strings.HasPrefix(path.Base(p), lib) }) {
 			return fmt.Errorf("%s cannot open encrypted partitions by the TPM: it has no %s; add tpm2-tss (Debian 12: "+
 				"libtss2-esys-3.0.2-0, libtss2-rc0 and libtss2-tcti-device0) to the template and publish it again, or "+

@@ -145,6 +145,12 @@ func (p *Pool) CopyKernels() error {
 	})
 }
 
+// Encrypted says whether the pool is encrypted, and whether the TPM opens it.
+func (c Contents) Encrypted() (encrypted, tpm bool) {
+	b := c.conf.Boot
+	return b != nil, b != nil && b.TPM
+}
+
 // hasKernel says whether GRUB can start a root by what is in it: an encrypted pool is opened by an initrd.
 func (p *Pool) hasKernel(top *os.Root) bool {
 	k, err := bootloader.FindKernel(top)

@@ -84,6 +84,9 @@ func (w *work) check(ctx context.Context) (t taking, err error) {
 		}
 		w.kernel = &k
 	}
+	if err := w.opensPool(t.manifest); err != nil {
+		return t, err
+	}
 	if err := w.ask(ctx, t.manifest); err != nil {
 		return t, err
 	}
@@ -131,6 +134,22 @@ func (w *work) opens(m *content.Manifest) error {
 		return err
 	}
 	if err := newroot.CheckEncrypted(w.image.Ref(), m, all); err != nil {
+		return fmt.Errorf("%w: %w", ErrImage, err)
+	}
+	return nil
+}
+
+// opensPool refuses an image whose initrd could not open the pool, if that is encrypted.
+func (w *work) opensPool(m *content.Manifest) error {
+	encrypted, tpm := w.contents.Encrypted()
+	if !encrypted {
+		return nil
+	}
+	if w.kernel != nil {
+		return fmt.Errorf("%w: %s has no kernel, and the initrd of a kernel image cannot open an encrypted pool; "+
+			"install a kernel in its template and publish it again", ErrImage, w.image.Ref())
+	}
+	if err := newroot.CheckEncryptedPool(w.image.Ref(), m, tpm); err != nil {
 		return fmt.Errorf("%w: %w", ErrImage, err)
 	}
 	return nil

@@ -1,0 +1,108 @@
+package update_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"griddle/appliance/job"
+	"griddle/initramfs/bootloader"
+	"griddle/initramfs/bootloader/bootcopy"
+	"griddle/initramfs/bootloader/grubtest"
+	"griddle/initramfs/pool"
+	"griddle/initramfs/pool/intake/intaketest"
+	"griddle/initramfs/pool/pooltest"
+	"griddle/initramfs/update"
+)
+
+// A machine with an encrypted pool gets only images whose initrd can open it, and GRUB has their kernel before it tries
+// them. What GRUB reads is in a partition beside the pool; that the pool is not really encrypted here, it does not see.
+func TestEncryptedPool(t *testing.T) {
+	const id, volume = "0a1b2c3d-0000-4000-8000-0000000000f2", "0a1b2c3d-0000-4000-8000-0000000000f1"
+	tree := func(files map[string]string) *intaketest.Image {
+		return intaketest.Publish(t, func(dir string) {
+			intaketest.Put(t, dir, map[string]string{"boot/vmlinuz-1": "a kernel", "boot/initrd.img-1": "an initrd",
+				"vmlinuz": "-> boot/vmlinuz-1", "initrd.img": "-> boot/initrd.img-1", "etc/hostname": "x\n",
+				"usr/lib/systemd/systemd": "process 1", "sbin/init": "-> ../usr/lib/systemd/systemd",
+				"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n", "etc/machine-id": ""})
+			intaketest.Put(t, dir, files)
+		})[0]
+	}
+	crypt := map[string]string{"usr/share/initramfs-tools/hooks/cryptroot": "a hook", "sbin/cryptsetup": "a program",
+		"boot/initrd.img-1": "an initrd with cryptsetup"}
+	able, bare := tree(crypt), tree(nil)
+	kernelless := intaketest.Publish(t, func(dir string) {
+		intaketest.Put(t, dir, map[string]string{"usr/lib/systemd/systemd": "process 1",
+			"sbin/init": "-> ../usr/lib/systemd/systemd"})
+	})[0]
+	crypt["boot/initrd.img-1"] = strings.Repeat("large", 4<<20)
+	large := tree(crypt)
+
+	one, _ := versions(t)
+	m := installed(t, pooltest.Loop(t, 1<<30), one)
+	m.o.Place.Boot = pooltest.Loop(t, 16<<20)
+	pooltest.Tool(t, "mkfs.ext4", "-q", "-F", "-L", "griddle-boot", "-U", id, m.o.Place.Boot)
+	conf, err := bootloader.ReadConfig(m.esp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf = m.o.Place.Config(conf, installJob)
+	conf.Boot = &bootloader.Boot{ID: id, Volume: volume}
+	if err := bootloader.WriteConfig(m.esp, conf); err != nil {
+		t.Fatal(err)
+	}
+	m.with(t, func(p *pool.Pool) {
+		if err := p.CopyKernels(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	starts := func(what, root string, try bool) {
+		t.Helper()
+		got := grubtest.Boot(t, m.esp, m.o.Place.Boot)
+		if got.Root != root || got.Try() != try || filepath.Base(got.Initrd) != "initrd.img" {
+			t.Errorf("%s: GRUB starts %q by %q and %q:\n%s", what, got.Root, got.Kernel, got.Initrd, got.Screen)
+		}
+	}
+	starts("after an install", oneRoot, false)
+	for _, c := range []struct {
+		what string
+		img  update.Image
+		is   error
+		want string
+	}{
+		{"an image that opens none", renamed{bare, "web:20261121.1@amd64", 0}, update.ErrImage,
+			"web:20261121.1@amd64 cannot start from an encrypted pool"},
+		{"an initrd without room", renamed{large, "web:20261121.2@amd64", 0}, bootcopy.ErrRoom, "delete earlier roots"},
+	} {
+		if _, err := m.update(t.Context(), t, c.img); !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.what, err, c.want)
+		}
+		starts(c.what, oneRoot, false)
+	}
+	m.o.Spec.Kernel = job.Image{Ref: "griddle/kernel:1@amd64"}
+	m.o.Kernel = func(context.Context, []string) (update.Image, error) {
+		return renamed{bare, "griddle/kernel:1@amd64", 0}, nil
+	}
+	if _, err := m.update(t.Context(), t, renamed{kernelless, "web:20261121.2@amd64", 0}); !errors.Is(err,
+		update.ErrImage) || !strings.Contains(err.Error(), "the initrd of a kernel image cannot open") {
+		t.Errorf("an image without a kernel: %v", err)
+	}
+	r, err := m.update(t.Context(), t, renamed{able, "web:20261121.3@amd64", 0})
+	if err != nil || r.Root != "web-20261121.3@amd64" {
+		t.Fatalf("Run = %+v, %v", r, err)
+	}
+	starts("after an update", r.Root, true)
+	starts("after its try", oneRoot, false)
+
+	// One that the TPM opens needs more.
+	conf.Boot.TPM = true
+	if err := bootloader.WriteConfig(m.esp, conf); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.update(t.Context(), t, renamed{able, "web:20261121.4@amd64", 0}); !errors.Is(err, update.ErrImage) ||
+		!strings.Contains(err.Error(), "needs dracut with its module tpm2-tss") {
+		t.Errorf("an image that asks for a passphrase: %v", err)
+	}
+}
