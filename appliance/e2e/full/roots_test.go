@@ -95,6 +95,7 @@ func (s *suite) roots(t *testing.T, f e2e.Firmware, next string) {
 		}
 	}
 	runs("root-a", "xfs", s.image)
+	e2etest.CheckJournal(t, s.site, m)
 	before := e2etest.Shell(m.Run).Ask(ctx, t, "for d in /home /persistent; do "+
 		"head -c 300000 /dev/urandom >$d/work; done; "+state+"; sync")
 
@@ -116,5 +117,4 @@ func (s *suite) roots(t *testing.T, f e2e.Firmware, next string) {
 		t.Logf("the restart ended the shell: %v", err)
 	}
 	runs("root-a", "xfs", s.image)
-	e2etest.CheckJournal(t, s.site, m)
 }
