@@ -73,14 +73,15 @@ func (c Config) where() (function, systems string, err error) {
 		fmt.Fprintf(&names, " %s", quote("/"+r.Name))
 	}
 	out.WriteString(`
-# system_of ROOT sets system to where a root is, and flags to the kernel argument that says which one it is.
+# system_of ROOT sets system to where a root is, and flags to the kernel argument that says which one it is. Without a
+# device, a path would be one of the EFI system partition: no device has the name missing.
 function system_of {
-	set system=
+	set system="(missing)"
 	set flags=
 `)
 	for i, r := range c.Own {
-		fmt.Fprintf(&out, "\tif [ \"$1\" = %s ]; then\n\t\tset system=\"($own%d)\"\n\t\tset flags=%s\n\tfi\n",
-			quote(r.Name), i, quote("root=UUID="+r.UUID))
+		fmt.Fprintf(&out, "\tif [ \"$1\" = %s -a -n \"$own%d\" ]; then\n"+
+			"\t\tset system=\"($own%d)\"\n\t\tset flags=%s\n\tfi\n", quote(r.Name), i, i, quote("root=UUID="+r.UUID))
 	}
 	out.WriteString("}\n")
 	return out.String(), strings.TrimSpace(names.String()), nil

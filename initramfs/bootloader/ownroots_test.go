@@ -82,6 +82,11 @@ func TestGRUBOwnRoots(t *testing.T) {
 	} {
 		e := env(t, x.good, x.candidate, x.tries)
 		dir := esp(t, c, e, e)
+		for _, name := range []string{"vmlinuz", "initrd.img"} { // of another system: no root has them there
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
 		disk := grubtest.Disk(t, dir, "32")
 		got := grubtest.Start(t, append([]string{disk}, x.disks...)...)
 		var want []string
