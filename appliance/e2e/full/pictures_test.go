@@ -116,8 +116,8 @@ func TestPictures(t *testing.T) {
 	e2etest.Press(t, m, "i")
 	a.page(ctx, t, "image", `1 of 4: image`, e2e.KeyEnter)
 	a.page(ctx, t, "disk", `(?s)2 of 4: disk.*> /dev/vda`, e2e.KeyEnter)
-	// The last way loses all: this page asks for a name. Then back to the one that loses nothing.
-	a.page(ctx, t, "ways", `> Beside another system`, keyEnd)
+	// The last but one loses all: this page asks for a name. Then back to the one that loses nothing.
+	a.page(ctx, t, "ways", `> Beside another system`, keyEnd+e2e.KeyUp)
 	if _, err := m.Console().WaitScreen(ctx, `> Whole disk`); err != nil {
 		t.Fatal(err)
 	}
