@@ -49,6 +49,15 @@ func (r *Room) RichContainer(ctx context.Context) (*Container, error) {
 	return r.container(ctx, tarball)
 }
 
+// VolumesContainer is Container with VolumesTemplate in it.
+func (r *Room) VolumesContainer(ctx context.Context) (*Container, error) {
+	tarball, err := VolumesTemplate(ctx, r.opt.Cache, r.opt.Log)
+	if err != nil {
+		return nil, err
+	}
+	return r.container(ctx, tarball)
+}
+
 func (r *Room) container(ctx context.Context, tarball string) (*Container, error) {
 	pool, err := r.mountPool(ctx)
 	if err != nil {

@@ -25,6 +25,9 @@ var templateRecipe []byte
 //go:embed recipe/rich.sh
 var richRecipe []byte
 
+//go:embed recipe/volumes.sh
+var volumesRecipe []byte
+
 // Template returns a tarball of a small Debian that boots, made by debootstrap the first time and kept in cache, under
 // a name that changes with its recipe. Programs that want it at the same time wait for one another.
 func Template(ctx context.Context, cache string, log io.Writer) (string, error) {
@@ -45,11 +48,21 @@ func Template(ctx context.Context, cache string, log io.Writer) (string, error) 
 // RichTemplate returns a tarball of the template with more in it: ifupdown, NetworkManager, cloud-init, Puppet, Ansible
 // and git. All are off.
 func RichTemplate(ctx context.Context, cache string, log io.Writer) (string, error) {
+	return templateWith(ctx, cache, log, "rich", richRecipe)
+}
+
+// VolumesTemplate returns a tarball of the template with mdadm and lvm2.
+func VolumesTemplate(ctx context.Context, cache string, log io.Writer) (string, error) {
+	return templateWith(ctx, cache, log, "volumes", volumesRecipe)
+}
+
+// templateWith is a tarball of the template after another recipe.
+func templateWith(ctx context.Context, cache string, log io.Writer, name string, recipe []byte) (string, error) {
 	base, err := Template(ctx, cache, log)
 	if err != nil {
 		return "", err
 	}
-	return machinetest.Cached(cache, tarball("rich", templateRecipe, richRecipe), "rich template", log,
+	return machinetest.Cached(cache, tarball(name, templateRecipe, recipe), name+" template", log,
 		func(work string) (string, error) {
 			root := filepath.Join(work, "root")
 			if err := os.Mkdir(root, 0o755); err != nil {
@@ -59,7 +72,7 @@ func RichTemplate(ctx context.Context, cache string, log io.Writer) (string, err
 				"-C", root, "-I", "zstd", "-xf", base); err != nil {
 				return "", err
 			}
-			if err := cook(ctx, cache, work, "rich", richRecipe, root); err != nil {
+			if err := cook(ctx, cache, work, name, recipe, root); err != nil {
 				return "", err
 			}
 			return pack(ctx, work, root)
