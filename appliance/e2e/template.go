@@ -51,7 +51,7 @@ func RichTemplate(ctx context.Context, cache string, log io.Writer) (string, err
 	return templateWith(ctx, cache, log, "rich", richRecipe)
 }
 
-// VolumesTemplate returns a tarball of the template with mdadm and lvm2.
+// VolumesTemplate returns a tarball of the template with mdadm, lvm2 and tpm2-tss.
 func VolumesTemplate(ctx context.Context, cache string, log io.Writer) (string, error) {
 	return templateWith(ctx, cache, log, "volumes", volumesRecipe)
 }

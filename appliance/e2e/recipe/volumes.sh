@@ -1,5 +1,6 @@
 #!/bin/bash
-# Adds to the small Debian what starts arrays and volume groups: volumes.sh ROOT DEBCACHE. Its initrd knows them too.
+# Adds to the small Debian what starts arrays, volume groups and encrypted volumes: volumes.sh ROOT DEBCACHE.
+# Its initrd knows arrays and volume groups too.
 set -euo pipefail
 root=$1 debs=$2
 
@@ -14,7 +15,9 @@ chmod 755 "$root/usr/sbin/policy-rc.d"
 export DEBIAN_FRONTEND=noninteractive
 apt="apt-get -q -y -o APT::Keep-Downloaded-Packages=true -o APT::Sandbox::User=root"
 chroot "$root" $apt update
-chroot "$root" $apt install --no-install-recommends mdadm lvm2
+# The libraries of tpm2-tss are for what the TPM opens; systemd has the rest of encryption (docs/TEMPLATE.md).
+chroot "$root" $apt install --no-install-recommends mdadm lvm2 \
+	libtss2-esys-3.0.2-0 libtss2-rc0 libtss2-tcti-device0
 
 umount "$root/var/cache/apt/archives" "$root/proc"
 rm -rf "$root"/usr/sbin/policy-rc.d "$root"/etc/resolv.conf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin
