@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"fmt"
+	"image/png"
 	"os"
 	"path/filepath"
 	"testing"
@@ -184,3 +186,25 @@ func (a album) trouble(ctx context.Context, t *testing.T, welcome string) {
 
 // keyEnd is End as a terminal sends it.
 const keyEnd = "\x1b[F"
+
+// litPixels is the part of a picture that is not black, 0 to 1.
+func litPixels(file string) (float64, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	img, err := png.Decode(f)
+	if err != nil {
+		return 0, fmt.Errorf("reading %s: %w", file, err)
+	}
+	lit, b := 0, img.Bounds()
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			if r, g, b, _ := img.At(x, y).RGBA(); r+g+b > 0 {
+				lit++
+			}
+		}
+	}
+	return float64(lit) / float64(b.Dx()*b.Dy()), nil
+}

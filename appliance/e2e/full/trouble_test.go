@@ -4,11 +4,7 @@ package full
 
 import (
 	"context"
-	"fmt"
-	"image/png"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -39,7 +35,6 @@ func TestTrouble(t *testing.T) {
 	t.Run("together", func(t *testing.T) {
 		run(t, "power cut", true, powerCut)
 		run(t, "dirty disk", true, dirtyDisk)
-		run(t, "picture", true, picture)
 	})
 	run(t, "server killed", false, serverKilled)
 }
@@ -132,42 +127,4 @@ func dirtyDisk(ctx context.Context, t *testing.T, s *suite) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// picture keeps what a person in front of the machine sees as docs/screen.png.
-func picture(ctx context.Context, t *testing.T, s *suite) {
-	m := s.machine(ctx, t, "picture", e2e.BIOS, e2e.NVMe)
-	s.order(ctx, t, m)
-	on(ctx, t, m)
-	defer m.PowerCut()
-	if _, err := m.Console().WaitScreen(ctx, receiving...); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(e2etest.Top(t), "docs", "screen.png")
-	if err := m.Picture(ctx, file); err != nil {
-		t.Fatal(err)
-	}
-	check(t, file)
-}
-
-// litPixels is the part of a picture that is not black, 0 to 1.
-func litPixels(file string) (float64, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	img, err := png.Decode(f)
-	if err != nil {
-		return 0, fmt.Errorf("reading %s: %w", file, err)
-	}
-	lit, b := 0, img.Bounds()
-	for y := b.Min.Y; y < b.Max.Y; y++ {
-		for x := b.Min.X; x < b.Max.X; x++ {
-			if r, g, b, _ := img.At(x, y).RGBA(); r+g+b > 0 {
-				lit++
-			}
-		}
-	}
-	return float64(lit) / float64(b.Dx()*b.Dy()), nil
 }

@@ -31,9 +31,6 @@ import (
 
 const file = "docs/RESULTS.md"
 
-// picture is what a suite of virtual machines writes again: the screen of the agent.
-const picture = "docs/screen.png"
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -124,7 +121,7 @@ func commit() string {
 	if err != nil {
 		return ""
 	}
-	changed, err := exec.Command("git", "status", "--porcelain", "--", ":/", ":!/"+file, ":!/"+picture).Output()
+	changed, err := exec.Command("git", "status", "--porcelain", "--", ":/", ":!/"+file).Output()
 	if err != nil || len(changed) > 0 {
 		return strings.TrimSpace(string(out)) + "-dirty"
 	}
