@@ -70,7 +70,7 @@ test: deps build boot ## everything that a change must pass, lint and two virtua
 	exec build/together \
 		lint='nice -n 10 make lint' \
 		packages='nice -n 5 go test -count=1 -vet=off -timeout 40m -p $(P) $$(go list $(LONG)) $$(go list ./... | grep -vxF "$$(go list $(LONG) $(LINT) $(ROOM))")' \
-		room='go test -count=1 -vet=off -timeout 40m -v $(ROOM)'
+		room='go test -count=1 -vet=off -timeout 60m -v $(ROOM)'
 
 e2e: deps build boot ## every firmware, DHCP mode and disk; power cut, lost server, dirty disk; E2E=NAME for some
 	@go run ./appliance/e2e/results -suite -depth 4 'make e2e$(if $(E2E), E2E=$(E2E))' -timeout 150m -parallel 2 -tags e2e -run '$(or $(E2E),.)' -- ./appliance/e2e/full ./initramfs/kexec ./initramfs/erase

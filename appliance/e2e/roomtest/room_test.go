@@ -17,7 +17,7 @@ var update = e2etest.Update()
 const (
 	diskSize = 4 << 30
 	// limit ends a test that hangs, with the machine's last lines, before go test ends all of them without.
-	limit = 25 * time.Minute
+	limit = 45 * time.Minute
 )
 
 // TestRoom has another DHCP server on the LAN, and griddle beside it. An unknown machine boots the agent.
