@@ -131,8 +131,7 @@ func (f Files) Waiting() (*Order, error) {
 
 // Give leaves an order, in place of the one before. It is durable on return.
 func (f Files) Give(o Order) error {
-	err := f.alone(func() error { return f.write(f.dir, orderFile, o) })
-	if err != nil {
+	if err := f.alone(func() error { return f.write(f.dir, orderFile, o) }); err != nil {
 		return fmt.Errorf("leaving the order for %s: %w", job.Printable(o.Spec.Image.Ref), err)
 	}
 	return nil
@@ -140,21 +139,26 @@ func (f Files) Give(o Order) error {
 
 // Withdraw removes the order of a job; another one stays. The unit that carries it out stops.
 func (f Files) Withdraw(id string) error {
-	return f.remove(func(o Order, err error) bool { return err == nil && o.Spec.ID == id })
+	return f.remove(func(o Order, damaged bool) bool { return !damaged && o.Spec.ID == id })
 }
 
 // Clean removes an order that has ended, or cannot be read.
 func (f Files) Clean() error {
 	r := f.Result()
-	return f.remove(func(o Order, err error) bool {
-		return errors.Is(err, ErrDamaged) || err == nil && (o.Spec.ID == "" || r != nil && r.Job == o.Spec.ID)
+	return f.remove(func(o Order, damaged bool) bool {
+		return damaged || o.Spec.ID == "" || r != nil && r.Job == o.Spec.ID
 	})
 }
 
-// End says what became of an order, and removes it, if no other one took its place. It is durable on return.
+// End says what became of an order, and removes it, if no other one took its place. It is durable on return. If the
+// result cannot be written, the order stays.
 func (f Files) End(r Result) error {
 	r.Message = job.Sentence(r.Message)
-	if err := errors.Join(f.write(f.dir, resultFile, r), f.Clean()); err != nil {
+	err := f.write(f.dir, resultFile, r)
+	if err == nil {
+		err = f.Clean()
+	}
+	if err != nil {
 		return fmt.Errorf("recording what became of the update: %w", err)
 	}
 	f.Still()
@@ -162,14 +166,23 @@ func (f Files) End(r Result) error {
 }
 
 // remove removes the order if it is one that goes. It is durable on return.
-func (f Files) remove(goes func(Order, error) bool) error {
+func (f Files) remove(goes func(o Order, damaged bool) bool) error {
 	err := f.alone(func() error {
 		var o Order
 		err := f.read(f.dir, orderFile, &o)
-		if errors.Is(err, fs.ErrNotExist) || !goes(o, err) {
+		damaged := errors.Is(err, ErrDamaged)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil && !damaged:
+			return err
+		case !goes(o, damaged):
 			return nil
 		}
-		return errors.Join(f.disk.Remove(filepath.Join(f.dir, orderFile)), f.disk.SyncDir(f.dir))
+		if err := f.disk.Remove(filepath.Join(f.dir, orderFile)); err != nil {
+			return err
+		}
+		return f.disk.SyncDir(f.dir)
 	})
 	if err != nil {
 		return fmt.Errorf("removing the order: %w", err)

@@ -16,6 +16,8 @@ import (
 	"griddle/imagestore/durable"
 	"griddle/imagestore/durable/durabletest"
 	"griddle/initramfs/pool/history"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -106,6 +108,35 @@ func TestNextComes(t *testing.T) {
 		}
 		if o, err := f.Waiting(); err != nil || o == nil || o.Spec.ID != next.Spec.ID {
 			t.Fatalf("turn %d: the order is %+v, %v, want %s", i, o, err, next.Spec.ID)
+		}
+	}
+}
+
+// An order whose result cannot be written, or that cannot be read for once, stays.
+func TestDiskFails(t *testing.T) {
+	dir := t.TempDir()
+	if err := Open(dir, t.TempDir()).Give(orderOf(one, "web:2@amd64")); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		disk durable.Disk
+		do   func(f Files) error
+	}{
+		"a full disk": {durable.Disk{Before: func(*durable.Op) error { return unix.ENOSPC }},
+			func(f Files) error { return f.End(Result{Job: one, State: Switched}) }},
+		"a read that fails": {durable.Disk{Reading: func(path string) error {
+			if filepath.Base(path) == orderFile {
+				return unix.EIO
+			}
+			return nil
+		}}, func(f Files) error { return f.Withdraw(one) }},
+	} {
+		err := c.do(OpenOn(c.disk, dir, t.TempDir()))
+		if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EIO) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if o, err := Open(dir, t.TempDir()).Waiting(); err != nil || o == nil || o.Spec.ID != one {
+			t.Errorf("%s: the order is %+v, %v", name, o, err)
 		}
 	}
 }
