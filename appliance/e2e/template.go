@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"griddle/appliance/e2e/machinetest"
 )
@@ -27,6 +28,11 @@ var richRecipe []byte
 
 //go:embed recipe/volumes.sh
 var volumesRecipe []byte
+
+// moreRecipe is the end of both.
+//
+//go:embed recipe/more.sh
+var moreRecipe []byte
 
 // Template returns a tarball of a small Debian that boots, made by debootstrap the first time and kept in cache, under
 // a name that changes with its recipe. Programs that want it at the same time wait for one another.
@@ -56,8 +62,9 @@ func VolumesTemplate(ctx context.Context, cache string, log io.Writer) (string, 
 	return templateWith(ctx, cache, log, "volumes", volumesRecipe)
 }
 
-// templateWith is a tarball of the template after another recipe.
+// templateWith is a tarball of the template with the packages of another recipe.
 func templateWith(ctx context.Context, cache string, log io.Writer, name string, recipe []byte) (string, error) {
+	recipe = slices.Concat(recipe, moreRecipe)
 	base, err := Template(ctx, cache, log)
 	if err != nil {
 		return "", err
