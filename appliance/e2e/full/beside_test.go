@@ -40,15 +40,7 @@ disks:
 func TestBesideWindows(t *testing.T) {
 	e2etest.Passes(t)
 	s := open(t, e2e.Proxy)
-	t.Run("machines", func(t *testing.T) {
-		for _, f := range []e2e.Firmware{e2e.UEFI, e2e.BIOS} {
-			t.Run(string(f), func(t *testing.T) {
-				e2etest.Passes(t)
-				t.Parallel()
-				s.besideWindows(t, f)
-			})
-		}
-	})
+	onFirmwares(t, func(t *testing.T, f e2e.Firmware) { s.besideWindows(t, f) })
 }
 
 func (s *suite) besideWindows(t *testing.T, f e2e.Firmware) {
@@ -65,26 +57,11 @@ func (s *suite) besideWindows(t *testing.T, f e2e.Firmware) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Once, to report its disks.
-	on(ctx, t, m)
-	if _, err := m.Console().WaitScreen(ctx, `> i  Install an image`); err != nil {
-		t.Fatal(err)
-	}
-	m.PowerCut()
-
-	layout := filepath.Join(t.TempDir(), "beside.yaml")
 	text := fmt.Sprintf(beside, "")
 	if shared {
 		text = fmt.Sprintf(beside, ", keep: true")
 	}
-	if err := os.WriteFile(layout, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, err := s.site.Plan(ctx, m, s.image, layout)
-	if err != nil {
-		t.Fatal(err)
-	}
-	hash := planHash(t, out)
+	layout, hash := s.planned(ctx, t, m, text)
 	if err := s.site.Install(ctx, m, s.image, "--layout", layout, "--plan", hash, "--hostname", m.Name); err != nil {
 		t.Fatal(err)
 	}

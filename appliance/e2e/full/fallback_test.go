@@ -82,11 +82,7 @@ func (s *suite) ill(t *testing.T, c story) string {
 	if err := s.container.Run(t.Context(), "systemctl", "enable", "ill.service"); err != nil {
 		t.Fatal(err)
 	}
-	p, err := s.site.Publish(t.Context(), s.container, e2e.ContainerName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p.Ref
+	return s.publish(t)
 }
 
 // fallsBack installs a machine and tells it some stories.

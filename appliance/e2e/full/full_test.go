@@ -65,6 +65,72 @@ func open(t *testing.T, mode e2e.Mode) *suite {
 	return s
 }
 
+// openWith furnishes a room with another template, and another DHCP server. The server does not run yet.
+func openWith(t *testing.T, container func(*e2e.Room, context.Context) (*e2e.Container, error)) *suite {
+	t.Helper()
+	room := e2etest.Open(t)
+	c, err := container(room, t.Context())
+	if err == nil {
+		err = room.LANServer(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &suite{room: room, site: room.Site(e2e.Proxy), container: c, config: filepath.Join(room.Dir, "griddle.yaml")}
+}
+
+// onFirmwares runs a test on both firmwares at the same time.
+func onFirmwares(t *testing.T, run func(*testing.T, e2e.Firmware)) {
+	t.Helper()
+	t.Run("machines", func(t *testing.T) {
+		for _, f := range []e2e.Firmware{e2e.BIOS, e2e.UEFI} {
+			t.Run(string(f), func(t *testing.T) {
+				e2etest.Passes(t)
+				t.Parallel()
+				run(t, f)
+			})
+		}
+	})
+}
+
+// publish publishes the container as it is now, and returns the reference of the image.
+func (s *suite) publish(t *testing.T) string {
+	t.Helper()
+	p, err := s.site.Publish(t.Context(), s.container, e2e.ContainerName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Ref
+}
+
+// release publishes another image, which says so in a file.
+func (s *suite) release(t *testing.T, name string) string {
+	t.Helper()
+	if err := s.container.WriteFile("usr/lib/lab-release", name+"\n", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return s.publish(t)
+}
+
+// planned has a machine report its disks, and makes the plan of a layout, which is in file then, for them.
+func (s *suite) planned(ctx context.Context, t *testing.T, m *e2e.Machine, layout string) (file, hash string) {
+	t.Helper()
+	on(ctx, t, m)
+	if _, err := m.Console().WaitScreen(ctx, `> i  Install an image`); err != nil {
+		t.Fatal(err)
+	}
+	m.PowerCut()
+	file = filepath.Join(t.TempDir(), "layout.yaml")
+	if err := os.WriteFile(file, []byte(layout), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.site.Plan(ctx, m, s.image, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file, planHash(t, out)
+}
+
 // startWith starts the server with a configuration.
 func (s *suite) startWith(t *testing.T, config string) {
 	t.Helper()

@@ -30,19 +30,8 @@ func TestMirror(t *testing.T) {
 	if err := s.container.Install(t.Context(), "dosfstools"); err != nil {
 		t.Fatal(err)
 	}
-	p, err := s.site.Publish(t.Context(), s.container, e2e.ContainerName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Run("machines", func(t *testing.T) {
-		for _, f := range []e2e.Firmware{e2e.BIOS, e2e.UEFI} {
-			t.Run(string(f), func(t *testing.T) {
-				e2etest.Passes(t)
-				t.Parallel()
-				s.mirrors(t, f, p.Ref)
-			})
-		}
-	})
+	image := s.publish(t)
+	onFirmwares(t, func(t *testing.T, f e2e.Firmware) { s.mirrors(t, f, image) })
 }
 
 // mirrored is a machine with a mirror.

@@ -20,22 +20,8 @@ import (
 func TestReset(t *testing.T) {
 	e2etest.Passes(t)
 	s := open(t, e2e.Proxy)
-	if err := s.container.WriteFile("usr/lib/lab-release", "3\n", 0o644); err != nil {
-		t.Fatal(err)
-	}
-	next, err := s.site.Publish(t.Context(), s.container, e2e.ContainerName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Run("machines", func(t *testing.T) {
-		for _, f := range []e2e.Firmware{e2e.BIOS, e2e.UEFI} {
-			t.Run(string(f), func(t *testing.T) {
-				e2etest.Passes(t)
-				t.Parallel()
-				s.resets(t, f, next.Ref)
-			})
-		}
-	})
+	next := s.release(t, "3")
+	onFirmwares(t, func(t *testing.T, f e2e.Firmware) { s.resets(t, f, next) })
 }
 
 // fresh is the name of a fresh root.

@@ -34,22 +34,8 @@ disks:
 func TestRoots(t *testing.T) {
 	e2etest.Passes(t)
 	s := open(t, e2e.Proxy)
-	if err := s.container.WriteFile("usr/lib/lab-release", "of roots\n", 0o644); err != nil {
-		t.Fatal(err)
-	}
-	p, err := s.site.Publish(t.Context(), s.container, e2e.ContainerName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Run("machines", func(t *testing.T) {
-		for _, f := range []e2e.Firmware{e2e.BIOS, e2e.UEFI} {
-			t.Run(string(f), func(t *testing.T) {
-				e2etest.Passes(t)
-				t.Parallel()
-				s.roots(t, f, p.Ref)
-			})
-		}
-	})
+	next := s.release(t, "of roots")
+	onFirmwares(t, func(t *testing.T, f e2e.Firmware) { s.roots(t, f, next) })
 }
 
 func (s *suite) roots(t *testing.T, f e2e.Firmware, next string) {

@@ -68,11 +68,7 @@ func TestSettings(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		p, err := s.site.Publish(t.Context(), s.container, e2e.ContainerName)
-		if err != nil {
-			t.Fatal(err)
-		}
-		images[i] = p.Ref
+		images[i] = s.publish(t)
 	}
 	s.start(t)
 	t.Run("machines", func(t *testing.T) {
@@ -89,22 +85,13 @@ func TestSettings(t *testing.T) {
 // openRich furnishes a room whose template has every program that settings are for.
 func openRich(t *testing.T) *suite {
 	t.Helper()
-	room := e2etest.Open(t)
-	container, err := room.RichContainer(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := openWith(t, (*e2e.Room).RichContainer)
 	for name, text := range map[string]string{"srv/site/site.pp": fmt.Sprintf(manifest, "image"),
 		"srv/site/local.yml": fmt.Sprintf(playbook, "image")} {
-		if err := container.WriteFile(name, text, 0o644); err != nil {
+		if err := s.container.WriteFile(name, text, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := room.LANServer(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	s := &suite{room: room, site: room.Site(e2e.Proxy), container: container,
-		config: filepath.Join(room.Dir, "griddle.yaml")}
 	s.configure(t, "")
 	return s
 }

@@ -18,26 +18,8 @@ import (
 func TestUpdate(t *testing.T) {
 	e2etest.Passes(t)
 	s := open(t, e2e.Proxy)
-	var images []string
-	for _, version := range []string{"3", "4"} {
-		if err := s.container.WriteFile("usr/lib/lab-release", version+"\n", 0o644); err != nil {
-			t.Fatal(err)
-		}
-		p, err := s.site.Publish(t.Context(), s.container, e2e.ContainerName)
-		if err != nil {
-			t.Fatal(err)
-		}
-		images = append(images, p.Ref)
-	}
-	t.Run("machines", func(t *testing.T) {
-		for _, f := range []e2e.Firmware{e2e.BIOS, e2e.UEFI} {
-			t.Run(string(f), func(t *testing.T) {
-				e2etest.Passes(t)
-				t.Parallel()
-				s.updates(t, f, images)
-			})
-		}
-	})
+	images := []string{s.release(t, "3"), s.release(t, "4")}
+	onFirmwares(t, func(t *testing.T, f e2e.Firmware) { s.updates(t, f, images) })
 }
 
 func (s *suite) updates(t *testing.T, f e2e.Firmware, images []string) {
