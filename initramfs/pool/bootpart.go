@@ -30,7 +30,7 @@ func (p *Pool) openBoot() {
 	p.boot = &bootPart{}
 	node := p.place.Boot
 	if node == "" {
-		node, p.boot.err = bootNode(nodes(sys), conf.Boot.ID)
+		node, p.boot.err = bootNode(nodes(sys), p.place.Disk, conf.Boot.ID)
 	}
 	if p.boot.err != nil {
 		return
@@ -43,16 +43,20 @@ func (p *Pool) openBoot() {
 	p.boot.dir, p.close = m.Dir(), append(p.close, m.Close)
 }
 
-// bootNode is the device file of the partition with an ext4 of this UUID.
-func bootNode(all []node, id string) (string, error) {
+// bootNode is the device file of the partition of a disk with an ext4 of this UUID. A copy of the disk in the same
+// machine has one too, which is not the pool's.
+func bootNode(all []node, of, id string) (string, error) {
 	for _, n := range all {
+		if n.disk != of {
+			continue
+		}
 		path, err := disk.Node(n.disk, sys, n.number) // which makes it where it is missing
 		if err == nil && ext4ID(path) == id {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("looking for the partition with the kernels of the pool: no partition has an ext4 with the "+
-		"UUID %s, which grub.cfg names", id)
+	return "", fmt.Errorf("looking for the partition with the kernels of the pool: no partition of %s has an ext4 "+
+		"with the UUID %s, which grub.cfg names", of, id)
 }
 
 // ext4ID is the UUID of the ext4 on a device, "" if it has none.

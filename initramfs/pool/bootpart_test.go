@@ -11,6 +11,7 @@ import (
 	"griddle/initramfs/bootloader/bootcopy"
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/bootloader/grubtest"
+	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/pool/pooltest"
 	"griddle/initramfs/subvolume"
 )
@@ -183,8 +184,9 @@ func TestEncryptedPoolRefuses(t *testing.T) {
 	refuses("no initrd", place, ErrRefused, "it has no kernel", try)
 	pooltest.Put(t, made.Top, map[string]string{"@roots/two@amd64/boot/initrd.img-6.1.0": "an initrd"})
 	gone := place
-	gone.Boot = ""
-	refuses("no partition for kernels", gone, nil, "no partition has an ext4 with the UUID "+bootID, try)
+	gone.Disk, gone.Boot = made.Device, ""
+	refuses("no partition for kernels", gone, nil, "no partition of "+made.Device+" has an ext4 with the UUID "+bootID,
+		try)
 	gone.Boot = made.Device
 	refuses("another filesystem", gone, nil, "mounting ext4", try)
 	if err := changed(t, place, try); err != nil {
@@ -210,5 +212,24 @@ func TestEncryptedBase(t *testing.T) {
 		if got := grubtest.Boot(t, made.ESP, place.Boot); got.Root != want {
 			t.Errorf("GRUB starts %q, want %q:\n%s", got.Root, want, got.Screen)
 		}
+	}
+}
+
+// TestBootNode has a copy of the pool's disk in the machine: its partition for kernels is left alone.
+func TestBootNode(t *testing.T) {
+	own, other := disktest.Loop(t, 32<<20, 512), disktest.Loop(t, 32<<20, 512)
+	for _, dev := range []string{own, other} {
+		pooltest.Tool(t, "sgdisk", "-n", "1:0:+4M", "-n", "2:0:+16M", dev)
+		pooltest.Tool(t, "partx", "-u", dev)
+		pooltest.Tool(t, "mkfs.ext4", "-q", "-F", "-U", bootID, dev+"p2")
+	}
+	for _, dev := range []string{own, other} {
+		if got, err := bootNode(nodes(sys), dev, bootID); got != dev+"p2" || err != nil {
+			t.Errorf("on %s bootNode = %q, %v", dev, got, err)
+		}
+	}
+	pooltest.Tool(t, "wipefs", "-q", "-a", own+"p2")
+	if got, err := bootNode(nodes(sys), own, bootID); err == nil {
+		t.Errorf("on a disk without one bootNode = %q", got)
 	}
 }

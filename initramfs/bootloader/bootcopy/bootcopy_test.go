@@ -168,7 +168,7 @@ func TestUpdate(t *testing.T) {
 	}
 	is(t, "without an initrd", top, map[string]string{"one@amd64": "vmlinuz 6.9.0; initrd.img 6.9.0; marked 2000; "})
 	if _, err := Update(top, nil); err == nil {
-		t.Error("without roots there is no error")
+		t.Error("Update without roots = nil")
 	}
 	for name, root := range map[string]Root{"a name": {Name: ".x", Dir: one.Dir}, "no folder": {"x", "/nonexistent"}} {
 		if failed, err := Update(top, []Root{again, root}); err != nil || failed[root.Name] == nil {
