@@ -4,7 +4,7 @@ import "slices"
 
 // house is "Who may know whom" of docs/ARCHITECTURE.md: the rules of all parts, those of images, machines and clouds in
 // files of their own.
-var house = slices.Concat(houseImages, houseMachines, houseCloud, []rule{
+var house = slices.Concat(houseImages, houseMachines, houseDisks, houseRoots, houseCloud, []rule{
 	{from: "griddle/netboot/dhcp", never: []string{"griddle/..."}, why: "a protocol knows no other package"},
 	{from: "griddle/netboot/tftp", never: []string{"griddle/..."}, why: "a protocol knows no other package"},
 	{from: "griddle/netboot/lease", never: []string{"griddle/..."}, why: "leases are addresses and time"},
