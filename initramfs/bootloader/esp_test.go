@@ -3,15 +3,12 @@ package bootloader
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -230,64 +227,34 @@ func TestSharedESPIsCut(t *testing.T) {
 		}
 		conf := sharedConfig
 		conf.Others = true
-		whole := copied(t, start)
-		tape := &durabletest.Tape{Root: whole}
-		if err := installESP(tape.Disk(), whole, image("new"), conf); err != nil {
-			t.Fatal(err)
-		}
-		old, new := contents(t, start), contents(t, whole)
-		check := func(at, dir string) {
+		var old, new map[string]string
+		durabletest.Everywhere(t, start, func(d durable.Disk, dir string) error {
+			return installESP(d, dir, image("new"), conf)
+		}, func(whole string) {
+			old, new = contents(t, start), contents(t, whole)
+		}, func(at, dir string) {
 			t.Helper()
 			now := contents(t, dir)
-			for name, b := range now {
-				if b != old[name] && b != new[name] && !strings.HasSuffix(name, temporary) {
-					t.Fatalf("%s: %s is neither old nor new: %d bytes", at, name, len(b))
+			for file, b := range now {
+				if b != old[file] && b != new[file] && !strings.HasSuffix(file, temporary) {
+					t.Fatalf("%s, %s: %s is neither old nor new: %d bytes", name, at, file, len(b))
 				}
 			}
-			for name := range others(old) {
-				if now[name] != old[name] {
-					t.Fatalf("%s: %s of others has %q, want %q", at, name, now[name], old[name])
+			for file := range others(old) {
+				if now[file] != old[file] {
+					t.Fatalf("%s, %s: %s of others has %q, want %q", name, at, file, now[file], old[file])
 				}
 			}
 			if now["griddle/grub.cfg"] == new["griddle/grub.cfg"] && now[Loader] != new[Loader] {
-				t.Fatalf("%s: grub.cfg came before the image", at)
+				t.Fatalf("%s, %s: grub.cfg came before the image", name, at)
 			}
 			if err := installESP(durable.Disk{}, dir, image("new"), conf); err != nil {
-				t.Fatalf("%s: %v", at, err)
+				t.Fatalf("%s, %s: %v", name, at, err)
 			}
 			if !maps.Equal(contents(t, dir), new) {
-				t.Fatalf("%s: the next install did not complete it", at)
+				t.Fatalf("%s, %s: the next install did not complete it", name, at)
 			}
-		}
-		r := rand.New(rand.NewPCG(1, 2))
-		for n := range len(tape.Ops()) + 1 {
-			for i := range 5 {
-				disk, err := durabletest.Load(start)
-				if err != nil {
-					t.Fatal(err)
-				}
-				disk.Apply(tape.Ops()[:n]...)
-				left := t.TempDir()
-				if err := disk.PowerCut(left, r, float64(i)/4); err != nil {
-					t.Fatal(err)
-				}
-				check(fmt.Sprintf("%s, cut at %d", name, n), left)
-			}
-		}
-		for n := range tape.Len() {
-			dir := copied(t, start)
-			bad := &durabletest.Tape{Root: dir, Fault: func(i int, o *durable.Op) error {
-				if i != n {
-					return nil
-				}
-				o.Data = o.Data[:len(o.Data)/2]
-				return syscall.EIO
-			}}
-			if err := installESP(bad.Disk(), dir, image("new"), conf); !errors.Is(err, syscall.EIO) {
-				t.Fatalf("%s, failing at %d: %v", name, n, err)
-			}
-			check(fmt.Sprintf("%s, failing at %d", name, n), dir)
-		}
+		})
 	}
 }
 
@@ -303,13 +270,4 @@ func contents(t *testing.T, dir string) map[string]string {
 		out[name] = string(b)
 	}
 	return out
-}
-
-func copied(t *testing.T, dir string) string {
-	t.Helper()
-	to := t.TempDir()
-	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
-	return to
 }

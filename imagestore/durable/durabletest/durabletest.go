@@ -2,7 +2,7 @@
 //
 // A Tape is a disk that records what is done with it, and fails where a test says so. A Disk, made by Load
 // of a directory's state before and fed with the operations of a Tape, knows what is on disk for sure and what is
-// only in memory; PowerCut writes down what a power cut may have left.
+// only in memory; PowerCut writes down what a power cut may have left. Everywhere does all of it, at each operation.
 package durabletest
 
 import (

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -221,16 +220,19 @@ func TestIsCut(t *testing.T) {
 	before := []Root{made(t, "one", "6.1.0", 1000, ""), made(t, "gone", "5.10.0", 0, "")}
 	all(t, start, before...)
 	now := []Root{made(t, "new", "6.9.0", 0, ""), made(t, "one", "6.2.0", 2000, "quiet")}
-	old, whole := loads(t, start), copied(t, start)
-	tape := &durabletest.Tape{Root: whole}
-	if failed, err := update(tape.Disk(), whole, now); err != nil || len(failed) > 0 {
-		t.Fatal(err, failed)
-	}
-	want := loads(t, whole)
-	if len(want) != 2 || want["one"] == old["one"] {
-		t.Fatalf("the copies become %q", want)
-	}
-	check := func(at, dir string) {
+	old := loads(t, start)
+	var want map[string]string
+	durabletest.Everywhere(t, start, func(d durable.Disk, dir string) error {
+		failed, err := update(d, dir, now)
+		for _, one := range failed {
+			err = errors.Join(err, one)
+		}
+		return err
+	}, func(whole string) {
+		if want = loads(t, whole); len(want) != 2 || want["one"] == old["one"] {
+			t.Fatalf("the copies become %q", want)
+		}
+	}, func(at, dir string) {
 		t.Helper()
 		for name, has := range loads(t, dir) {
 			if has = untimed(has); has != untimed(old[name]) && has != untimed(want[name]) {
@@ -242,40 +244,7 @@ func TestIsCut(t *testing.T) {
 		}
 		all(t, dir, now...)
 		is(t, at+", and again", dir, want)
-	}
-	r := rand.New(rand.NewPCG(1, 2))
-	for n := range len(tape.Ops()) + 1 {
-		for i := range 5 {
-			disk, err := durabletest.Load(start)
-			if err != nil {
-				t.Fatal(err)
-			}
-			disk.Apply(tape.Ops()[:n]...)
-			left := t.TempDir()
-			if err := disk.PowerCut(left, r, float64(i)/4); err != nil {
-				t.Fatal(err)
-			}
-			check(fmt.Sprintf("cut at %d", n), left)
-		}
-	}
-	for n := range tape.Len() {
-		dir := copied(t, start)
-		bad := &durabletest.Tape{Root: dir, Fault: func(i int, o *durable.Op) error {
-			if i != n {
-				return nil
-			}
-			o.Data = o.Data[:len(o.Data)/2]
-			return syscall.EIO
-		}}
-		failed, err := update(bad.Disk(), dir, now)
-		for _, one := range failed {
-			err = errors.Join(err, one)
-		}
-		if !errors.Is(err, syscall.EIO) {
-			t.Fatalf("failing at %d: %v, %v", n, failed, err)
-		}
-		check(fmt.Sprintf("failing at %d", n), dir)
-	}
+	})
 }
 
 // untimed is without the time of a marker, which a Tape does not keep.
@@ -303,25 +272,4 @@ func names(t *testing.T, dir string) string {
 		out = append(out, e.Name())
 	}
 	return strings.Join(out, " ")
-}
-
-// copied copies a tree with its times.
-func copied(t *testing.T, dir string) string {
-	t.Helper()
-	to := t.TempDir()
-	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		st, err := e.Info()
-		rel, bad := filepath.Rel(dir, path)
-		return errors.Join(err, bad, os.Chtimes(filepath.Join(to, rel), st.ModTime(), st.ModTime()))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return to
 }

@@ -3,7 +3,6 @@ package bootenv
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -140,7 +139,7 @@ func TestWriteIsCut(t *testing.T) {
 		if err := prepare(filepath.Join(start, Folder)); err != nil {
 			t.Fatal(err)
 		}
-		whole := copied(t, start)
+		whole := durabletest.Copy(t, start)
 		tape := &durabletest.Tape{Root: whole}
 		if err := write(tape.Disk(), whole, new); err != nil {
 			t.Fatal(err)
@@ -174,7 +173,7 @@ func TestWriteIsCut(t *testing.T) {
 			t.Errorf("%s: the cuts left %v", name, seen)
 		}
 		for n := range tape.Len() {
-			esp := copied(t, start)
+			esp := durabletest.Copy(t, start)
 			bad := &durabletest.Tape{Root: esp, Fault: func(i int, o *durable.Op) error {
 				if i != n {
 					return nil
@@ -192,14 +191,4 @@ func TestWriteIsCut(t *testing.T) {
 			}
 		}
 	}
-}
-
-// copied is a copy of a directory.
-func copied(t *testing.T, dir string) string {
-	t.Helper()
-	to := t.TempDir()
-	if err := os.CopyFS(to, os.DirFS(dir)); err != nil && !errors.Is(err, fs.ErrExist) {
-		t.Fatal(err)
-	}
-	return to
 }
