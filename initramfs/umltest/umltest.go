@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -145,12 +146,13 @@ func forget(t testing.TB, dev string) {
 	nodes, _ := filepath.Glob(dev + "p*")
 	for _, node := range nodes {
 		if out, err := exec.Command("btrfs", "device", "scan", "--forget", node).CombinedOutput(); err != nil {
-			t.Logf("forgetting %s: %v: %s", node, err, out)
+			t.Errorf("forgetting %s: %v: %s", node, err, out)
 		}
 	}
 }
 
-// Fill calls do with the path of the pool's top. No system runs meanwhile.
+// Fill calls do with the path of the pool's top. No system runs meanwhile. What do opened in the pool it has to close,
+// but for the roots that Open opened: a pool that is in use stays mounted, and cannot be attached again.
 func (m *Machine) Fill(t testing.TB, do func(top string)) {
 	t.Helper()
 	m.attached(t, func(dev string) error {
@@ -160,13 +162,14 @@ func (m *Machine) Fill(t testing.TB, do func(top string)) {
 		}
 		defer f.Close()
 		return table.Announce(f, "/sys", m.layout.Parts())
-	}, func(_, pool string) error {
+	}, func(_, pool string) (err error) {
 		top, err := subvolume.Top(pool)
 		if err != nil {
 			return err
 		}
+		defer func() { err = errors.Join(err, closeRoots(top.Dir()), top.Close()) }() // also where do ends the test
 		do(top.Dir())
-		return top.Close()
+		return nil
 	})
 }
 
@@ -237,15 +240,37 @@ Type=oneshot
 ExecStart=/bin/btrfs device scan /dev/ubda3
 `
 
-// Open opens a root of the pool.
+// opened are the roots that Open opened, by the tops of their pools.
+var opened struct {
+	sync.Mutex
+	roots map[string][]*os.Root
+}
+
+// Open opens a root of the pool until Fill ends.
 func Open(t testing.TB, top, name string) sysroot.Dir {
 	t.Helper()
 	root, err := os.OpenRoot(filepath.Join(top, "@roots", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { root.Close() })
+	opened.Lock()
+	defer opened.Unlock()
+	if opened.roots == nil {
+		opened.roots = map[string][]*os.Root{}
+	}
+	opened.roots[top] = append(opened.roots[top], root)
 	return sysroot.Dir{Root: root}
+}
+
+// closeRoots closes all roots of a pool that Open opened.
+func closeRoots(top string) (err error) {
+	opened.Lock()
+	defer opened.Unlock()
+	for _, root := range opened.roots[top] {
+		err = errors.Join(err, root.Close())
+	}
+	delete(opened.roots, top)
+	return err
 }
 
 // modules is where Debian's package has the modules of its kernel.
