@@ -405,12 +405,16 @@ func (s *station) carryOut(ctx context.Context, l *uplink.Lease, spec job.Spec, 
 		s.done.Store(&spec)
 	}
 	// Rebooting before the server knows would make it start the job again.
+	knows := false
 	if err == nil {
 		wait, cancel := context.WithTimeout(ctx, 2*time.Minute)
-		_ = s.events.Flush(wait)
+		knows = s.events.Flush(wait) == nil
 		cancel()
 	}
 	s.screen.send(tui.Ended{Err: err})
+	if knows && spec.Kind == job.Install {
+		s.tellDisks(ctx, l, found)
+	}
 	stays := leavesSystem(spec, found.Inventory.Disks)
 	if err == nil && unasked && stays {
 		for n := countdown; n > 0; n-- {

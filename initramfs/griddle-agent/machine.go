@@ -17,6 +17,7 @@ import (
 	"griddle/initramfs/hardware"
 	"griddle/initramfs/install"
 	"griddle/initramfs/uplink"
+	"griddle/tui"
 
 	"github.com/u-root/u-root/pkg/smbios"
 	"golang.org/x/sys/unix"
@@ -83,6 +84,38 @@ func inventory(ctx context.Context, log *slog.Logger, disks *disk.Scanner, list 
 		inv.FirstDrive = firstDrive(drive, inv.Disks)
 	}
 	return inv
+}
+
+// How long an install is followed by a look at the disks: until the server has them, and until all is known of their
+// filesystems, which may take minutes.
+const (
+	tellTime   = 2 * time.Minute
+	settleTime = 30 * time.Second
+)
+
+// tellDisks reports the disks as an install has left them, so that the server can plan the next one: until it knows
+// them, it takes no order that loses what is on them. It says hello again, which servers of all versions take, after
+// the server has heard that the install is done: what it heard of disks before that counts no more. The answer is for
+// the next boot. If the server does not get it, the next boot from the network reports the disks.
+func (s *station) tellDisks(ctx context.Context, l *uplink.Lease, found tui.Found) {
+	ctx, cancel := context.WithTimeout(ctx, tellTime)
+	defer cancel()
+	list, err := uplink.NICs(l.NIC.MAC)
+	if err == nil {
+		found.Inventory = inventory(ctx, s.log, s.disks, list, l)
+		settle, stop := context.WithTimeout(ctx, settleTime)
+		if s.disks.Settle(settle) {
+			found.Inventory = inventory(ctx, s.log, s.disks, list, l)
+		}
+		stop()
+		if err = ctx.Err(); err == nil { // else disks that did not answer in time are in it as others
+			_, err = s.api.hello(ctx, s.introduction(found))
+		}
+	}
+	if err != nil {
+		s.log.Warn("the disks after the install were not reported", "error", err)
+	}
+	s.rest(context.WithoutCancel(ctx)) // the machine restarts soon
 }
 
 // memory is what the kernel has of it, in bytes; 0 where it does not say.
