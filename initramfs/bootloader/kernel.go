@@ -23,10 +23,14 @@ type Kernel struct {
 // FindKernel is the kernel that grub.cfg takes from a root: /vmlinuz with /initrd.img, or else the newest one in /boot
 // that has an initrd, or else the newest one. Links that lead out of the root and empty files count as missing. Errors
 // are ErrNoKernel or those of the disk.
-func FindKernel(root *os.Root) (Kernel, error) {
+func FindKernel(root *os.Root) (Kernel, error) { return FindOtherKernel(root, "") }
+
+// FindOtherKernel is FindKernel for a root from which the kernel with a version is about to be removed; "" for none.
+func FindOtherKernel(root *os.Root, removed string) (Kernel, error) {
+	gone, _ := root.Stat("boot/vmlinuz-" + removed)
 	has := func(name string) bool {
 		st, err := root.Stat(name)
-		return err == nil && st.Mode().IsRegular() && st.Size() > 0
+		return err == nil && st.Mode().IsRegular() && st.Size() > 0 && (removed == "" || !os.SameFile(st, gone))
 	}
 	if has("vmlinuz") && has("initrd.img") {
 		return Kernel{Path: "vmlinuz", Initrd: "initrd.img"}, nil

@@ -2,8 +2,10 @@ package pool
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -212,6 +214,62 @@ func TestEncryptedBase(t *testing.T) {
 		if got := grubtest.Boot(t, made.ESP, place.Boot); got.Root != want {
 			t.Errorf("GRUB starts %q, want %q:\n%s", got.Root, want, got.Screen)
 		}
+	}
+	has := func(what string, want ...string) {
+		t.Helper()
+		if got := slices.Sorted(maps.Keys(copied(t, place))); !slices.Equal(got, want) {
+			t.Errorf("%s: there are copies of %q, want %q", what, got, want)
+		}
+	}
+	has("when both are used up", "one@amd64", "one@amd64~1", "one@amd64~2", "two@amd64")
+	if err := changed(t, place, (*Pool).DeleteSpent); err != nil {
+		t.Fatal(err)
+	}
+	has("when one is deleted", "one@amd64", "one@amd64~2", "two@amd64")
+	if err := changed(t, place, (*Pool).CopyKernels); err != nil {
+		t.Fatal(err)
+	}
+	has("when kernels are copied", "one@amd64", "two@amd64") // the other one is not started again
+	if err := bootenv.Write(made.ESP, bootenv.Env{Good: "two@amd64"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := changed(t, place, func(p *Pool) error { return p.DeleteRoot("one@amd64") }); err != nil {
+		t.Fatal(err)
+	}
+	has("when the base is deleted", "two@amd64")
+}
+
+// What someone changes in a root that does not run is copied when they leave it.
+func TestEncryptedSystem(t *testing.T) {
+	made, place := bootParts(t, 64)
+	if err := errors.Join(changed(t, place, (*Pool).CopyKernels), changed(t, place, func(p *Pool) error {
+		s, err := p.System("two@amd64")
+		if err != nil {
+			return err
+		}
+		pooltest.Put(t, s.Dir, map[string]string{"boot/initrd.img-6.1.0": "another initrd"})
+		return s.Close()
+	})); err != nil {
+		t.Fatal(err)
+	}
+	if got := copied(t, place); got["two@amd64"] != "another initrd" || got["one@amd64"] != "an initrd of one@amd64" {
+		t.Errorf("the copies are %q", got)
+	}
+	// A root is not deleted while its copies cannot be.
+	gone := place
+	gone.Disk, gone.Boot = made.Device, ""
+	if err := changed(t, gone, func(p *Pool) error { return p.DeleteRoot("two@amd64") }); err == nil ||
+		!strings.Contains(err.Error(), "looking for the partition with the kernels of the pool") {
+		t.Errorf("without the partition for kernels: %v", err)
+	}
+	if err := changed(t, place, func(p *Pool) error {
+		c, err := p.Read()
+		if _, gone := c.Root("two@amd64"); gone != nil {
+			t.Error("the root is gone")
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -124,22 +124,28 @@ func (p *Pool) DeleteRoot(name string) error {
 		if err != nil {
 			return err
 		}
+		names := []string{r.Name}
 		for _, f := range c.Fresh {
-			if f.Base != r.Name {
-				continue
-			}
-			if err := subvolume.Delete(filepath.Join(p.dir, roots), f.Name()); err != nil {
-				return err
+			if f.Base == r.Name {
+				names = append(names, f.Name())
 			}
 		}
-		if err := subvolume.Delete(filepath.Join(p.dir, roots), r.Name); err != nil || p.boot == nil {
+		return p.deleteRoots(names)
+	})
+}
+
+// deleteRoots deletes subvolumes in the folder of roots, the last one first. What GRUB reads of them goes before: it
+// does not start a root that is gone.
+func (p *Pool) deleteRoots(names []string) error {
+	if err := p.removeCopies(names...); err != nil {
+		return err
+	}
+	for _, name := range slices.Backward(names) {
+		if err := subvolume.Delete(filepath.Join(p.dir, roots), name); err != nil {
 			return err
 		}
-		c.Roots = slices.DeleteFunc(c.Roots, func(o Root) bool { return o.Name == r.Name })
-		c.Fresh = slices.DeleteFunc(c.Fresh, func(f Fresh) bool { return f.Base == r.Name })
-		_, err = p.copyAll(c, nil)
-		return err
-	})
+	}
+	return nil
 }
 
 // DeleteImage deletes an image, as MayDeleteImage allows.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
-	"griddle/initramfs/subvolume"
 	"griddle/initramfs/sysroot"
 )
 
@@ -158,7 +156,7 @@ func (p *Pool) DeleteSpent() error {
 	return p.change(func(c Contents) error {
 		var errs error
 		for _, f := range c.Spent() {
-			errs = errors.Join(errs, subvolume.Delete(filepath.Join(p.dir, roots), f.Name()))
+			errs = errors.Join(errs, p.deleteRoots([]string{f.Name()}))
 		}
 		return errs
 	})

@@ -21,7 +21,8 @@ type System struct {
 	close []func() error
 }
 
-// System mounts a root. It must not be the one that runs.
+// System mounts a root. It must not be the one that runs. Of an encrypted pool, Close copies what GRUB reads of it:
+// close it before the pool.
 func (p *Pool) System(name string) (*System, error) {
 	c, err := p.Read()
 	if err != nil {
@@ -47,6 +48,9 @@ func (p *Pool) System(name string) (*System, error) {
 	s.close = append(s.close, func() error { return os.Remove(s.Dir) })
 	if err := s.mount(p.place.Pool); err != nil {
 		return nil, errors.Join(fmt.Errorf("entering the root %s: %w", Label(r.Name), err), s.Close())
+	}
+	if p.boot != nil { // in the end a kernel may be another one
+		s.close = slices.Insert(s.close, 0, p.CopyKernels)
 	}
 	return s, nil
 }

@@ -1,7 +1,8 @@
 // Package bootcopy keeps copies of what GRUB reads of each root, in the partition for kernels beside an encrypted pool.
 //
 // Call Update with the top of that partition and the roots of the pool, before a root is started for the first time,
-// and whenever a kernel, an initrd, a marker or the arguments of a root changed.
+// and whenever a kernel, an initrd, a marker or the arguments of a root changed. Call Remove before a root is deleted.
+// Where Update failed, Starts says whether GRUB starts the root nevertheless.
 //
 //	/NAME/N/initrd.img, …   copy number N of what GRUB reads of the root NAME; bootloader.Boot lists its files
 //	/NAME/N/vmlinuz         comes last: a copy without it does not count, and of several the largest N does
@@ -46,6 +47,9 @@ var (
 type Root struct {
 	Name string
 	Dir  string // the folder with its files
+
+	// Removed is the version of a kernel that is about to be removed from the root: another one is copied. "" for none.
+	Removed string
 }
 
 // The names of kernel and initrd in a copy.
@@ -164,7 +168,7 @@ func (c *copies) root(r Root) error {
 		return err
 	}
 	defer top.Close()
-	want, err := wanted(top)
+	want, err := wanted(top, r.Removed)
 	if err != nil {
 		return err
 	}

@@ -169,7 +169,8 @@ func TestUpdate(t *testing.T) {
 	if _, err := Update(top, nil); err == nil {
 		t.Error("Update without roots = nil")
 	}
-	for name, root := range map[string]Root{"a name": {Name: ".x", Dir: one.Dir}, "no folder": {"x", "/nonexistent"}} {
+	for name, root := range map[string]Root{"a name": {Name: ".x", Dir: one.Dir},
+		"no folder": {Name: "x", Dir: "/nonexistent"}} {
 		if failed, err := Update(top, []Root{again, root}); err != nil || failed[root.Name] == nil {
 			t.Errorf("%s: %v, %v", name, failed, err)
 		}

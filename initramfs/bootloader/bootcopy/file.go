@@ -36,9 +36,9 @@ const maxSmall = 1 << 20
 // small are the files beside kernel and initrd, which a root may have; their names are the same in both.
 var small = []string{bootloader.Marker, bootloader.BaseMarker, arguments.File}
 
-// wanted is what GRUB reads of a root, by the names in a copy.
-func wanted(root *os.Root) (map[string]content, error) {
-	k, err := bootloader.FindKernel(root)
+// wanted is what GRUB reads of a root from which a kernel is about to be removed, by the names in a copy.
+func wanted(root *os.Root, removed string) (map[string]content, error) {
+	k, err := bootloader.FindOtherKernel(root, removed)
 	if err == nil && k.Initrd == "" || errors.Is(err, bootloader.ErrNoKernel) {
 		return nil, ErrNoInitrd
 	}
