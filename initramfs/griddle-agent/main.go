@@ -15,6 +15,8 @@
 //	                           history (package upkeep)
 //	griddle-agent mirror       in an installed system and in the rescue shell: shows and repairs a mirror, and takes a
 //	                           new disk in (package newdisk)
+//	griddle-agent kernels      in an installed system: copies kernels for GRUB, beside an encrypted pool (package
+//	                           pool/kernels)
 //
 // It is also the first process of each root that programs run in (package chroot), and the process that reads the
 // registry of a Windows (package windows).
@@ -34,6 +36,7 @@ import (
 	"griddle/initramfs/kmod"
 	"griddle/initramfs/newroot"
 	"griddle/initramfs/phonehome"
+	"griddle/initramfs/pool/kernels"
 	"griddle/initramfs/supervise"
 	"griddle/initramfs/upkeep"
 	"griddle/initramfs/windows"
@@ -64,6 +67,8 @@ func run(args []string) int {
 		return keepUp(ctx, args[1:])
 	case len(args) >= 2 && args[1] == "mirror":
 		return mirroring(ctx, args[2:])
+	case len(args) >= 2 && args[1] == "kernels":
+		return kernels.Here().Run(args[2:])
 	case len(args) == 2 && args[1] == "phone-home":
 		err = phonehome.Run(ctx, phonehome.Files{Config: newroot.HomeFile, Etc: "/etc"})
 	case len(args) > 1 && args[1] == "service":
@@ -76,7 +81,8 @@ func run(args []string) int {
 		err = resetting(ctx, args[2:])
 	default:
 		fmt.Fprintln(os.Stderr, "usage: griddle-agent agent | phone-home | service | maintain | recover |\n"+
-			"       update | status | rollback | history | health | bless | reset | mirror")
+			"       update | status | rollback | history | health | bless | reset | mirror |\n"+
+			"       kernels")
 		return 2
 	}
 	if err != nil {

@@ -1,13 +1,28 @@
 package newroot
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
 	"strings"
 
 	"griddle/imagestore/content"
+	"griddle/initramfs/pool/kernels/unit"
 )
+
+// copiesKernels has the root copy its kernels after an upgrade, or takes away what does that: an image may be made of a
+// system on an encrypted pool.
+func (m *making) copiesKernels() error {
+	if !m.Copied {
+		return unit.Remove(m.Dir)
+	}
+	if !m.HasFile(strings.TrimPrefix(AgentFile, "/")) {
+		return errors.New("a system on an encrypted pool needs Griddle's agent, which copies its kernels after an " +
+			"upgrade, and this root gets none")
+	}
+	return unit.Install(m.Dir)
+}
 
 // The modules of dracut that open a volume: their folders begin with two digits, which change between versions.
 var dracutCrypt = regexp.MustCompile(`^usr/lib/dracut/modules\.d/[0-9][0-9]crypt/module-setup\.sh$`)

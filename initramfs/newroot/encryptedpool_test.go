@@ -1,10 +1,13 @@
 package newroot
 
 import (
+	"errors"
+	"os"
 	"strings"
 	"testing"
 
 	"griddle/imagestore/content"
+	"griddle/initramfs/sysroot"
 )
 
 // TestCheckEncryptedPool has the trees of some distributions.
@@ -43,5 +46,26 @@ func TestCheckEncryptedPool(t *testing.T) {
 				t.Errorf("%s, TPM %v: %v, want %q", c.name, tpm, err, want)
 			}
 		}
+	}
+}
+
+// Only a root on an encrypted pool has the hooks that copy its kernels, also if its image has some.
+func TestCopiesKernels(t *testing.T) {
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	const hook = "etc/kernel/postinst.d/zz-griddle"
+	m := &making{Options: Options{Copied: true}, Dir: sysroot.Dir{Root: root}}
+	if err := m.copiesKernels(); err == nil || !strings.Contains(err.Error(), "needs Griddle's agent") || m.Has(hook) {
+		t.Errorf("without an agent: %v", err)
+	}
+	if err := errors.Join(m.Write(AgentFile[1:], nil, 0o755), m.copiesKernels()); err != nil || !m.HasFile(hook) {
+		t.Errorf("on an encrypted pool: %v", err)
+	}
+	m.Copied = false
+	if err := m.copiesKernels(); err != nil || m.Has(hook) {
+		t.Errorf("on another pool: %v", err)
 	}
 }

@@ -75,6 +75,9 @@ type Options struct {
 	Person   hook.Person                        // decides about hooks that fail; nil if no one is at the machine
 	Event    func(level job.Level, text string) // gets what an operator should know
 
+	// Copied says that the pool is encrypted: the root has what copies its kernels after an upgrade.
+	Copied bool
+
 	// Reset is what is fresh at each start; "" for an ordinary root. The root is a base otherwise, and package reset
 	// makes those that start. With job.ResetHome /home is a part of it, and @home is left alone.
 	Reset job.Reset
@@ -137,6 +140,7 @@ func Make(ctx context.Context, dir string, o Options) (err error) {
 		func(context.Context) error { return m.epoch(time.Now()) },
 		func(context.Context) error { return m.localTime() },
 		func(context.Context) error { return m.agent() },
+		func(context.Context) error { return m.copiesKernels() },
 		func(context.Context) error { return m.phoneHome() },
 		func(context.Context) error { return m.keepGRUB() },
 		m.mountVolumes,

@@ -34,6 +34,19 @@ func Install(d sysroot.Dir, u Unit) error {
 	return nil
 }
 
+// Remove takes a unit away, so that nothing starts it. One that is missing is not an error.
+func Remove(d sysroot.Dir, u Unit) error {
+	for _, dir := range u.wanted() {
+		if err := d.RemoveAll(own + dir + "/" + u.Name); err != nil {
+			return fmt.Errorf("removing %s: %w", u.Name, err)
+		}
+	}
+	if err := d.RemoveAll(own + u.Name); err != nil {
+		return fmt.Errorf("removing %s: %w", u.Name, err)
+	}
+	return nil
+}
+
 // wanted are the folders of the units that start this one, by its [Install] section.
 func (u Unit) wanted() []string {
 	var out []string

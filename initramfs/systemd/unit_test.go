@@ -1,6 +1,7 @@
 package systemd
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"testing"
@@ -43,6 +44,14 @@ func TestInstall(t *testing.T) {
 	want := []string{own + "boot-complete.target.requires/a.service -> ../a.service",
 		own + "multi-user.target.wants/a.service -> ../a.service",
 		own + "timers.target.wants/a.service -> ../a.service"}
+	if err == nil {
+		for range 2 {
+			err = errors.Join(err, Remove(d, Unit{Name: "a.service", Text: "[Unit]\n\n" + install}))
+		}
+	}
+	if d.Has(own+"a.service") || Enabled(d, "a.service") || !d.Has(own+"timers.target.wants") {
+		t.Error("a.service is still there, or more is gone")
+	}
 	if err != nil || len(links) != 3 || links[0] != want[0] || links[1] != want[1] || links[2] != want[2] {
 		t.Errorf("the links are %q, %v, want %q", links, err, want)
 	}

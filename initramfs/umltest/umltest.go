@@ -43,6 +43,8 @@ type Machine struct {
 	image  string // file with the disk
 	second string // file with another disk, /dev/ubdb; "" for none
 	layout table.Layout
+	id     string            // UUID of the pool
+	kernel bootloader.Extent // the partition for kernels, /dev/ubda4; none if it is empty
 }
 
 const sectorSize = 512
@@ -70,9 +72,9 @@ func New(t testing.TB, size int64, good string) *Machine {
 		}
 		return table.Announce(f, "/sys", m.layout.Parts())
 	}, func(esp, pool string) error {
-		id := uuid.NewString()
-		return errors.Join(disk.MakeBtrfs(t.Context(), "griddle", id, pool),
-			disk.MakeFAT(t.Context(), esp, job.ESPLabel(Job), "1B4E28BA", sectorSize), m.configure(t, id, good))
+		m.id = uuid.NewString()
+		return errors.Join(disk.MakeBtrfs(t.Context(), "griddle", m.id, pool),
+			disk.MakeFAT(t.Context(), esp, job.ESPLabel(Job), "1B4E28BA", sectorSize), m.configure(t, good, nil))
 	})
 	m.Fill(t, func(top string) {
 		for _, dir := range []string{"@roots", "@images"} {
@@ -93,13 +95,15 @@ func New(t testing.TB, size int64, good string) *Machine {
 func (m *Machine) Attach(image string) { m.second = image }
 
 // configure writes the bootloader's files. Tools write them into the image: the machine that tests may have no FAT.
-func (m *Machine) configure(t testing.TB, pool, good string) error {
+func (m *Machine) configure(t testing.TB, good string, boot *bootloader.Boot) error {
 	dir := t.TempDir()
 	err := errors.Join(os.Mkdir(filepath.Join(dir, bootenv.Folder), 0o755),
-		bootloader.WriteConfig(dir, bootloader.Config{ESP: job.ESPLabel(Job), PoolID: pool, Root: "@roots/" + good}),
+		bootloader.WriteConfig(dir, bootloader.Config{ESP: job.ESPLabel(Job), PoolID: m.id, Root: "@roots/" + good,
+			Boot: boot}),
 		bootenv.Write(dir, bootenv.Env{Good: good}))
 	if err == nil {
-		_, err = machinetest.Run(t.Context(), "mcopy", "-s", "-i", m.esp(), filepath.Join(dir, bootenv.Folder), "::")
+		_, err = machinetest.Run(t.Context(), "mcopy", "-s", "-o", "-i", m.esp(), filepath.Join(dir, bootenv.Folder),
+			"::")
 	}
 	return err
 }

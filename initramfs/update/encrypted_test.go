@@ -3,6 +3,7 @@ package update_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -94,6 +95,12 @@ func TestEncryptedPool(t *testing.T) {
 		t.Fatalf("Run = %+v, %v", r, err)
 	}
 	starts("after an update", r.Root, true)
+	m.with(t, func(p *pool.Pool) {
+		if b, err := os.ReadFile(p.RootDir(r.Root) + "/etc/kernel/postinst.d/zz-griddle"); err != nil ||
+			!strings.Contains(string(b), "griddle-agent kernels --hook") {
+			t.Errorf("the new root has the hook %q, %v", b, err)
+		}
+	})
 	starts("after its try", oneRoot, false)
 
 	// One that the TPM opens needs more.

@@ -110,12 +110,13 @@ func (w *work) fill(ctx context.Context, dir, kernel, name string) (err error) {
 
 // rootOptions say what the new root becomes, which follows the old one; nil for none.
 func (w *work) rootOptions(name string, old *os.Root) newroot.Options {
+	encrypted, _ := w.contents.Encrypted()
 	return newroot.Options{
 		Top: w.Pool.Dir(), Node: w.Place.Pool, ESPID: w.espID(old),
 		Name: name, Ref: w.image.Ref(),
 		Spec: w.Spec, Settings: w.settings, Machine: w.machine(w.hostname(old)), Person: w.Person,
 		Event:    func(level job.Level, text string) { w.event(level, text) },
-		Instance: w.instance(old), Arguments: w.args, Reset: w.reset(),
+		Instance: w.instance(old), Arguments: w.args, Reset: w.reset(), Copied: encrypted,
 		Agent: w.Agent, CA: w.CA, Site: w.Site, GRUB: w.GRUB, Resolv: w.Resolv,
 	}
 }
