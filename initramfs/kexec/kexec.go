@@ -121,7 +121,11 @@ func (l *loaded) loadKernel() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, err := os.OpenRoot(l.pool.RootDir(l.takes))
+	from, err := l.pool.StartDir(l.takes)
+	if err != nil {
+		return "", err
+	}
+	dir, err := os.OpenRoot(from)
 	if err != nil {
 		return "", err
 	}
@@ -181,7 +185,11 @@ func commandLine(p *pool.Pool, root string, try bool) (string, error) {
 
 // ownArguments are the kernel arguments that a root has of its own, nil for none.
 func ownArguments(p *pool.Pool, root string) (*arguments.Arguments, error) {
-	dir, err := os.OpenRoot(p.RootDir(root))
+	from, err := p.StartDir(root)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.OpenRoot(from)
 	if err != nil {
 		return nil, err
 	}
