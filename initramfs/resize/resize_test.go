@@ -109,6 +109,9 @@ func TestKilled(t *testing.T) {
 // tear writes some sectors of what a program is about to write.
 func tear(t *testing.T, node string, c trace.Call) {
 	t.Helper()
+	if c.Number == unix.SYS_WRITE && (c.Args[0] == 1 || c.Args[0] == 2) {
+		return // it says how far it is, and writes nothing to the disk
+	}
 	if c.Number != unix.SYS_PWRITE64 {
 		t.Fatalf("the program writes by system call %d, and this test knows pwrite64", c.Number)
 	}
