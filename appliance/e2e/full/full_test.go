@@ -18,7 +18,7 @@ import (
 const (
 	diskSize = 4 << 30
 	// limit ends one install that hangs, with the machine's last lines.
-	limit = 30 * time.Minute
+	limit = 60 * time.Minute
 )
 
 // suite is a room with a site that has the image twice.
