@@ -27,17 +27,22 @@ func FindKernel(root *os.Root) (Kernel, error) { return FindOtherKernel(root, ""
 
 // FindOtherKernel is FindKernel for a root from which the kernel with a version is about to be removed; "" for none.
 func FindOtherKernel(root *os.Root, removed string) (Kernel, error) {
-	gone, _ := root.Stat("boot/vmlinuz-" + removed)
-	has := func(name string) bool {
-		st, err := root.Stat(name)
-		return err == nil && st.Mode().IsRegular() && st.Size() > 0 && (removed == "" || !os.SameFile(st, gone))
-	}
-	if has("vmlinuz") && has("initrd.img") {
-		return Kernel{Path: "vmlinuz", Initrd: "initrd.img"}, nil
-	}
 	found, err := fs.Glob(root.FS(), "boot/vmlinuz-*")
 	if err != nil {
 		return Kernel{}, fmt.Errorf("looking for a kernel: %w", err)
+	}
+	gone, _ := root.Stat("boot/vmlinuz-" + removed)
+	return ChooseKernel(found, func(name string) bool {
+		st, err := root.Stat(name)
+		return err == nil && st.Mode().IsRegular() && st.Size() > 0 && (removed == "" || !os.SameFile(st, gone))
+	})
+}
+
+// ChooseKernel is FindKernel for a tree of which found are the names boot/vmlinuz-* and has says whether a name is one
+// of a file that is not empty.
+func ChooseKernel(found []string, has func(name string) bool) (Kernel, error) {
+	if has("vmlinuz") && has("initrd.img") {
+		return Kernel{Path: "vmlinuz", Initrd: "initrd.img"}, nil
 	}
 	var newest, lone Kernel
 	for _, k := range found {

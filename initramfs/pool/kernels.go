@@ -122,13 +122,46 @@ func (p *Pool) starts(c Contents, removed string) bool {
 	return true
 }
 
+// KernelRoom is how many bytes the copy of a new root with this kernel and this initrd needs beside an encrypted pool,
+// and how many are free. GRUB reads other pools itself: they need none. It copies what GRUB reads of the roots that
+// there are, as CopyKernels does.
+func (p *Pool) KernelRoom(files []bootcopy.File) (need, free int64, err error) {
+	if p.boot == nil || p.boot.err != nil {
+		return 0, 0, p.bootError()
+	}
+	err = p.change(func(c Contents) error {
+		if len(c.Roots) > 0 {
+			if _, err := p.copyAll(c, []string{c.env.Good, c.env.Candidate}, ""); err != nil {
+				return err
+			}
+		}
+		var err error
+		need, free, err = bootcopy.Room(p.boot.dir, files)
+		return err
+	})
+	return need, free, err
+}
+
+// KernelsFreed is how many bytes of the partition for kernels are free again when a root is deleted.
+func (p *Pool) KernelsFreed(r Root) int64 {
+	if p.boot == nil || p.boot.err != nil {
+		return 0
+	}
+	return bootcopy.Freed(p.boot.dir, r.Name)
+}
+
+// bootError is why the partition for kernels is not mounted, nil if it is or need not be.
+func (p *Pool) bootError() error {
+	if p.boot == nil {
+		return nil
+	}
+	return p.boot.err
+}
+
 // removeCopies removes what GRUB reads of roots of an encrypted pool, before they are deleted. No grubenv names them.
 func (p *Pool) removeCopies(names ...string) error {
-	switch {
-	case p.boot == nil || len(names) == 0:
-		return nil
-	case p.boot.err != nil:
-		return p.boot.err
+	if p.boot == nil || p.boot.err != nil {
+		return p.bootError()
 	}
 	if err := bootcopy.Remove(p.boot.dir, names...); err != nil {
 		return fmt.Errorf("removing the copies of kernels: %w", err)

@@ -90,6 +90,9 @@ func (w *work) check(ctx context.Context) (t taking, err error) {
 	if err := w.ask(ctx, t.manifest); err != nil {
 		return t, err
 	}
+	if err := w.kernelRoom(t.manifest); err != nil {
+		return t, err
+	}
 	if w.kernel != nil {
 		return t, w.room(ctx, t, *w.kernel)
 	}

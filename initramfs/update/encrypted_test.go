@@ -5,8 +5,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
@@ -15,35 +17,35 @@ import (
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/intake/intaketest"
 	"griddle/initramfs/pool/pooltest"
+	"griddle/initramfs/subvolume"
 	"griddle/initramfs/update"
 )
 
-// A machine with an encrypted pool gets only images whose initrd can open it, and GRUB has their kernel before it tries
-// them. What GRUB reads is in a partition beside the pool; that the pool is not really encrypted here, it does not see.
-func TestEncryptedPool(t *testing.T) {
-	const id, volume = "0a1b2c3d-0000-4000-8000-0000000000f2", "0a1b2c3d-0000-4000-8000-0000000000f1"
-	tree := func(files map[string]string) *intaketest.Image {
-		return intaketest.Publish(t, func(dir string) {
-			intaketest.Put(t, dir, map[string]string{"boot/vmlinuz-1": "a kernel", "boot/initrd.img-1": "an initrd",
-				"vmlinuz": "-> boot/vmlinuz-1", "initrd.img": "-> boot/initrd.img-1", "etc/hostname": "x\n",
-				"usr/lib/systemd/systemd": "process 1", "sbin/init": "-> ../usr/lib/systemd/systemd",
-				"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n", "etc/machine-id": ""})
-			intaketest.Put(t, dir, files)
-		})[0]
-	}
-	crypt := map[string]string{"usr/share/initramfs-tools/hooks/cryptroot": "a hook", "sbin/cryptsetup": "a program",
-		"boot/initrd.img-1": "an initrd with cryptsetup"}
-	able, bare := tree(crypt), tree(nil)
-	kernelless := intaketest.Publish(t, func(dir string) {
-		intaketest.Put(t, dir, map[string]string{"usr/lib/systemd/systemd": "process 1",
-			"sbin/init": "-> ../usr/lib/systemd/systemd"})
+// tree is an image with a kernel, an initrd and these files.
+func tree(t *testing.T, files map[string]string) *intaketest.Image {
+	return intaketest.Publish(t, func(dir string) {
+		intaketest.Put(t, dir, map[string]string{"boot/vmlinuz-1": "a kernel", "boot/initrd.img-1": "an initrd",
+			"vmlinuz": "-> boot/vmlinuz-1", "initrd.img": "-> boot/initrd.img-1", "etc/hostname": "x\n",
+			"usr/lib/systemd/systemd": "process 1", "sbin/init": "-> ../usr/lib/systemd/systemd",
+			"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n", "etc/machine-id": ""})
+		intaketest.Put(t, dir, files)
 	})[0]
-	crypt["boot/initrd.img-1"] = strings.Repeat("large", 4<<20)
-	large := tree(crypt)
+}
 
+// crypt are the files of an image that opens an encrypted pool by a passphrase, with this initrd.
+func crypt(initrd string) map[string]string {
+	return map[string]string{"usr/share/initramfs-tools/hooks/cryptroot": "a hook", "sbin/cryptsetup": "a program",
+		"boot/initrd.img-1": initrd}
+}
+
+// encrypted is a machine with a partition for kernels of so many MiB. That its pool is not really encrypted, GRUB does
+// not see.
+func encrypted(t *testing.T, mib int64) (*machine, bootloader.Config) {
+	t.Helper()
+	const id, volume = "0a1b2c3d-0000-4000-8000-0000000000f2", "0a1b2c3d-0000-4000-8000-0000000000f1"
 	one, _ := versions(t)
 	m := installed(t, pooltest.Loop(t, 1<<30), one)
-	m.o.Place.Boot = pooltest.Loop(t, 16<<20)
+	m.o.Place.Boot = pooltest.Loop(t, mib<<20)
 	pooltest.Tool(t, "mkfs.ext4", "-q", "-F", "-L", "griddle-boot", "-U", id, m.o.Place.Boot)
 	conf, err := bootloader.ReadConfig(m.esp)
 	if err != nil {
@@ -59,6 +61,19 @@ func TestEncryptedPool(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	return m, conf
+}
+
+// A machine with an encrypted pool gets only images whose initrd can open it, and GRUB has their kernel before it tries
+// them. What GRUB reads is in a partition beside the pool; that the pool is not really encrypted here, it does not see.
+func TestEncryptedPool(t *testing.T) {
+	able, bare := tree(t, crypt("an initrd with cryptsetup")), tree(t, nil)
+	kernelless := intaketest.Publish(t, func(dir string) {
+		intaketest.Put(t, dir, map[string]string{"usr/lib/systemd/systemd": "process 1",
+			"sbin/init": "-> ../usr/lib/systemd/systemd"})
+	})[0]
+	large := tree(t, crypt(strings.Repeat("large", 4<<20)))
+	m, conf := encrypted(t, 16)
 	starts := func(what, root string, try bool) {
 		t.Helper()
 		got := grubtest.Boot(t, m.esp, m.o.Place.Boot)
@@ -75,7 +90,7 @@ func TestEncryptedPool(t *testing.T) {
 	}{
 		{"an image that opens none", renamed{bare, "web:20261121.1@amd64", 0}, update.ErrImage,
 			"web:20261121.1@amd64 cannot start from an encrypted pool"},
-		{"an initrd without room", renamed{large, "web:20261121.2@amd64", 0}, bootcopy.ErrRoom, "delete earlier roots"},
+		{"an initrd without room", renamed{large, "web:20261121.2@amd64", 0}, bootcopy.ErrRoom, "no root can be"},
 	} {
 		if _, err := m.update(t.Context(), t, c.img); !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.what, err, c.want)
@@ -111,5 +126,68 @@ func TestEncryptedPool(t *testing.T) {
 	if _, err := m.update(t.Context(), t, renamed{able, "web:20261121.4@amd64", 0}); !errors.Is(err, update.ErrImage) ||
 		!strings.Contains(err.Error(), "needs dracut with its module tpm2-tss") {
 		t.Errorf("an image that asks for a passphrase: %v", err)
+	}
+}
+
+// An image whose kernel and initrd find no room is refused before anything is received: roots that no one needs are
+// deleted first, and the error names those that a person can delete.
+func TestKernelRoom(t *testing.T) {
+	const mib = 1 << 20
+	m, _ := encrypted(t, 32)
+	has := func(root string, size int, good bool) {
+		t.Helper()
+		m.with(t, func(p *pool.Pool) {
+			roots := p.Dir() + "/@roots"
+			if err := subvolume.Create(roots, root); err != nil {
+				t.Fatal(err)
+			}
+			pooltest.Put(t, roots+"/"+root, map[string]string{"boot/vmlinuz-1": "a kernel",
+				"boot/initrd.img-1": strings.Repeat(root[:1], size)})
+			if good {
+				pooltest.Put(t, roots+"/"+root, map[string]string{pool.Marker: ""})
+				before := time.Now().Add(-time.Hour)
+				if err := os.Chtimes(roots+"/"+root+"/"+pool.Marker, before, before); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := p.CopyKernels(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	has("earlier", 8*mib, true)
+	has("waste", 12*mib, false)
+	roots := func() (out []string) {
+		for _, r := range m.contents(t).Roots {
+			out = append(out, r.Name)
+		}
+		slices.Sort(out)
+		return out
+	}
+	r, err := m.update(t.Context(), t, renamed{tree(t, crypt(strings.Repeat("n", 10*mib))), "web:20261121.1@amd64", 0})
+	if want := []string{"earlier", oneRoot, r.Root}; err != nil || !slices.Equal(roots(), want) {
+		t.Fatalf("an update for which a root is deleted: %v, and the roots are %q, want %q", err, roots(), want)
+	}
+	images := len(m.contents(t).Images)
+	_, err = m.update(t.Context(), t, renamed{tree(t, crypt(strings.Repeat("x", 12*mib))), "web:20261122.1@amd64", 0})
+	if !errors.Is(err, bootcopy.ErrRoom) || !strings.Contains(err.Error(), "kernel and initrd of web:20261122.1@amd64 "+
+		"need 12.6 MB beside the others, and ") || !strings.HasSuffix(err.Error(),
+		"; delete one of these roots with `griddle-agent recover delete-root`: earlier (8.39 MB)") {
+		t.Errorf("an image without room: %v", err)
+	}
+	if c := m.contents(t); len(c.Images) != images || len(c.Roots) != 3 || c.Candidate != r.Root {
+		t.Errorf("after that the pool has %d images and the roots %q", len(c.Images), roots())
+	}
+	m.with(t, func(p *pool.Pool) {
+		if err := p.DeleteRoot("earlier"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	r, err = m.update(t.Context(), t, renamed{tree(t, crypt(strings.Repeat("x", 12*mib))), "web:20261122.1@amd64", 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := grubtest.Boot(t, m.esp, m.o.Place.Boot); got.Root != r.Root {
+		t.Errorf("GRUB starts %q:\n%s", got.Root, got.Screen)
 	}
 }

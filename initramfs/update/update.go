@@ -3,7 +3,7 @@
 // Call Run, on the installed system or in the boot image. When that system shuts down before the new root is started,
 // call Refresh; after a blessing call Clean.
 //
-//	check      no other update runs, power, the way to the image, room, a kernel        nothing is written
+//	check      no other update runs, power, the way to the image, a kernel, room        nothing is written
 //	           the settings of the machine                                              Options.Settings
 //	receive    the streams that the pool lacks, into @images
 //	verify     the tree against the image's content manifest

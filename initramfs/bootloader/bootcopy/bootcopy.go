@@ -117,15 +117,20 @@ func (c *copies) clean(roots []Root) error {
 		if newest == 0 {
 			continue
 		}
-		has, err := read(c.copy(e.Name(), newest))
-		if err != nil {
+		if err := c.know(e.Name(), newest); err != nil {
 			return err
-		}
-		for name, f := range has {
-			c.known[f.digest] = filepath.Join(c.copy(e.Name(), newest), name)
 		}
 	}
 	return c.d.SyncDir(c.top)
+}
+
+// know reads what a whole copy has.
+func (c *copies) know(root string, n int) error {
+	has, err := read(c.copy(root, n))
+	for name, f := range has {
+		c.known[f.digest] = filepath.Join(c.copy(root, n), name)
+	}
+	return err
 }
 
 // copy is the folder of a copy.

@@ -5,18 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/arguments"
-
-	"golang.org/x/sys/unix"
 )
 
 // digest is the SHA-256 of a file.
@@ -117,26 +113,6 @@ func (c *copies) linked(f content) string {
 		return ""
 	}
 	return c.known[f.digest]
-}
-
-// room is ErrRoom if there is too little for what a new copy does not share with others.
-func (c *copies) room(want map[string]content) error {
-	var st unix.Statfs_t
-	if err := unix.Statfs(c.top, &st); err != nil {
-		return &fs.PathError{Op: "statfs", Path: c.top, Err: err}
-	}
-	block := max(st.Bsize, 1)
-	need, have := 16*block, int64(st.Bavail)*block // folders
-	for _, f := range want {
-		if c.linked(f) == "" {
-			need += (f.size + block - 1) / block * block
-		}
-	}
-	if need > have {
-		return fmt.Errorf("%w: %s are needed, and %s are free; delete earlier roots, such as with `griddle-agent "+
-			"recover`", ErrRoom, job.Bytes(need), job.Bytes(have))
-	}
-	return nil
 }
 
 // whole is what the kernel of a copy is called until all else of it is durable.

@@ -141,3 +141,44 @@ func TestRemoveIsCut(t *testing.T) {
 		}
 	})
 }
+
+// Files that another copy has need no room, and those that no other copy shares are free again with it.
+func TestNeeds(t *testing.T) {
+	top := t.TempDir()
+	one, two := made(t, "one", "6.1.0", 0, ""), made(t, "two", "6.1.0", 0, "")
+	all(t, top, one, two)
+	has, err := read(filepath.Join(top, "one/1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kernel, initrd := has[kernelFile], has[initrdFile]
+	empty, free, err := Room(top, nil)
+	if err != nil || empty <= 0 || free <= empty {
+		t.Fatalf("Room = %d, %d, %v", empty, free, err)
+	}
+	for _, c := range []struct {
+		files []File
+		want  int64 // beside folders, in whole blocks of 4096 bytes
+	}{
+		{[]File{{kernel.size, kernel.digest}, {initrd.size, initrd.digest}}, 0},
+		{[]File{{kernel.size, kernel.digest}, {4097, digest{1}}}, 8192},
+		{[]File{{1, digest{1}}, {4096, digest{2}}}, 8192},
+	} {
+		if need, _, err := Room(top, c.files); err != nil || need-empty != c.want {
+			t.Errorf("Room(%+v) = %d, %v, want %d", c.files, need-empty, err, c.want)
+		}
+	}
+	if _, _, err := Room(filepath.Join(top, "nothing"), nil); err == nil {
+		t.Error("Room of nothing = nil")
+	}
+	shared := Freed(top, "one")
+	drop(t, two, "6.1.0")
+	add(t, two, "6.2.0")
+	all(t, top, one, two)
+	if alone := Freed(top, "one"); alone <= shared {
+		t.Errorf("what no other copy shares has %d bytes, and with one that shares it %d", alone, shared)
+	}
+	if n := Freed(top, "three"); n != 0 {
+		t.Errorf("Freed of nothing = %d", n)
+	}
+}
