@@ -211,7 +211,11 @@ func tree(t testing.TB, node string, kind Kind) map[string]string {
 	if kind == NTFS || kind == Recovery {
 		disktest.Tool(t, "ntfs-3g", "-o", "ro", node, dir)
 	} else {
-		disktest.Tool(t, "mount", "-o", "ro,noload", "-t", string(kind), node, dir)
+		options := "ro"
+		if kind == Ext3 || kind == Ext4 { // the others have no journal, or not this option
+			options += ",noload"
+		}
+		disktest.Tool(t, "mount", "-o", options, "-t", string(kind), node, dir)
 	}
 	defer disktest.Tool(t, "umount", dir)
 	out := map[string]string{}
