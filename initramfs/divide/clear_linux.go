@@ -28,7 +28,11 @@ func clearPartition(ctx context.Context, r *run, i int, h *held) (err error) {
 	if err != nil {
 		return fmt.Errorf("reading partition %d: %w", s.Number, err)
 	}
-	cleared = cleared && content.Identify(f, s.Size).Type == ""
+	has, _, err := content.Known(f, s.Size)
+	if err != nil {
+		return fmt.Errorf("partition %d: %w", s.Number, err)
+	}
+	cleared = cleared && has == ""
 	if own := r.past[i].begun && (cleared || bytes.Equal(first, mark)); !own {
 		if err := errors.Join(r.holds(i, s, h.disk), r.untouched(i, h, f)); err != nil {
 			return err
@@ -92,7 +96,11 @@ func (r *run) partition(ctx context.Context, i int, h *held) (f device, mark []b
 // recognised fails if what is recognised in a partition is not a filesystem of a kind, "" for nothing.
 func recognised(f device, s plan.Step, kindOf string) error {
 	uncache(f)
-	if got := content.Identify(f, s.Size).Type; got != kindOf {
+	got, _, err := content.Known(f, s.Size)
+	if err != nil {
+		return fmt.Errorf("partition %d: %w", s.Number, err)
+	}
+	if got != kindOf {
 		return fmt.Errorf("reading what was written: partition %d has %s, and should have %s", s.Number, kind(got),
 			kind(kindOf))
 	}

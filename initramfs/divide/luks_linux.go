@@ -92,7 +92,10 @@ func (r *run) cleared(ctx context.Context, i int, h *held, inside string) (size 
 		return 0, err
 	}
 	s := r.plan.Steps[i]
-	has, id := content.Known(f, size)
+	has, id, err := content.Known(f, size)
+	if err != nil {
+		return 0, fmt.Errorf("%s: the encrypted partition %d: %w", h.disk, s.Number, err)
+	}
 	if has != "" && (has != s.Filesystem || !slices.Contains(r.past[i].uuids, id)) {
 		return 0, fmt.Errorf("%w: %s: the encrypted partition %d has %s that this job did not make; nothing more was "+
 			"written to it", ErrChanged, h.disk, s.Number, kind(has))
@@ -121,7 +124,10 @@ func (r *run) within(ctx context.Context, p *Place) error {
 		return err
 	}
 	has := ""
-	if has, p.UUID = content.Known(f, size); has != p.Part.Inside || p.UUID == "" {
+	if has, p.UUID, err = content.Known(f, size); err != nil {
+		return fmt.Errorf("the encrypted partition %d of %s: %w", p.Part.Number, p.Disk, err)
+	}
+	if has != p.Part.Inside || p.UUID == "" {
 		return fmt.Errorf("%w: the encrypted partition %d of %s has %s, and %s was planned", ErrChanged, p.Part.Number,
 			p.Disk, kind(has), kind(p.Part.Inside))
 	}

@@ -11,6 +11,7 @@ import (
 	"griddle/appliance/layout"
 	"griddle/appliance/layout/plan"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
 	"griddle/initramfs/disk/table"
 	"griddle/initramfs/swapfile"
 
@@ -81,11 +82,15 @@ func (r *run) ready(ctx context.Context, i int, s plan.Step, h *held) (node stri
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if !r.past[i].begun {
-		if cleared, err := zero(f, 0, min(s.Size, ends)); err != nil || !cleared {
-			return "", errors.Join(fmt.Errorf("%w: %s: another system has written to partition %d since it was cleared",
-				ErrChanged, h.disk, s.Number), err)
+		cleared, err := zero(f, 0, min(s.Size, ends))
+		if err == nil && !cleared {
+			err = fmt.Errorf("%w: %s: another system has written to partition %d since it was cleared; nothing more "+
+				"was written to it", ErrChanged, h.disk, s.Number)
 		}
-		return node, nil
+		return node, err
+	}
+	if _, _, err := content.Known(f, s.Size); err != nil {
+		return "", fmt.Errorf("%s: partition %d: %w", h.disk, s.Number, err)
 	}
 	at := slices.IndexFunc(h.disk.Partitions, func(p job.Partition) bool { return p.Number == s.Number })
 	p := h.disk.Partitions[at] // node found it

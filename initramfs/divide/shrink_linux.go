@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"griddle/appliance/layout/plan"
+	"griddle/initramfs/disk/content"
 	"griddle/initramfs/ntfs"
 	"griddle/initramfs/ntfs/volume"
 	"griddle/initramfs/resize"
@@ -117,7 +118,11 @@ func (j inner) Record(ctx context.Context, e ntfs.Entry) error {
 func (r *run) fits(ctx context.Context, i int, h *held) error {
 	s := r.plan.Steps[i]
 	uncache(h.f) // others wrote, by another device file
-	now, err := sizeOf(io.NewSectionReader(h.f, s.Start, s.Size), s.Filesystem)
+	partition := io.NewSectionReader(h.f, s.Start, s.Size)
+	if _, _, err := content.Known(partition, s.Size); err != nil {
+		return fmt.Errorf("%s: partition %d: %w", h.disk, s.Number, err)
+	}
+	now, err := sizeOf(partition, s.Filesystem)
 	if err != nil {
 		return fmt.Errorf("%w: %s: partition %d: %w", ErrChanged, h.disk, s.Number, err)
 	}

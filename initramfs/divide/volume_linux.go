@@ -1,6 +1,7 @@
 package divide
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -222,7 +223,10 @@ func (r *run) free(ctx context.Context, i, n int, node string) (err error) {
 	uncache(f)
 	switch {
 	case r.past[i].begun:
-		has := content.Identify(f, size).Type
+		has, _, err := content.Known(f, size)
+		if err != nil {
+			return fmt.Errorf("%s: %w", node, err)
+		}
 		own := slices.ContainsFunc(r.past[i].uuids, func(id string) bool {
 			if v.Kind == plan.Group {
 				id = r.group(v, id, nil).DeviceID(n)
@@ -320,7 +324,8 @@ func clearVolume(ctx context.Context, r *run, i int) (err error) {
 	}
 	uncache(f)
 	cleared, err := zero(f, 0, min(v.Size, ends))
-	if has := content.Identify(f, v.Size).Type; err == nil && (!cleared || has != "") {
+	has, _, err2 := content.Known(f, v.Size)
+	if err = cmp.Or(err, err2); err == nil && (!cleared || has != "") {
 		err = fmt.Errorf("reading what was written: the volume %s has %s, and should be empty", v.ID, kind(has))
 	}
 	return err
@@ -369,7 +374,11 @@ func (r *run) readyVolume(ctx context.Context, i int, v plan.Volume) (err error)
 		}
 		return err
 	}
-	if content.Identify(f, v.Size).Type != "" {
+	has, _, err := content.Known(f, v.Size)
+	if err != nil {
+		return fmt.Errorf("the volume %s: %w", v.ID, err)
+	}
+	if has != "" {
 		if err := r.hasFilesystem(f, v, r.past[i].uuids); err != nil {
 			return fmt.Errorf("%w; nothing more was written to it", err)
 		}
@@ -379,8 +388,10 @@ func (r *run) readyVolume(ctx context.Context, i int, v plan.Volume) (err error)
 
 // hasFilesystem fails if a volume has another filesystem than one with these UUIDs.
 func (r *run) hasFilesystem(f device, v plan.Volume, uuids []string) error {
-	has, id := content.Known(f, v.Size)
+	has, id, err := content.Known(f, v.Size)
 	switch {
+	case err != nil:
+		return fmt.Errorf("the volume %s: %w", v.ID, err)
 	case has != v.Filesystem:
 		return fmt.Errorf("%w: the volume %s has %s, and should have %s", ErrChanged, v.ID, kind(has),
 			kind(v.Filesystem))

@@ -65,7 +65,7 @@ func ext4ID(path string) string {
 	if err != nil {
 		return ""
 	}
-	if kind, id := content.Known(f, size); kind == "ext4" {
+	if kind, id, err := content.Known(f, size); err == nil && kind == "ext4" {
 		return id
 	}
 	return ""

@@ -2,6 +2,7 @@ package content
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -48,10 +49,33 @@ func uuidOf(r io.ReaderAt, kind string) string {
 	return ""
 }
 
-// Known is what is recognised in a device with size bytes, and its UUID; "" if nothing is, and if it has none.
-func Known(r io.ReaderAt, size int64) (kind, uuid string) {
-	kind = Identify(r, size).Type
-	return kind, uuidOf(r, kind)
+// Known is what is recognised in a device with size bytes, and its UUID; "" if nothing is, and if it has none. It fails
+// if the device does not answer where it looks: what cannot be read is not nothing.
+func Known(r io.ReaderAt, size int64) (kind, uuid string, err error) {
+	a := &answering{from: r}
+	kind = Identify(a, size).Type
+	uuid = uuidOf(a, kind)
+	if a.err != nil {
+		return "", "", fmt.Errorf("reading what is there: %w", a.err)
+	}
+	return kind, uuid, nil
+}
+
+// answering keeps the first error of a device other than that it ends.
+type answering struct {
+	from io.ReaderAt
+	err  error
+}
+
+func (a *answering) ReadAt(b []byte, at int64) (int, error) {
+	if at < 0 { // counted from the end of a device that is smaller
+		return 0, io.EOF
+	}
+	n, err := a.from.ReadAt(b, at)
+	if a.err == nil && err != nil && !errors.Is(err, io.EOF) {
+		a.err = err
+	}
+	return n, err
 }
 
 // dashed writes 16 bytes as a UUID; "" if all are zero.
