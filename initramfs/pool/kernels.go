@@ -30,7 +30,7 @@ func (p *Pool) copyKernels(c Contents, e bootenv.Env) error {
 			needed = append(needed, bootenv.FreshName(e.Good, n))
 		}
 	}
-	failed, err := p.copyAll(c, append(needed, e.Good), "")
+	failed, err := p.copyAll(c, append(needed, e.Good), bootcopy.Root{})
 	for _, name := range needed {
 		err = errors.Join(err, failed[name])
 	}
@@ -38,18 +38,19 @@ func (p *Pool) copyKernels(c Contents, e bootenv.Env) error {
 }
 
 // copyAll copies what GRUB reads of all roots, of those in first before the others. Of fresh roots it copies those in
-// first and those that grubenv names: the others are not started again. From the root that runs a kernel with the
-// version removed is about to be removed; "" for none.
-func (p *Pool) copyAll(c Contents, first []string, removed string) (failed map[string]error, err error) {
+// first and those that grubenv names: the others are not started again. Of running, what is not about the place
+// of a root counts for the one that runs.
+func (p *Pool) copyAll(c Contents, first []string, running bootcopy.Root) (failed map[string]error, err error) {
 	if p.boot.err != nil {
 		return nil, p.boot.err
 	}
 	in := map[string]bootcopy.Root{}
 	for _, r := range c.Roots {
-		one := bootcopy.Root{Name: r.Name, Dir: p.RootDir(r.Name)}
+		var one bootcopy.Root
 		if r.Runs && r.Reset == "" {
-			one.Removed = removed
+			one = running
 		}
+		one.Name, one.Dir = r.Name, p.RootDir(r.Name)
 		in[r.Name] = one
 	}
 	for _, f := range c.Fresh {
@@ -80,14 +81,15 @@ func (p *Pool) copyAll(c Contents, first []string, removed string) (failed map[s
 // are durable on return. It fails if a root has none of now; those that could be copied are. GRUB reads other pools
 // itself, for which it does nothing.
 func (p *Pool) CopyKernels() error {
-	_, err := p.ChangeKernels("")
+	_, err := p.ChangeKernels("", nil)
 	return err
 }
 
 // ChangeKernels is CopyKernels in the system that runs, after a kernel of it changed or before the one with the version
-// removed is removed; "" for none. Where it fails, starts says whether the machine starts nevertheless: GRUB has a
-// whole copy of a kernel that the root that runs keeps.
-func (p *Pool) ChangeKernels(removed string) (starts bool, err error) {
+// removed is removed; "" for none. It asks check before it copies another initrd of that system, whose path is relative
+// to /; nil takes each. Where it fails, starts says whether the machine starts nevertheless: GRUB has a whole copy of a
+// kernel that the root that runs keeps.
+func (p *Pool) ChangeKernels(removed string, check func(initrd string) error) (starts bool, err error) {
 	if p.boot == nil {
 		_, err := p.readConfig() // without it, it is not known whether the pool is encrypted
 		return removed == "", err
@@ -96,7 +98,8 @@ func (p *Pool) ChangeKernels(removed string) (starts bool, err error) {
 		if err := p.sync(); err != nil {
 			return err
 		}
-		failed, err := p.copyAll(c, []string{c.env.Good, c.env.Candidate}, removed)
+		failed, err := p.copyAll(c, []string{c.env.Good, c.env.Candidate},
+			bootcopy.Root{Removed: removed, Check: check})
 		for _, r := range c.Roots {
 			if r.Kernel { // one without has nothing to copy
 				err = errors.Join(err, failed[r.Name])
@@ -131,7 +134,7 @@ func (p *Pool) KernelRoom(files []bootcopy.File) (need, free int64, err error) {
 	}
 	err = p.change(func(c Contents) error {
 		if len(c.Roots) > 0 {
-			if _, err := p.copyAll(c, []string{c.env.Good, c.env.Candidate}, ""); err != nil {
+			if _, err := p.copyAll(c, []string{c.env.Good, c.env.Candidate}, bootcopy.Root{}); err != nil {
 				return err
 			}
 		}

@@ -50,6 +50,9 @@ type Root struct {
 
 	// Removed is the version of a kernel that is about to be removed from the root: another one is copied. "" for none.
 	Removed string
+	// Check is asked before an initrd is copied that no copy has; its path is relative to Dir. Where it fails, the copy
+	// of before stays. nil takes each.
+	Check func(initrd string) error
 }
 
 // The names of kernel and initrd in a copy.
@@ -189,6 +192,11 @@ func (c *copies) root(r Root) error {
 		}
 		if same(has, want) {
 			return c.durable(dir, c.copy(r.Name, n)) // an Update that was killed may have left it to this one
+		}
+	}
+	if r.Check != nil && c.linked(want[initrdFile]) == "" {
+		if err := r.Check(want[initrdFile].from); err != nil {
+			return err
 		}
 	}
 	if err := c.room(want); err != nil {

@@ -34,11 +34,14 @@ type Command struct {
 	Out, Err io.Writer
 	Pool     func() (*pool.Pool, error) // opens the pool of the system that runs
 	Boot     string                     // the folder with its kernels
+
+	// Opens is nil if an initrd, whose path is relative to /, can open the pool.
+	Opens func(initrd string) error
 }
 
 // Here is the command on the system that runs.
 func Here() Command {
-	return Command{Out: os.Stdout, Err: os.Stderr, Boot: "/boot", Pool: func() (*pool.Pool, error) {
+	return Command{Out: os.Stdout, Err: os.Stderr, Boot: "/boot", Opens: opens, Pool: func() (*pool.Pool, error) {
 		if os.Geteuid() != 0 {
 			return nil, errors.New("only root can do this: use sudo")
 		}
@@ -126,7 +129,8 @@ func (c Command) copy(removing string) (starts bool, err error) {
 	const most = 10
 	for range most {
 		before := c.files()
-		if starts, err = p.ChangeKernels(removing); err != nil || before == c.files() {
+		starts, err = p.ChangeKernels(removing, c.Opens)
+		if before == c.files() {
 			break
 		}
 	}

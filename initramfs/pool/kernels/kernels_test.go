@@ -114,7 +114,20 @@ func TestDebian(t *testing.T) {
 	if err := os.MkdirAll(d.root.Name()+"/run/systemd/system", 0o755); err != nil { // systemd runs
 		t.Fatal(err)
 	}
-	d.run(false, "/usr/lib/griddle/griddle-agent", "kernels")
+	said := d.run(true, "/usr/lib/griddle/griddle-agent", "kernels") // the template is not made for this
+	if !strings.Contains(said, "the initrd /initrd.img has no cryptsetup, so it cannot open the encrypted pool") ||
+		!strings.Contains(said, "THIS MACHINE MAY NOT START AGAIN") {
+		t.Errorf("of an initrd without cryptsetup the command says %q", said)
+	}
+	d.script(true, old, "postinst", "configure")
+	hook := func() {
+		t.Helper()
+		if err := d.root.Write(cryptroot, []byte(cryptrootText), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hook()
+	d.run(false, "/usr/sbin/update-initramfs", "-u", "-k", old)
 	d.starts("at first", old)
 
 	d.unpack()
@@ -128,9 +141,19 @@ func TestDebian(t *testing.T) {
 	}
 	d.run(false, "/usr/sbin/update-initramfs", "-u", "-k", next)
 	d.starts("when its initrd is another one", next)
-	if d.copied("initrd.img") == before {
+	good := d.copied("initrd.img")
+	if good == before {
 		t.Error("update-initramfs made the same initrd")
 	}
+	if err := d.root.Remove(cryptroot); err != nil { // as a removal of cryptsetup-initramfs
+		t.Fatal(err)
+	}
+	said = d.run(false, "/usr/sbin/update-initramfs", "-u", "-k", next)
+	if d.copied("initrd.img") != good || !strings.Contains(said, "has no cryptsetup") ||
+		!strings.Contains(said, "Until then this machine starts the kernel of before") {
+		t.Errorf("an initrd that cannot open the pool was copied, or the hook says %q", said)
+	}
+	hook()
 
 	d.script(false, next, "prerm", "remove")
 	d.starts("before it is removed", old)
@@ -141,7 +164,7 @@ func TestDebian(t *testing.T) {
 	// Without room the package is installed, and the one that GRUB needs is not removed.
 	undo := d.fill(1)
 	d.unpack()
-	said := d.script(false, next, "postinst", "configure")
+	said = d.script(false, next, "postinst", "configure")
 	if !strings.Contains(said, "too little room") ||
 		!strings.Contains(said, "Until then this machine starts the kernel of before") {
 		t.Errorf("without room the hooks say %q", said)
@@ -207,6 +230,25 @@ func TestRun(t *testing.T) {
 		if code != c.code || !strings.Contains(out.String(), c.want) {
 			t.Errorf("kernels %s: %d, %q, want %d, %q", c.args, code, out.String(), c.code, c.want)
 		}
+	}
+}
+
+// Programs that open volumes are found in the lists of both programs.
+func TestHasCryptsetup(t *testing.T) {
+	for list, want := range map[string]bool{
+		"bin/sh\nusr/sbin/cryptsetup\n": true,
+		"sbin/cryptsetup":               true,
+		"-rwxr-xr-x 1 root root 67 Nov 30 10:00 usr/lib/systemd/systemd-cryptsetup\n": true,
+		"usr/share/doc/cryptsetup\nusr/lib/cryptsetup/functions\nsbin/cryptsetup-x":   false,
+		"": false,
+	} {
+		if got, err := hasCryptsetup(strings.NewReader(list)); got != want || err != nil {
+			t.Errorf("hasCryptsetup(%q) = %v, %v", list, got, err)
+		}
+	}
+	if got, err := hasCryptsetup(strings.NewReader(strings.Repeat("x", 1<<20) + "\nsbin/cryptsetup\n")); got ||
+		err == nil {
+		t.Errorf("hasCryptsetup of a line without end = %v, %v", got, err)
 	}
 }
 

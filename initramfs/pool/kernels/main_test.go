@@ -44,6 +44,12 @@ func TestMain(m *testing.M) {
 // name is the root of debian that runs.
 const name = "web-1@amd64"
 
+// cryptroot is a hook that puts a program with the name of cryptsetup into initrds.
+const cryptroot, cryptrootText = "etc/initramfs-tools/hooks/cryptroot", `#!/bin/sh
+[ "$1" = prereqs ] && exit 0
+mkdir -p "$DESTDIR/usr/sbin" && cp /bin/true "$DESTDIR/usr/sbin/cryptsetup"
+`
+
 // debian is a Debian on a pool that GRUB cannot read. That the pool is not really encrypted here, GRUB does not see.
 type debian struct {
 	t    *testing.T
