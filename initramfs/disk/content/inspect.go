@@ -33,9 +33,7 @@ func Inspect(dev io.ReaderAt, size int64, sectorSize int) (Content, error) {
 		part := io.NewSectionReader(r, p.Start, p.Size)
 		p.Signature = Identify(part, p.Size)
 		// Another filesystem may have left the mark of an earlier pool where it was.
-		if at, ok := MarkPlace(p.Signature.Type); ok {
-			p.Mark = readMark(part, at)
-		}
+		p.Mark = markOf(part, p.Signature.Type)
 		p.UUID = uuidOf(part, p.Signature.Type)
 	}
 	if r.failed && !c.Recognised() {

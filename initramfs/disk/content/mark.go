@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"strings"
+
+	"griddle/initramfs/disk/luksheader"
 
 	"github.com/google/uuid"
 )
@@ -22,6 +25,9 @@ import (
 // A program that does not know another version or state takes the mark for none. Bytes that are zero today do not
 // count.
 //
+// An encrypted pool has its mark in the header of its LUKS2 volume, which can be read without a key: the subsystem there
+// is "griddle:", the state, ":" and the ID of the job (package luksheader).
+//
 // Where the roots are partitions of their own, the mark is in the ext4 that they share, in the second half of the 1024
 // bytes that ext4 leaves to boot loaders. The kernel writes these bytes again with the superblock while it has the
 // filesystem mounted: the mark changes only while it has not.
@@ -30,6 +36,8 @@ const (
 	MarkSize = 512      // bytes: one sector is written whole or not at all
 
 	ext4MarkAt = 512 // bytes from the start of an ext4
+
+	luksMark = "griddle:" // begins the subsystem of a LUKS2 volume that is a pool
 
 	markMagic      = "GRIDDLE POOL 1\x00\x00"
 	markUnfinished = 'U'
@@ -57,6 +65,40 @@ func (m Mark) Bytes() ([]byte, error) {
 	binary.LittleEndian.PutUint32(b[MarkSize-4:], crc32.ChecksumIEEE(b[:MarkSize-4]))
 	return b, nil
 }
+
+// Subsystem is the mark as the header of a LUKS2 volume has it. It fails if the job is not a UUID in lower case.
+func (m Mark) Subsystem() (string, error) {
+	b, err := m.Bytes()
+	if err != nil {
+		return "", err
+	}
+	return luksMark + string(b[len(markMagic)]) + ":" + m.Job, nil
+}
+
+// parseSubsystem is the mark in the header of a LUKS2 volume.
+func parseSubsystem(s string) Mark {
+	rest, ok := strings.CutPrefix(s, luksMark)
+	state, id, _ := strings.Cut(rest, ":")
+	if !ok || state != string(rune(markFinished)) && state != string(rune(markUnfinished)) || !isJob(id) {
+		return Mark{}
+	}
+	return Mark{Job: id, Finished: state == string(rune(markFinished))}
+}
+
+// markOf is the mark of a partition with a filesystem of a kind, zero if it has none that is whole.
+func markOf(partition io.ReaderAt, kind string) Mark {
+	if at, ok := MarkPlace(kind); ok {
+		return readMark(partition, at)
+	}
+	if kind != Encrypted {
+		return Mark{}
+	}
+	h, _ := luksheader.Read(partition)
+	return parseSubsystem(h.Subsystem)
+}
+
+// Encrypted is the Signature.Type of a LUKS volume.
+const Encrypted = "crypto_LUKS"
 
 // MarkPlace is where a filesystem of a kind has the mark, in bytes from its start. ok is false if that has none.
 func MarkPlace(kind string) (at int64, ok bool) {

@@ -3,6 +3,7 @@ package content
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"os"
 	"path/filepath"
@@ -160,6 +161,61 @@ func TestMarkOfAnotherFilesystem(t *testing.T) {
 	}
 }
 
+// An encrypted pool has its mark in the header of its volume, which is read without a key, and only whole.
+func TestMarkOfEncrypted(t *testing.T) {
+	const size, at = 40 << 20, 1 << 20
+	dir := t.TempDir()
+	name, part, key := filepath.Join(dir, "disk"), filepath.Join(dir, "part"), filepath.Join(dir, "key")
+	if err := errors.Join(os.WriteFile(name, nil, 0o600), os.Truncate(name, size), os.WriteFile(part, nil, 0o600),
+		os.Truncate(part, 32<<20), os.WriteFile(key, []byte("x"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	disktest.Tool(t, "sgdisk", "-n", "1:2048:+32M", name)
+	disktest.Tool(t, "cryptsetup", "luksFormat", "--batch-mode", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000",
+		"--label", "griddle", "--key-file", key, part)
+	disk, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ subsystem, unfinished, finished string }{
+		{"griddle:U:" + markJob, markJob, ""},
+		{"griddle:F:" + markJob, "", markJob},
+		{"griddle:X:" + markJob, "", ""},
+		{"griddle:F:" + strings.ToUpper(markJob), "", ""},
+		{"griddle:F", "", ""},
+		{"of others", "", ""},
+	} {
+		disktest.Tool(t, "cryptsetup", "config", "--subsystem", c.subsystem, part)
+		b, err := os.ReadFile(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(disk[at:], b)
+		for what, spoil := range map[string]int{"whole": -1, "one copy": 300, "the other copy": 16<<10 + 300} {
+			b := bytes.Clone(disk)
+			if spoil >= 0 {
+				b[at+spoil]++
+			}
+			got, err := Inspect(bytes.NewReader(b), size, 512)
+			if err != nil || got.Unfinished() != c.unfinished || got.Finished() != c.finished {
+				t.Errorf("%s, %s: unfinished %q, finished %q, %v", c.subsystem, what, got.Unfinished(), got.Finished(), err)
+			}
+		}
+		disk[at+300]++
+		disk[at+16<<10+300]++
+		if got, err := Inspect(bytes.NewReader(disk), size, 512); err != nil || len(got.Pools()) != 0 {
+			t.Errorf("%s: with both copies damaged the disk has %+v, %v", c.subsystem, got.Pools(), err)
+		}
+	}
+	m := Mark{Job: markJob, Finished: true}
+	if s, err := m.Subsystem(); err != nil || parseSubsystem(s) != m {
+		t.Errorf("the mark of %+v is %q, %v", m, s, err)
+	}
+	if s, err := (Mark{Job: "x"}).Subsystem(); err == nil {
+		t.Errorf("the mark of job x is %q", s)
+	}
+}
+
 func FuzzMark(f *testing.F) {
 	for _, m := range []Mark{{markJob, true}, {markJob, false}} {
 		b, err := m.Bytes()
@@ -168,7 +224,13 @@ func FuzzMark(f *testing.F) {
 		}
 		f.Add(b)
 	}
+	f.Add([]byte("griddle:F:" + markJob))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if m := parseSubsystem(string(b)); m != (Mark{}) {
+			if s, err := m.Subsystem(); err != nil || s != string(b) {
+				t.Errorf("%q is read as %+v, which is %q, %v", b, m, s, err)
+			}
+		}
 		// With the right sum, so that more than the sum is tried.
 		b = append(b, make([]byte, MarkSize)...)[:MarkSize]
 		sum := bytes.Clone(b)

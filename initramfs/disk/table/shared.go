@@ -2,8 +2,10 @@ package table
 
 import (
 	"fmt"
+	"io"
 
 	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/luksheader"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,6 +18,13 @@ import (
 // already has a mark other than this one.
 func Begin(f Writable, size int64, sectorSize, number int, id string) error {
 	return begin(f, size, sectorSize, number, id, "btrfs")
+}
+
+// BeginEncrypted is Begin for an encrypted pool, whose mark is in the header of its LUKS2 volume (package luksheader).
+// That may be open. Two copies of the header are written, and the one that counts comes last: after a power cut the
+// partition has the mark or is the volume that it was.
+func BeginEncrypted(f Writable, size int64, sectorSize, number int, id string) error {
+	return begin(f, size, sectorSize, number, id, content.Encrypted)
 }
 
 // BeginOwn is Begin for what roots share that are partitions: an ext4, which must not be mounted.
@@ -56,8 +65,19 @@ func inspect(f Writable, size int64, sectorSize int) (content.Content, error) {
 	return content.Inspect(f, size, sectorSize)
 }
 
-// writeMark writes the mark of a pool in partition p by one write. It is durable on return.
+// writeMark writes the mark of a pool in partition p: by one write, or into the header of an encrypted volume. It is
+// durable on return.
 func writeMark(f Writable, p content.Partition, m content.Mark) error {
+	if p.Signature.Type == content.Encrypted {
+		s, err := m.Subsystem()
+		if err == nil {
+			err = luksheader.SetSubsystem(volume{io.NewSectionReader(f, p.Start, p.Size), f, p.Start, p.Size}, s)
+		}
+		if err != nil {
+			return fmt.Errorf("marking the pool in partition %d: %w", p.Number, err)
+		}
+		return nil
+	}
 	b, err := m.Bytes()
 	if err != nil {
 		return err
@@ -74,3 +94,20 @@ func writeMark(f Writable, p content.Partition, m content.Mark) error {
 	}
 	return nil
 }
+
+// volume is a partition of a disk.
+type volume struct {
+	io.ReaderAt
+	disk        Writable
+	start, size int64
+}
+
+// WriteAt never writes outside the partition: a header may say of itself that it is larger.
+func (v volume) WriteAt(b []byte, at int64) (int, error) {
+	if at < 0 || at > v.size-int64(len(b)) {
+		return 0, fmt.Errorf("its header of %d bytes does not end within the partition", at+int64(len(b)))
+	}
+	return v.disk.WriteAt(b, v.start+at)
+}
+
+func (v volume) Sync() error { return v.disk.Sync() }
