@@ -66,8 +66,25 @@ func TestEncryptedPool(t *testing.T) {
 		t.Errorf("with a partition for kernels, the partitions will be %+v", kept)
 	}
 	refused(t, "kernels have no room", of(esp, boot, empty), "is too small", with("btrfs", layout.BootLabel, 256*mib))
-	refused(t, "an encrypted pool stays", of(esp, boot, crypt), "an encrypted pool cannot be kept yet",
+	stays := crypt
+	stays.Size = layout.Size{}
+	refused(t, "an encrypted pool of others", of(esp, boot, stays), "it has no mark of an install",
 		with(layout.Encrypted, layout.BootLabel, gib))
+	marked := with(layout.Encrypted, layout.BootLabel, gib)
+	marked.Partitions[2].Installed = "5b2f0a4e-7a1c-4d3e-9f00-0123456789ab"
+	same := planned(t, of(esp, boot, stays), marked)
+	if p := same.Disks[0].After[2]; len(same.Steps) > 0 || p.Fate != Stays || p.Use != layout.Pool ||
+		p.Filesystem != layout.Encrypted || p.Inside != "btrfs" || p.Unlock != "passphrase tpm2" {
+		t.Errorf("an encrypted pool that stays is %+v, with %v", p, same.Steps)
+	}
+	refused(t, "an encrypted pool without luks", form(layout.Form{Layout: layout.FreeSpace}), "to keep it, give it luks",
+		marked)
+	begun := with(layout.Encrypted, layout.BootLabel, gib)
+	begun.Partitions[2].Unfinished = "5b2f0a4e-7a1c-4d3e-9f00-0123456789ab"
+	again := planned(t, of(esp, boot, stays), begun)
+	if p := again.Disks[0].After[2]; p.Fate != Emptied || p.Inside != "btrfs" {
+		t.Errorf("an encrypted pool that was not finished is %+v", p)
+	}
 	refused(t, "a pool is not encrypted", of(esp, boot, crypt), "the layout says crypto_LUKS",
 		with("btrfs", layout.BootLabel, gib))
 	refused(t, "a pool is encrypted", form(layout.Form{Layout: layout.FreeSpace}), "the layout says btrfs",

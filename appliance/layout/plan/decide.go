@@ -103,10 +103,10 @@ func (t *target) differs(e layout.Partition, p job.Partition) string {
 		want = e.Outside()
 	}
 	switch {
+	case e.Use == layout.Pool && e.LUKS == nil && p.Filesystem == layout.Encrypted && t.have.HasPool(p):
+		return "it is an encrypted pool: to keep it, give it luks as when it was made"
 	case want != "" && want != p.Filesystem:
 		return "the layout says " + want
-	case e.Use == layout.Pool && e.LUKS != nil:
-		return "an encrypted pool cannot be kept yet"
 	case e.Use == layout.Root || e.Use == layout.Persistent:
 		return "the layout makes it again, with a system of its own"
 	case e.Label != "" && e.Label != p.Label:
