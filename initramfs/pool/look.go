@@ -10,6 +10,9 @@ import (
 // the log of a crash has is missing. Without the EFI system partition, NoBoots says why it is not known which root
 // boots.
 func Look(place Place) (c Contents, err error) {
+	if err := place.closed(); err != nil {
+		return Contents{}, err
+	}
 	if len(place.Own) > 0 {
 		p, err := openOwn(place, subvolume.ReadOther, subvolume.ReadFAT)
 		if err != nil {

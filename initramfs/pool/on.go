@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
@@ -22,7 +23,7 @@ type Place struct {
 	SectorSize int    // of the disk, in bytes
 	Table      string // "gpt" or "mbr"
 	TableID    string // GUID of a GPT, or disk signature of an MBR, as job.Disk has it; "" if it has none
-	Pool       string // device file of the partition
+	Pool       string // device file of the partition; of an encrypted pool that of the opened volume, "" if it is closed
 	ESP        string // device file of the partition, or the folder where it is mounted; "" if it is not known
 	// ESPID is the UUID of an EFI system partition that other systems start from too, such as "7A3C-11F0"; "" for one
 	// that has the label of the job.
@@ -32,6 +33,10 @@ type Place struct {
 	// BIOS is where GRUB for a BIOS is: the BIOS boot partition, or what is before the first partition of an MBR. The
 	// zero value means that the system starts by UEFI only.
 	BIOS Extent
+
+	// Partition is the device file of the partition of an encrypted pool, and Volume the UUID of its LUKS2 volume, in
+	// lower case; "" for a pool that is not encrypted.
+	Partition, Volume string
 
 	// Boot is the device file of the partition for kernels, if the pool is encrypted; "" looks for it when the pool is
 	// opened.
@@ -67,7 +72,8 @@ func (p Place) Config(c bootloader.Config, id string) bootloader.Config {
 	return c
 }
 
-// On is the pool on a disk, whose device file is path. A disk without a finished install is ErrNone.
+// On is the pool on a disk, whose device file is path. A disk without a finished install is ErrNone. An encrypted pool
+// is found without its key.
 func On(path string) (Place, error) { return on(path, "") }
 
 // on is On. Of a disk with several pools number says which partition is meant.
@@ -81,7 +87,7 @@ func on(path, number string) (Place, error) {
 		return Place{}, fmt.Errorf("looking for a pool on %s: %w", path, err)
 	}
 	p, err := in(path, d, pool)
-	if err == nil {
+	if err == nil && !p.Encrypted() { // which a mirror is not
 		p.join(nodes(sys))
 	}
 	return p, err
@@ -96,6 +102,9 @@ func in(path string, d disk.Disk, pool content.Pool) (p Place, err error) {
 		TableID: d.GUID, BIOS: biosOf(d.Content)}
 	if p.Pool, err = disk.Node(path, sys, pool.Number); err != nil {
 		return Place{}, err
+	}
+	if pool.Signature.Type == content.Encrypted {
+		p.encrypted(sys, pool.UUID)
 	}
 	var nodes []string
 	esps := espsOf(d.Content, pool)
@@ -163,7 +172,7 @@ func espsOf(c content.Content, pool content.Pool) (all []content.Partition) {
 }
 
 // ours is which EFI system partition the system in a pool starts from: the only one, or the one whose grub.cfg names
-// that filesystem.
+// that filesystem, or that volume.
 func ours(pool func() (string, error), esps []string, configured func(esp string) (pool string, err error)) (int,
 	error) {
 	if len(esps) == 1 {
@@ -184,25 +193,29 @@ func ours(pool func() (string, error), esps []string, configured func(esp string
 	return 0, fmt.Errorf("the disk has %d, and none of them has the grub.cfg of this pool", len(esps))
 }
 
-// filesystemOf is the UUID of the filesystem in the partition of a pool.
+// filesystemOf is the UUID of the filesystem in the partition of a pool, or of the volume that has an encrypted pool.
 func filesystemOf(node string, pool content.Pool) func() (string, error) {
 	return func() (string, error) {
-		if pool.Signature.Type == "ext4" {
-			return pool.UUID, nil
+		if pool.Signature.Type == "ext4" || pool.Signature.Type == content.Encrypted {
+			return strings.ToLower(pool.UUID), nil
 		}
 		s, err := superOf(node)
 		return s.Filesystem, err
 	}
 }
 
-// configured is the filesystem that the grub.cfg on an EFI system partition names.
+// configured is the filesystem that the grub.cfg on an EFI system partition names, or the volume of an encrypted pool,
+// whose filesystem no one can see before it is open.
 func configured(node string) (string, error) {
 	esp, err := subvolume.FAT(node)
 	if err != nil {
 		return "", err
 	}
 	conf, err := bootloader.ReadConfig(esp.Dir())
-	return conf.PoolID, errors.Join(err, esp.Close())
+	if err = errors.Join(err, esp.Close()); err == nil && conf.Boot != nil {
+		return conf.Boot.Volume, nil
+	}
+	return conf.PoolID, err
 }
 
 // biosOf is where GRUB for a BIOS is on the disk.

@@ -72,7 +72,7 @@ func Here() (Place, error) {
 		if !strings.HasPrefix(m.source, "/dev/") {
 			break
 		}
-		part, err := filepath.EvalSymlinks(filepath.Join("/sys/class/block", filepath.Base(m.source)))
+		part, err := below(sys, m.source)
 		if err != nil {
 			return elsewhere(fmt.Errorf("looking for the pool of this system: %w: %w", ErrNone, err))
 		}

@@ -14,8 +14,9 @@
 // @persistent and @roots, the last of which is empty; there are no images, and nothing is deleted.
 //
 // A pool can be encrypted. GRUB cannot read it then, and what it needs of each root is copied into a partition beside
-// it (package bootcopy), before a change of what boots. Place.Pool is the opened volume. After a kernel or an initrd
-// changed in a root, CopyKernels copies it.
+// it (package bootcopy), before a change of what boots. On finds such a pool by the mark in the header of its volume,
+// which needs no key; Place.Pool is the opened volume. On the system that runs it is open, and the boot image calls
+// Unlock before Open. After a kernel or an initrd changed in a root, CopyKernels copies it.
 //
 // A root can be a base: one that no one works on. What starts in its place are fresh roots, snapshots of it that are
 // used once; package reset makes them. Root and Contents speak of the base: it runs if a fresh root of it runs.
