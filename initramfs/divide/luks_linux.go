@@ -52,7 +52,8 @@ func encrypt(ctx context.Context, r *run, i int, h *held) error {
 }
 
 // makeWithin makes the filesystem of step i in the encrypted volume that an earlier step made. What is in a new volume
-// is noise; what an interruption leaves of a filesystem has a UUID that the journal has, and is made again.
+// is noise; what an interruption leaves of a filesystem has a UUID that the journal has, and is made again. The volume
+// of a pool gets the unfinished mark of the job.
 func (r *run) makeWithin(ctx context.Context, i int, h *held) error {
 	s := r.plan.Steps[i]
 	node, err := r.node(h, s.Number, s.Start, s.Size)
@@ -78,7 +79,13 @@ func (r *run) makeWithin(ctx context.Context, i int, h *held) error {
 	if err := r.mkfs(ctx, i, s.Size, inside, id); err != nil {
 		return err
 	}
-	return r.settled(ctx, s, inside)
+	if err := r.settled(ctx, s, inside); err != nil || r.part(i).Use != layout.Pool {
+		return err
+	}
+	if err := luks.Close(ctx, volume); err != nil { // the mark is written while no one else has the disk
+		return err
+	}
+	return r.begin(s, h)
 }
 
 // cleared wipes a volume in which nothing is known, or what an earlier Run left, and returns its size.

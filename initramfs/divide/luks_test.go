@@ -13,6 +13,7 @@ import (
 	"griddle/appliance/layout"
 	"griddle/appliance/layout/plan"
 	"griddle/initramfs/disk/disktest"
+	"griddle/initramfs/disk/table"
 	"griddle/initramfs/luks"
 	"griddle/initramfs/umltest/fattest"
 )
@@ -32,7 +33,8 @@ func TestLUKS(t *testing.T) {
 	by := &layout.LUKS{Unlock: []string{layout.Passphrase}}
 	small := esp
 	small.Size = size(40 * mib)
-	doc := of(small, layout.Partition{ID: "pool", Use: layout.Pool, Size: size(150 * mib)},
+	doc := of(small, layout.Partition{ID: "boot", Use: layout.Boot, Size: size(512 * mib)},
+		layout.Partition{ID: "pool", Use: layout.Pool, Size: size(150 * mib), LUKS: by},
 		layout.Partition{ID: "srv", Use: layout.Data, Size: size(48 * mib), LUKS: by, Mount: "/srv"},
 		layout.Partition{ID: "swap", Use: layout.Swap, Size: size(24 * mib), LUKS: by})
 	m := &machine{t: t, disks: map[string]string{"W1": "/dev/ubda"}}
@@ -64,10 +66,14 @@ func TestLUKS(t *testing.T) {
 	}
 	same(t, before, sums(t, "/dev/ubda", staying(p)...))
 	encrypted(t, made)
+	if d := made.Disk; d.Unfinished != jobID || made.Pool.Part.Inside != "btrfs" {
+		t.Errorf("the disk has the unfinished mark %q, and the pool %+v", d.Unfinished, made.Pool)
+	}
+	shut(t, b)
+	finish(t, made)
 
 	// Another passphrase opens nothing, and changes nothing.
 	first := made.Parts
-	shut(t, b)
 	now := m.plan(doc)
 	if _, err := run(now, &book{}, "another one"); !errors.Is(err, luks.ErrKey) {
 		t.Errorf("Run with another passphrase = %v, want ErrKey", err)
@@ -87,6 +93,18 @@ func TestLUKS(t *testing.T) {
 	shut(t, b)
 }
 
+// finish marks the pool as finished, as the last step of an install does.
+func finish(t *testing.T, made Made) {
+	t.Helper()
+	f, err := os.OpenFile(made.Disk.Path, os.O_RDWR, 0)
+	if err == nil {
+		err = errors.Join(table.Mark(f, made.Disk.Size, made.Disk.SectorSize, jobID), f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // used is the image of a disk with a partition that others use.
 func used(t *testing.T) string {
 	t.Helper()
@@ -96,7 +114,7 @@ func used(t *testing.T) string {
 	f, err := os.Create(image)
 	if err == nil {
 		_, err = f.WriteAt(noise, mib)
-		err = errors.Join(err, f.Truncate(400*mib), f.Close())
+		err = errors.Join(err, f.Truncate(900*mib), f.Close())
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -129,8 +147,8 @@ func encrypted(t *testing.T, made Made) (out []Place) {
 			disktest.Tool(t, "e2fsck", "-fn", place.Node)
 		}
 	}
-	if len(out) != 2 {
-		t.Errorf("%d partitions are encrypted, want 2", len(out))
+	if len(out) != 3 {
+		t.Errorf("%d partitions are encrypted, want 3", len(out))
 	}
 	return out
 }

@@ -64,7 +64,10 @@ func (r *run) begin(s plan.Step, h *held) error {
 		return err
 	}
 	mark := table.Begin
-	if s.Filesystem == "ext4" {
+	switch {
+	case s.Unlock != "":
+		mark = table.BeginEncrypted
+	case s.Filesystem == "ext4":
 		mark = table.BeginOwn
 	}
 	return errors.Join(mark(whole, h.disk.Size, h.disk.SectorSize, s.Number, r.Job), whole.Close())

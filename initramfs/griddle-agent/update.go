@@ -45,7 +45,7 @@ func (s *station) update(ctx context.Context, l *uplink.Lease, spec job.Spec, fo
 }
 
 func (s *station) updatePool(ctx context.Context, l *uplink.Lease, spec job.Spec, found tui.Found,
-	tell func(job.Event)) error {
+	tell func(job.Event)) (err error) {
 	place, err := poolOf(spec, pool.All())
 	if err != nil {
 		return err
@@ -54,6 +54,12 @@ func (s *station) updatePool(ctx context.Context, l *uplink.Lease, spec job.Spec
 	if err != nil {
 		return err
 	}
+	settings := once(s.settings(spec))
+	place, shut, err := unlocked(ctx, place, s.tools(spec, job.PhaseCheck), settings)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, shut()) }()
 	p, err := pool.Open(place)
 	if err != nil {
 		return err
@@ -79,7 +85,7 @@ func (s *station) updatePool(ctx context.Context, l *uplink.Lease, spec job.Spec
 			}
 			return s.open(ctx, spec, img, l, w, &wire)
 		},
-		Settings: s.settings(spec),
+		Settings: settings,
 		Name:     found.Welcome.Machine,
 		Machine:  found.Identity,
 		BIOS:     found.Inventory.Firmware == "bios",

@@ -196,7 +196,8 @@ func (w *work) beside(top string) error {
 func (d *divided) others() bool {
 	return slices.ContainsFunc(d.plan.Disks, func(disk plan.Disk) bool {
 		return slices.ContainsFunc(disk.After, func(p plan.Part) bool {
-			return (p.Fate == plan.Stays || p.Fate == plan.Shrunk) && p.Use != layout.Pool
+			stays := p.Fate == plan.Stays || p.Fate == plan.Shrunk
+			return stays && p.Use != layout.Pool && p.Use != layout.Boot
 		})
 	})
 }

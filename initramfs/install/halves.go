@@ -56,6 +56,10 @@ func (d *divided) pools() (out []plan.Disk) {
 func (w *work) newPool() pool.Place {
 	all := w.halves()
 	p := pool.Place{Job: w.spec.ID, Pool: all[0].pool, ESP: all[0].espDir}
+	if w.divided != nil {
+		p.Volume = w.divided.made.Pool.Volume
+		_, p.Boot = w.divided.boot()
+	}
 	for _, h := range all[1:] {
 		p.Others = append(p.Others, pool.Place{Job: w.spec.ID, Pool: h.pool, ESP: h.espDir})
 	}

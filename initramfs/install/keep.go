@@ -13,7 +13,9 @@ import (
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/disk/content"
 	"griddle/initramfs/disk/table"
+	"griddle/initramfs/divide"
 	"griddle/initramfs/newroot"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/subvolume"
@@ -28,11 +30,8 @@ func (w *work) keep(ctx context.Context) error {
 	if err := w.unmountLeftovers(); err != nil {
 		return err
 	}
-	f, old, err := w.claim()
+	old, err := w.has()
 	if err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
 		return err
 	}
 	if old.Finished() != w.target.Installed {
@@ -46,6 +45,10 @@ func (w *work) keep(ctx context.Context) error {
 	if w.place, err = w.o.Place(w.target.Path); err != nil {
 		return w.unusable(err)
 	}
+	if err := w.openPool(ctx); err != nil {
+		return err
+	}
+	_, w.place.Boot = w.dividedBoot()
 	p, err := pool.Open(w.place)
 	if err != nil {
 		return w.unusable(err)
@@ -81,6 +84,21 @@ func (w *work) keep(ctx context.Context) error {
 	}
 	_, err = update.Run(ctx, w.update(p))
 	return err
+}
+
+// has is what the disk has, which must be as it was when it was chosen, and not in use. What package divide opened of it
+// is in use by this job.
+func (w *work) has() (content.Content, error) {
+	open := disk.Claim
+	if w.divided != nil && slices.ContainsFunc(w.divided.made.Parts, func(p divide.Place) bool { return p.Volume != "" }) {
+		open = os.Open
+	}
+	f, err := open(w.target.Path)
+	if err != nil {
+		return content.Content{}, err
+	}
+	old, err := w.unchanged(f)
+	return old, errors.Join(err, f.Close())
 }
 
 // unusable is an error about a pool that cannot be kept.
@@ -139,6 +157,10 @@ func (w *work) bootsPool(p *pool.Pool, root string) error {
 		return err
 	}
 	conf, err := bootloader.ReadConfig(esp)
+	boot, err2 := w.bootsEncrypted(p, conf.Boot)
+	if err2 != nil {
+		return err2
+	}
 	others := slices.ContainsFunc(c.Roots, func(r pool.Root) bool { return r.Kernel && r.Name != root })
 	if err != nil || c.NoBoots != nil || !others {
 		// What grubenv says is of no use: InstallESP makes another one, by which the new root boots.
@@ -157,7 +179,7 @@ func (w *work) bootsPool(p *pool.Pool, root string) error {
 	} else if err := p.Convert(); err != nil { // InstallESP keeps a grubenv, which an old grub.cfg does not look at
 		return err
 	}
-	conf.Args = newroot.Args(w.spec, w.settings)
+	conf.Args, conf.Boot = newroot.Args(w.spec, w.settings), boot
 	return p.Each(conf, w.spec.ID, func(h pool.Half, conf bootloader.Config) error {
 		if err := bootloader.InstallESP(h.Dir, os.DirFS(w.o.GRUB), conf); err != nil {
 			return err
@@ -172,6 +194,22 @@ func (w *work) bootsPool(p *pool.Pool, root string) error {
 		at := bootloader.Extent{Start: h.BIOS.Start, Size: h.BIOS.Size}
 		return errors.Join(w.installBIOS(f, at, h.SectorSize, h.Table == layout.MBR), f.Close())
 	})
+}
+
+// bootsEncrypted is what GRUB needs of a pool that stays, which is encrypted if that is not nil. If the partition for
+// kernels is another one than so far, it has those of all roots before grub.cfg names it.
+func (w *work) bootsEncrypted(p *pool.Pool, now *bootloader.Boot) (*bootloader.Boot, error) {
+	if !w.place.Encrypted() {
+		return nil, nil
+	}
+	if now == nil {
+		return nil, w.unusable(errors.New("it is encrypted, and its grub.cfg does not say where its kernels are"))
+	}
+	next, _ := w.dividedBoot()
+	if next == nil || next.ID == now.ID {
+		return now, nil
+	}
+	return next, p.CopyKernels()
 }
 
 // adopt makes the pool this job's, after nothing of it is mounted: the label for UEFI, then the mark. An EFI system

@@ -12,10 +12,12 @@ import (
 
 	"griddle/appliance/layout"
 	"griddle/appliance/layout/plan"
+	"griddle/initramfs/bootloader"
 	"griddle/initramfs/divide"
 	"griddle/initramfs/luks"
 	"griddle/initramfs/mounts"
 	"griddle/initramfs/newroot"
+	"griddle/initramfs/pool"
 )
 
 // mountOf is what the systems of the machine mount of a partition.
@@ -44,13 +46,23 @@ func (w *work) secrets(ctx context.Context) error {
 			if p.Unlock == "" {
 				continue
 			}
-			all = append(all, mounts.Mount{Volume: w.spec.ID, TPM: unlocks(p, layout.TPM2)}) // any UUID
+			if p.Use != layout.Pool { // which its initrd opens
+				all = append(all, mounts.Mount{Volume: w.spec.ID, TPM: unlocks(p, layout.TPM2)}) // any UUID
+			}
 			tpm = tpm || unlocks(p, layout.TPM2) && p.Fate != plan.Stays
 		}
 	}
 	m, err := w.img.Content(ctx)
 	if err != nil {
 		return err
+	}
+	if pool := w.divided.pool(); pool.Unlock != "" {
+		if err := newroot.CheckKernel(w.img.Ref(), m); err != nil {
+			return fmt.Errorf("%w: %w; the initrd of another image cannot open an encrypted pool", ErrRefused, err)
+		}
+		if err := newroot.CheckEncryptedPool(w.img.Ref(), m, unlocks(pool, layout.TPM2)); err != nil {
+			return fmt.Errorf("%w: %w", ErrRefused, err)
+		}
 	}
 	if err := newroot.CheckEncrypted(w.img.Ref(), m, all); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
@@ -79,6 +91,67 @@ func (w *work) closeLater() {
 			w.undo = append(w.undo, func() error { return luks.Close(context.Background(), p.Volume) })
 		}
 	}
+}
+
+// boot is what GRUB and the initrd need of the encrypted pool that the plan made or kept, and the device file of the
+// partition for kernels; nil for another pool.
+func (d *divided) boot() (b *bootloader.Boot, node string) {
+	if d.pool().Unlock == "" {
+		return nil, ""
+	}
+	for _, p := range d.made.Parts {
+		if p.Part.Use == layout.Boot {
+			return &bootloader.Boot{ID: p.UUID, Volume: strings.ToLower(d.made.Pool.Volume),
+				TPM: unlocks(d.pool(), layout.TPM2)}, p.Node
+		}
+	}
+	return nil, ""
+}
+
+// copyKernels copies what GRUB reads of an encrypted pool, which has its grub.cfg. The copies are durable on return.
+func (w *work) copyKernels() error {
+	if b, _ := w.dividedBoot(); b == nil {
+		return nil
+	}
+	p, err := pool.Open(w.newPool())
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.CopyKernels(), p.Close())
+}
+
+// dividedBoot is divided.boot, nil for a job without a layout.
+func (w *work) dividedBoot() (b *bootloader.Boot, node string) {
+	if w.divided == nil {
+		return nil, ""
+	}
+	return w.divided.boot()
+}
+
+// openPool opens the pool that stays, if it is encrypted: by the TPM, or by the passphrase of the settings, which are
+// asked for only where that does not open it. Nothing is written.
+func (w *work) openPool(ctx context.Context) error {
+	if !w.place.Encrypted() {
+		return nil
+	}
+	if w.o.Tools != nil {
+		if err := w.o.Tools(ctx, luks.Program); err != nil {
+			return fmt.Errorf("%w: the pool of this machine is encrypted: %w", ErrRefused, err)
+		}
+	}
+	place, end, err := w.place.Unlock(ctx, []byte(w.settings.Disks.Passphrase))
+	if errors.Is(err, pool.ErrClosed) && w.o.Settings != nil && !w.asked {
+		if _, err := w.own(ctx); err != nil {
+			return err
+		}
+		place, end, err = w.place.Unlock(ctx, []byte(w.settings.Disks.Passphrase))
+	}
+	if err != nil {
+		return w.unusable(fmt.Errorf("%w; give the settings of this machine its passphrase with disks: {passphrase: …}",
+			err))
+	}
+	w.place, w.undo = place, append(w.undo, end)
+	return nil
 }
 
 // openFormer opens what the systems of a pool that stays mount and have encrypted. The passphrase is that of the

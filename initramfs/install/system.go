@@ -43,6 +43,9 @@ func (w *work) bootable(ctx context.Context, dir, kernel string) error {
 	if err := w.bootloader(name); err != nil {
 		return err
 	}
+	if err := w.copyKernels(); err != nil {
+		return err
+	}
 	if w.spec.Reset.After("") == "" {
 		return nil
 	}
@@ -100,6 +103,7 @@ func (w *work) bootloader(root string) error {
 	if w.divided != nil {
 		conf.Own = w.divided.ownRoots()
 		conf.Others = w.divided.others()
+		conf.Boot, _ = w.divided.boot()
 	}
 	if len(all) > 1 {
 		for _, h := range all {
