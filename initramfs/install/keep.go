@@ -86,11 +86,12 @@ func (w *work) keep(ctx context.Context) error {
 	return err
 }
 
-// has is what the disk has, which must be as it was when it was chosen, and not in use. What package divide opened of it
-// is in use by this job.
+// has is what the disk has, which must be as it was when it was chosen, and not in use. What package divide opened of
+// it is in use by this job.
 func (w *work) has() (content.Content, error) {
 	open := disk.Claim
-	if w.divided != nil && slices.ContainsFunc(w.divided.made.Parts, func(p divide.Place) bool { return p.Volume != "" }) {
+	opened := func(p divide.Place) bool { return p.Volume != "" }
+	if w.divided != nil && slices.ContainsFunc(w.divided.made.Parts, opened) {
 		open = os.Open
 	}
 	f, err := open(w.target.Path)
@@ -203,7 +204,8 @@ func (w *work) bootsEncrypted(p *pool.Pool, now *bootloader.Boot) (*bootloader.B
 		return nil, nil
 	}
 	if now == nil {
-		return nil, w.unusable(errors.New("it is encrypted, and its grub.cfg does not say where its kernels are"))
+		return nil, w.unusable(errors.New("it is encrypted, and its grub.cfg is lost: open it in the rescue shell, " +
+			"and have Maintenance on the screen install the boot loader again"))
 	}
 	next, _ := w.dividedBoot()
 	if next == nil || next.ID == now.ID {

@@ -59,8 +59,10 @@ func (w *work) rootOptions(name string) newroot.Options {
 		settings = &w.settings
 	}
 	_, local := w.localTime()
+	encrypted, _ := w.dividedBoot()
 	return newroot.Options{
-		Top: w.parts.poolDir, Node: w.parts.pool, PoolID: w.parts.poolID, ESPID: w.parts.espID,
+		Copied: encrypted != nil,
+		Top:    w.parts.poolDir, Node: w.parts.pool, PoolID: w.parts.poolID, ESPID: w.parts.espID,
 		Name: name, Ref: w.img.Ref(),
 		Spec: w.spec, Settings: settings, Machine: w.machine(), Person: w.o.Person,
 		Event: func(level job.Level, text string) {

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"griddle/initramfs/bootloader"
+	"griddle/initramfs/bootloader/bootcopy"
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/bootloader/gap"
 	"griddle/initramfs/disk/table"
@@ -30,6 +31,9 @@ func (p *Pool) Bootloader(images fs.FS, bios bool) error {
 		conf, err := c.conf, error(nil)
 		if c.NoBoots != nil {
 			conf, err = p.config(c)
+		}
+		if err == nil && c.NoBoots != nil {
+			err = p.copyLost(c, conf)
 		}
 		if err != nil {
 			return err
@@ -78,5 +82,19 @@ func (p *Pool) config(c Contents) (bootloader.Config, error) {
 	if last == "" {
 		return bootloader.Config{}, errors.New("installing GRUB: no root of the pool has a kernel")
 	}
-	return bootloader.Config{PoolID: id, Root: roots + "/" + last, Others: p.place.Shared, Own: p.place.own()}, nil
+	if p.boot != nil {
+		err = p.boot.err
+	}
+	return bootloader.Config{PoolID: id, Root: roots + "/" + last, Others: p.place.Shared, Own: p.place.own(),
+		Boot: c.conf.Boot}, err
+}
+
+// copyLost copies what GRUB reads of the roots of an encrypted pool, before a new grub.cfg has it start one of them.
+func (p *Pool) copyLost(c Contents, conf bootloader.Config) error {
+	if conf.Boot == nil {
+		return nil
+	}
+	name, _ := cutRoots(conf.Root)
+	failed, err := p.copyAll(c, []string{name}, bootcopy.Root{})
+	return errors.Join(err, failed[name])
 }

@@ -23,7 +23,7 @@ type Place struct {
 	SectorSize int    // of the disk, in bytes
 	Table      string // "gpt" or "mbr"
 	TableID    string // GUID of a GPT, or disk signature of an MBR, as job.Disk has it; "" if it has none
-	Pool       string // device file of the partition; of an encrypted pool that of the opened volume, "" if it is closed
+	Pool       string // device file of the partition; of an encrypted pool of the opened volume, "" if it is closed
 	ESP        string // device file of the partition, or the folder where it is mounted; "" if it is not known
 	// ESPID is the UUID of an EFI system partition that other systems start from too, such as "7A3C-11F0"; "" for one
 	// that has the label of the job.

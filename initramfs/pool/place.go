@@ -112,8 +112,11 @@ func elsewhere(why error) (Place, error) {
 }
 
 // Open mounts a pool and its EFI system partition. Without the latter the pool can be read. Of a mirror it mounts all
-// that there are: a disk that is missing is not an error.
+// that there are: a disk that is missing is not an error. An encrypted pool that is closed is ErrClosed: see Unlock.
 func Open(place Place) (*Pool, error) {
+	if err := place.closed(); err != nil {
+		return nil, err
+	}
 	if len(place.Own) > 0 {
 		return openOwn(place, subvolume.Other, subvolume.FAT)
 	}

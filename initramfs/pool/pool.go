@@ -146,7 +146,9 @@ func Label(name string) string {
 // Read lists what the pool has.
 func (p *Pool) Read() (Contents, error) {
 	c := Contents{}
-	c.conf, c.NoBoots = p.readConfig()
+	if c.conf, c.NoBoots = p.readConfig(); c.conf.Boot == nil && p.boot != nil {
+		c.conf.Boot = p.boot.lost
+	}
 	if env, err := p.readEnv(c.conf); err != nil {
 		c.NoBoots = cmp.Or(c.NoBoots, err)
 	} else {

@@ -77,8 +77,8 @@ func TestEncryptedPool(t *testing.T) {
 		p.Filesystem != layout.Encrypted || p.Inside != "btrfs" || p.Unlock != "passphrase tpm2" {
 		t.Errorf("an encrypted pool that stays is %+v, with %v", p, same.Steps)
 	}
-	refused(t, "an encrypted pool without luks", form(layout.Form{Layout: layout.FreeSpace}), "to keep it, give it luks",
-		marked)
+	refused(t, "an encrypted pool without luks", form(layout.Form{Layout: layout.FreeSpace}),
+		"to keep it, give it luks", marked)
 	begun := with(layout.Encrypted, layout.BootLabel, gib)
 	begun.Partitions[2].Unfinished = "5b2f0a4e-7a1c-4d3e-9f00-0123456789ab"
 	again := planned(t, of(esp, boot, stays), begun)

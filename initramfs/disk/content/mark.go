@@ -25,8 +25,8 @@ import (
 // A program that does not know another version or state takes the mark for none. Bytes that are zero today do not
 // count.
 //
-// An encrypted pool has its mark in the header of its LUKS2 volume, which can be read without a key: the subsystem there
-// is "griddle:", the state, ":" and the ID of the job (package luksheader).
+// An encrypted pool has its mark in the header of its LUKS2 volume, which can be read without a key: the subsystem
+// there is "griddle:", the state, ":" and the ID of the job (package luksheader).
 //
 // Where the roots are partitions of their own, the mark is in the ext4 that they share, in the second half of the 1024
 // bytes that ext4 leaves to boot loaders. The kernel writes these bytes again with the superblock while it has the

@@ -171,8 +171,8 @@ func TestMarkOfEncrypted(t *testing.T) {
 		t.Fatal(err)
 	}
 	disktest.Tool(t, "sgdisk", "-n", "1:2048:+32M", name)
-	disktest.Tool(t, "cryptsetup", "luksFormat", "--batch-mode", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000",
-		"--label", "griddle", "--key-file", key, part)
+	disktest.Tool(t, "cryptsetup", "luksFormat", "--batch-mode", "--pbkdf", "pbkdf2",
+		"--pbkdf-force-iterations", "1000", "--label", "griddle", "--key-file", key, part)
 	disk, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +198,8 @@ func TestMarkOfEncrypted(t *testing.T) {
 			}
 			got, err := Inspect(bytes.NewReader(b), size, 512)
 			if err != nil || got.Unfinished() != c.unfinished || got.Finished() != c.finished {
-				t.Errorf("%s, %s: unfinished %q, finished %q, %v", c.subsystem, what, got.Unfinished(), got.Finished(), err)
+				t.Errorf("%s, %s: unfinished %q, finished %q, %v", c.subsystem, what, got.Unfinished(), got.Finished(),
+					err)
 			}
 		}
 		disk[at+300]++

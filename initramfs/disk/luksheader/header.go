@@ -1,5 +1,5 @@
-// Package luksheader reads the binary header of a LUKS2 volume, and changes the one text in it that is free for others: the
-// subsystem. No key is needed for that.
+// Package luksheader reads the binary header of a LUKS2 volume, and changes the one text in it that is free for others:
+// the subsystem. No key is needed for that.
 //
 // Call Read with a partition, and SetSubsystem to change it.
 //
@@ -27,10 +27,12 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 )
 
 // Places in a copy.
@@ -58,6 +60,7 @@ type Header struct {
 	UUID      string
 	Label     string
 	Subsystem string
+	Tokens    []string // the types of its tokens, such as "systemd-tpm2", in their order; nil if it has none
 }
 
 // Volume is the device of a volume.
@@ -74,7 +77,26 @@ func Read(r io.ReaderAt) (h Header, ok bool) {
 		return Header{}, false
 	}
 	return Header{UUID: text(b[uuidAt : uuidAt+40]), Label: text(b[labelAt : labelAt+48]),
-		Subsystem: text(b[subsystemAt : subsystemAt+MaxSubsystem+1])}, true
+		Subsystem: text(b[subsystemAt : subsystemAt+MaxSubsystem+1]), Tokens: tokens(b[binarySize:])}, true
+}
+
+// tokens are the types of the tokens in the JSON of a header, which ends at the first zero (chapter 3).
+func tokens(b []byte) (out []string) {
+	var is struct {
+		Tokens map[string]struct {
+			Type string `json:"type"`
+		} `json:"tokens"`
+	}
+	if json.Unmarshal([]byte(text(b)), &is) != nil {
+		return nil
+	}
+	const most = 32 // LUKS2_TOKENS_MAX
+	for i := range most {
+		if t, ok := is.Tokens[strconv.Itoa(i)]; ok {
+			out = append(out, t.Type)
+		}
+	}
+	return out
 }
 
 // SetSubsystem gives a volume another subsystem. It is durable on return, and may be called while the volume is open.
@@ -160,7 +182,8 @@ func read(r io.ReaderAt, i int, at int64) []byte {
 	be := binary.BigEndian
 	size := int64(be.Uint64(b[sizeAt:]))
 	if string(b[:versionAt]) != magics[i] || be.Uint16(b[versionAt:]) != version || !slices.Contains(sizes(), size) ||
-		int64(be.Uint64(b[offsetAt:])) != at || i == 1 && size != at || text(b[algorithmAt:algorithmAt+32]) != "sha256" {
+		int64(be.Uint64(b[offsetAt:])) != at || i == 1 && size != at ||
+		text(b[algorithmAt:algorithmAt+32]) != "sha256" {
 		return nil
 	}
 	b = make([]byte, size)

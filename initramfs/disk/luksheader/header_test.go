@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,7 +54,7 @@ func TestPeer(t *testing.T) {
 	for _, more := range [][]string{nil, {"--luks2-metadata-size", "64k", "--luks2-keyslots-size", "1m"}} {
 		f := made(t, more...)
 		want := Header{UUID: volume, Label: "griddle"}
-		if h, ok := Read(f); !ok || h != want {
+		if h, ok := Read(f); !ok || !reflect.DeepEqual(h, want) {
 			t.Fatalf("Read = %+v, %v, want %+v", h, ok, want)
 		}
 		for _, s := range []string{"griddle:U:" + volume, "short", strings.Repeat("x", MaxSubsystem), ""} {
@@ -60,7 +62,7 @@ func TestPeer(t *testing.T) {
 				t.Fatal(err)
 			}
 			want.Subsystem = s
-			if h, ok := Read(f); !ok || h != want {
+			if h, ok := Read(f); !ok || !reflect.DeepEqual(h, want) {
 				t.Errorf("Read = %+v, %v, want %+v", h, ok, want)
 			}
 			if s == "" {
@@ -70,8 +72,14 @@ func TestPeer(t *testing.T) {
 				t.Errorf("cryptsetup says subsystem %q, want %q", got, s)
 			}
 		}
+		token := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(token, []byte(`{"type":"of others","keyslots":["0"]}`),
+			0o600); err != nil {
+			t.Fatal(err)
+		}
+		disktest.Tool(t, "cryptsetup", "token", "import", "--json-file", token, f.Name())
 		disktest.Tool(t, "cryptsetup", "config", "--subsystem", "theirs", f.Name())
-		if h, ok := Read(f); !ok || h.Subsystem != "theirs" {
+		if h, ok := Read(f); !ok || h.Subsystem != "theirs" || !slices.Equal(h.Tokens, []string{"of others"}) {
 			t.Errorf("Read of what cryptsetup wrote = %+v, %v", h, ok)
 		}
 		for _, s := range []string{strings.Repeat("x", MaxSubsystem+1), "a\x00b"} {
@@ -126,13 +134,13 @@ func TestIsCut(t *testing.T) {
 				h, ok := Read(f)
 				if !ok || h.Label != "griddle" || h.UUID != volume || h.Subsystem != "old" && h.Subsystem != "new" ||
 					err == nil && h.Subsystem != "new" {
-					t.Fatalf("copy %d spoilt, after %d writes and %d bytes, and %v: %+v, %v", spoilt, writes, part, err, h,
-						ok)
+					t.Fatalf("copy %d spoilt, after %d writes and %d bytes, and %v: %+v, %v", spoilt, writes, part, err,
+						h, ok)
 				}
 				if part == 512 && spoilt < 1 {
 					if got := dumped(t, f.Name(), "Subsystem"); got != h.Subsystem {
-						t.Fatalf("copy %d spoilt, after %d writes: cryptsetup says %q, and Read %q", spoilt, writes, got,
-							h.Subsystem)
+						t.Fatalf("copy %d spoilt, after %d writes: cryptsetup says %q, and Read %q", spoilt, writes,
+							got, h.Subsystem)
 					}
 				}
 				if err := SetSubsystem(&cut{f, 2, 0}, "old"); err != nil {

@@ -24,8 +24,8 @@ func TestEncryptedPool(t *testing.T) {
 		t.Fatal(err)
 	}
 	disktest.Tool(t, "sgdisk", "-n", "1:2048:+32M", name)
-	disktest.Tool(t, "cryptsetup", "luksFormat", "--batch-mode", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000",
-		"--key-file", key, part)
+	disktest.Tool(t, "cryptsetup", "luksFormat", "--batch-mode", "--pbkdf", "pbkdf2",
+		"--pbkdf-force-iterations", "1000", "--key-file", key, part)
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func TestEncryptedPool(t *testing.T) {
 		err  error
 		want string
 	}{
-		"Begin in a pool":      {BeginEncrypted(f, size, sector, 1, firstJob), "already has the mark of job " + secondJob},
+		"Begin in a pool":      {BeginEncrypted(f, size, sector, 1, firstJob), "has the mark of job " + secondJob},
 		"Begin of a btrfs":     {Begin(f, size, sector, 1, firstJob), "has no btrfs"},
 		"Mark twice":           {Mark(f, size, sector, secondJob), "does not have the mark"},
 		"Adopt of another one": {Adopt(f, size, sector, firstJob, secondJob), "does not have the mark"},
