@@ -7,8 +7,9 @@
 //	divide     it is carried out (package divide); the disk must be blank, or given up by a person
 //	replace    the kernel copies to the new partition what the missing disk had (btrfs-replace(8))
 //	mark       the new partition gets the mark of a finished install; the copy has cleared that of the division
-//	complete   GRUB is installed on both disks, the firmware has an entry for each, they say the same about what boots,
-//	           and what was written to one disk only is copied to the other one (btrfs-balance(8), with the filter soft)
+//	complete   GRUB is installed on both disks, the firmware has an entry for each and none for the old disk, they say
+//	           the same about what boots, and what was written to one disk only is copied to the other one
+//	           (btrfs-balance(8), with the filter soft)
 //
 // The disks of the pool lose nothing at any time: they are only read, but for the filesystem's own record of its
 // devices. If the copy is interrupted, the kernel continues it when the pool is mounted the next time, and Complete
@@ -81,13 +82,21 @@ func Take(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	return Complete(ctx, o)
+	if err := Complete(ctx, o); err != nil {
+		return err
+	}
+	if _, err := o.Firmware(); err == nil && !missing.Loader {
+		o.Say("the firmware may still have a boot entry for the disk that was replaced, and it is not known which " +
+			"one: delete it in its setup, or with efibootmgr")
+	}
+	return nil
 }
 
 // missing is the device that a mirror lacks.
 type missing struct {
-	ID   uint64
-	Size int64 // bytes
+	ID     uint64
+	Size   int64 // bytes
+	Loader bool  // the pool knows by which partition the firmware started from it
 }
 
 func missingOf(place pool.Place) (out missing, err error) {
@@ -100,7 +109,7 @@ func missingOf(place pool.Place) (out missing, err error) {
 		if d == nil {
 			return ErrWhole
 		}
-		out = missing{d.ID, d.Size}
+		out = missing{d.ID, d.Size, p.KnowsMissing()}
 		return nil
 	})
 	return out, err
@@ -174,12 +183,16 @@ func Complete(ctx context.Context, o Options) error {
 	})
 }
 
-// entries has the firmware start GRUB from each disk of the mirror. Where that fails, a person can choose the loader:
-// data on both disks is worth more than an entry.
+// entries has the firmware start GRUB from each disk of the mirror, and from no other that it once had. Where that
+// fails, a person can choose the loader: data on both disks is worth more than an entry.
 func (o Options) entries(p *pool.Pool) {
 	vars, err := o.Firmware()
+	var done []string
 	if err == nil {
-		err = p.Entries(vars)
+		done, err = p.Entries(vars)
+	}
+	for _, text := range done {
+		o.Say(text)
 	}
 	if err != nil && !errors.Is(err, nvram.ErrNone) {
 		o.Say(fmt.Sprintf("the firmware does not have boot entries for all disks of the mirror: %v; add one for %s "+

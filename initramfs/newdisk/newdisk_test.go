@@ -15,6 +15,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/appliance/layout"
 	"griddle/appliance/layout/plan"
+	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/disk"
 	"griddle/initramfs/disk/content"
@@ -105,7 +106,8 @@ func TestTake(t *testing.T) {
 	b := bed{t, map[string]string{"D1": disktest.Loop(t, 900*mib, 512), "D2": second}}
 	made := b.mirror()
 	esps := map[string]string{}
-	o := Options{Find: b.find, Say: func(text string) { t.Log(text) }}
+	var said []string
+	o := Options{Find: b.find, Say: func(text string) { said = append(said, text); t.Log(text) }}
 	o.Pool = func() (pool.Place, error) {
 		p, err := pool.On(b.disks["D1"])
 		place := func(p *pool.Place) { // the kernel of the machine that tests may have no FAT
@@ -135,6 +137,7 @@ func TestTake(t *testing.T) {
 		}
 		if err := with(place, func(p *pool.Pool) error {
 			return errors.Join(os.MkdirAll(filepath.Join(p.Dir(), "@roots"), 0o700),
+				os.MkdirAll(filepath.Join(p.Dir(), "@persistent"), 0o700),
 				os.WriteFile(filepath.Join(p.Dir(), name), []byte(strings.Repeat(name, 1<<20)), 0o600))
 		}); err != nil {
 			t.Fatal(err)
@@ -150,6 +153,10 @@ func TestTake(t *testing.T) {
 	}
 	if err := Take(t.Context(), o); !errors.Is(err, ErrWhole) {
 		t.Errorf("Take of a disk into a mirror that is whole = %v", err)
+	}
+	others := foreign(t, vars, second) // and the firmware has entries for both disks, as after an install
+	if err := Complete(t.Context(), o); err != nil {
+		t.Fatal(err)
 	}
 
 	_ = exec.Command("partx", "-d", second).Run()
@@ -197,11 +204,16 @@ func TestTake(t *testing.T) {
 	if installed != 2 {
 		t.Errorf("GRUB was installed on %d disks", installed)
 	}
-	has := firmware(t, vars, b.disks["D1"], b.disks["D3"])
+	if !slices.ContainsFunc(said, func(text string) bool {
+		return strings.Contains(text, `"Griddle on another disk" of the disk that was replaced is deleted`)
+	}) {
+		t.Errorf("the person was told %q", said)
+	}
+	has := firmware(t, vars, others, b.disks["D3"], b.disks["D1"])
 	if err := Complete(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	if again := firmware(t, vars, b.disks["D1"], b.disks["D3"]); !reflect.DeepEqual(again, has) {
+	if again := firmware(t, vars, others, b.disks["D3"], b.disks["D1"]); !reflect.DeepEqual(again, has) {
 		t.Errorf("after Complete the firmware has %+v, and had %+v", again, has)
 	}
 	for dev, esp := range esps {
@@ -262,15 +274,45 @@ func whole(t *testing.T, o Options, taken, id string) {
 	}
 }
 
-// firmware is what the firmware starts: GRUB from the EFI system partitions of these disks alone, in this order.
-func firmware(t *testing.T, vars *nvram.Vars, disks ...string) nvram.State {
+// foreign are entries that are not of the pool's disks, or that others made for the one at dev: Windows, another pool
+// of Griddle whose disk is not in the machine, and a program on the EFI system partition of dev.
+func foreign(t *testing.T, vars *nvram.Vars, dev string) []uint16 {
+	t.Helper()
+	d, err := disk.Find(os.DirFS("/sys"), disk.Open, dev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := pool.Loader(dev, d.Size, d.SectorSize, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := theirs
+	theirs.Title, theirs.File, other.GUID = "Memory test", "EFI/memtest/memtest.efi", uuid.NewString()
+	windows := other
+	windows.Title, windows.File = "Windows Boot Manager", "EFI/Microsoft/Boot/bootmgfw.efi"
+	other.Title, other.File, other.GUID = pool.Title, bootloader.Fallback, uuid.NewString()
+	var out []uint16
+	for _, l := range []nvram.Loader{theirs, other, windows} {
+		n, err := vars.Add(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append([]uint16{n}, out...)
+	}
+	return out
+}
+
+// firmware is what the firmware starts: GRUB from the EFI system partitions of these disks, in this order, and behind
+// it the others. It has nothing else.
+func firmware(t *testing.T, vars *nvram.Vars, others []uint16, disks ...string) nvram.State {
 	t.Helper()
 	state, err := vars.State()
-	if err != nil || len(state.Entries) != len(disks) || len(state.Order) != len(disks) {
+	if n := len(disks) + len(others); err != nil || len(state.Entries) != n || len(state.Order) != n ||
+		!slices.Equal(state.Order[len(disks):], others) {
 		t.Fatalf("the firmware has %+v, %v", state, err)
 	}
-	titles := []string{"Griddle", "Griddle on another disk"}
-	for i, n := range state.Order {
+	titles := []string{"Griddle on another disk", "Griddle"} // the new one comes first
+	for i, n := range state.Order[:len(disks)] {
 		at := slices.IndexFunc(state.Entries, func(e nvram.Entry) bool { return e.Number == n })
 		d, err := disk.Find(os.DirFS("/sys"), disk.Open, disks[i])
 		if at < 0 || err != nil {

@@ -13,15 +13,15 @@ import (
 
 // Loader is a program on an EFI system partition.
 type Loader struct {
-	Title string // in the menu of the firmware: "Griddle"
-	File  string // from the top of the partition: "EFI/griddle/grubx64.efi"
+	Title string `json:"title"` // in the menu of the firmware: "Griddle"
+	File  string `json:"file"`  // from the top of the partition: "EFI/griddle/grubx64.efi"
 
-	Partition  int    // its number
-	Start      int64  // bytes from the start of the disk
-	Size       int64  // bytes
-	SectorSize int    // of the disk, in bytes
-	GUID       string // of the partition, in a GPT; "" in an MBR
-	Signature  uint32 // of the disk, in an MBR (bytes 440 to 443); 0 in a GPT
+	Partition  int    `json:"partition"`           // its number
+	Start      int64  `json:"start"`               // bytes from the start of the disk
+	Size       int64  `json:"size"`                // bytes
+	SectorSize int    `json:"sectorSize"`          // of the disk, in bytes
+	GUID       string `json:"guid,omitempty"`      // of the partition, in a GPT; "" in an MBR
+	Signature  uint32 `json:"signature,omitempty"` // of the disk, in an MBR (bytes 440 to 443); 0 in a GPT
 }
 
 // Formats of tables, and of what identifies a partition (UEFI 2.10 section 10.3.5.1).

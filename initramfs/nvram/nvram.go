@@ -1,7 +1,7 @@
 // Package nvram reads and changes what the UEFI firmware of a machine starts: its boot entries and their order.
 //
 // Call Open, and State for what there is: keep that (State is JSON) before the first change. Add makes an entry for a
-// file on an EFI system partition. Restore brings a State back.
+// file on an EFI system partition, and Remove deletes it. Restore brings a State back.
 //
 //	variable     value, behind 4 bytes of attributes (UEFI 2.10 section 3.3; Linux, Documentation/filesystems/efivarfs)
 //	BootOrder    the numbers of the entries to try, 2 bytes each

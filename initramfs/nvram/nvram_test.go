@@ -333,6 +333,64 @@ func TestCut(t *testing.T) {
 	}
 }
 
+// Only what starts the program from the partition by one of the titles is deleted. A power cut between leaves an order
+// that is old or new, and the next call completes it.
+func TestRemove(t *testing.T) {
+	of := func(l Loader, title, file string) Loader { l.Title, l.File = title, file; return l }
+	same, another := griddle, griddle
+	same.Partition, same.GUID = 7, strings.ToUpper(same.GUID)
+	another.GUID = "00000000-8f5e-4f0c-9e0c-0a1b2c3d4e5f"
+	for left := range 4 {
+		v, dir := firmware(t, lab())
+		numbers := map[string]uint16{}
+		for name, l := range map[string]Loader{"ours": griddle, "others": another,
+			"theirs": of(griddle, "UEFI OS", "EFI/theirs/x.efi")} {
+			n, err := v.Add(l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			numbers[name] = n
+		}
+		old, err := v.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := files(t, dir)
+		if _, others, err := v.Remove(same, "Another"); err != nil || len(others) != 2 {
+			t.Errorf("Remove by another title leaves %v, %v", others, err)
+		}
+		if now := files(t, dir); !reflect.DeepEqual(now, before) {
+			t.Errorf("Remove by another title changed %v to %v", before, now)
+		}
+		_, _, err = (&Vars{&cut{v.store, left}}).Remove(same, "Other", "Griddle")
+		if done := left >= 2; done != (err == nil) {
+			t.Errorf("cut at %d: Remove = %v", left, err)
+		}
+		want := slices.DeleteFunc(slices.Clone(old.Order), func(n uint16) bool { return n == numbers["ours"] })
+		if now, err := v.State(); err != nil || !slices.Equal(now.Order, old.Order) && !slices.Equal(now.Order, want) {
+			t.Errorf("cut at %d: the order is %v, %v", left, now.Order, err)
+		}
+		if _, _, err := v.Remove(same, "Griddle"); err != nil {
+			t.Fatal(err)
+		}
+		if now, err := v.State(); err != nil || !slices.Equal(now.Order, want) || now.has(numbers["ours"]) {
+			t.Errorf("then the order is %v, %v, want %v", now.Order, err, want)
+		}
+		for file, b := range files(t, dir) {
+			if !strings.HasPrefix(file, "BootOrder") && before[file] != b {
+				t.Errorf("%s has changed", file)
+			}
+		}
+		if n := len(files(t, dir)); n != len(before)-1 {
+			t.Errorf("%d variables are left of %d", n, len(before))
+		}
+	}
+	v, _ := firmware(t, lab())
+	if _, _, err := v.Remove(Loader{Title: "x", File: "y"}); err == nil {
+		t.Error("a partition that cannot be was looked for")
+	}
+}
+
 // This machine has variables or says that it has none.
 func TestOpen(t *testing.T) {
 	_, missing := os.Stat("/sys/firmware/efi")

@@ -23,19 +23,19 @@ type Difference struct {
 // Lines say in words what is changed, a line each; none where nothing is.
 func (d Difference) Lines() (out []string) {
 	for _, e := range d.Missing {
-		out = append(out, "the boot entry "+e.words()+" comes back")
+		out = append(out, "the boot entry "+e.String()+" comes back")
 	}
 	if !slices.Equal(d.Before, d.After) {
 		out = append(out, fmt.Sprintf("the boot order becomes %s, and was %s", numbers(d.After), numbers(d.Before)))
 	}
 	for _, e := range d.Deleted {
-		out = append(out, "the boot entry "+e.words()+" is deleted")
+		out = append(out, "the boot entry "+e.String()+" is deleted")
 	}
 	return out
 }
 
-// words are an entry as people see it.
-func (e Entry) words() string {
+// String is an entry as people see it.
+func (e Entry) String() string {
 	o, err := ParseOption(e.Data)
 	if err != nil || o.Description == "" {
 		return name(e.Number)

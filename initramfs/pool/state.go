@@ -86,7 +86,8 @@ func (m Mirror) String() string {
 }
 
 // Agree has all disks of a mirror say the same about what boots, and more than a disk says that is missing now: if that
-// comes back, the machine starts from the others. A pool on one disk stays as it is. It is durable on return.
+// comes back, the machine starts from the others. The pool notes by which partitions the firmware starts from them, for
+// Entries. A pool on one disk stays as it is. It is durable on return.
 func (p *Pool) Agree() error {
 	if len(p.Halves()) < 2 && p.place.Missing == 0 {
 		return nil
@@ -100,9 +101,11 @@ func (p *Pool) Agree() error {
 			e, err := bootenv.Read(dir)
 			same = same && err == nil && e == c.env
 		}
-		if same && len(p.dirs()) == len(p.Halves()) {
-			return nil
+		if !same || len(p.dirs()) != len(p.Halves()) {
+			if err := bootenv.WriteAll(p.dirs(), c.env); err != nil {
+				return err
+			}
 		}
-		return bootenv.WriteAll(p.dirs(), c.env)
+		return p.noteLoaders()
 	})
 }
