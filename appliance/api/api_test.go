@@ -132,7 +132,8 @@ type site struct {
 	dir      string           // of the fleet's file
 	settings setting.Document // of all machines
 	log      bytes.Buffer
-	skip     atomic.Int64 // by which the fleet's clock is ahead
+	skip     atomic.Int64              // by which the fleet's clock is ahead
+	stopped  atomic.Pointer[time.Time] // what the fleet's clock shows, if it does not go
 }
 
 func newSite(t testing.TB) *site {
@@ -140,7 +141,12 @@ func newSite(t testing.TB) *site {
 	s := &site{air: &air{}, dir: t.TempDir()}
 	var err error
 	s.fleet, err = fleet.Open(t.Context(), filepath.Join(s.dir, "fleet.db"), fleet.Options{
-		Now:    func() time.Time { return time.Now().Add(time.Duration(s.skip.Load())) },
+		Now: func() time.Time {
+			if at := s.stopped.Load(); at != nil {
+				return *at
+			}
+			return time.Now().Add(time.Duration(s.skip.Load()))
+		},
 		Sealer: seal.In(durable.Disk{}, filepath.Join(s.dir, "settings.key"), "test")})
 	if err != nil {
 		t.Fatal(err)
