@@ -66,8 +66,7 @@ type machine struct {
 // attach makes a loop device of a file, as the disk with a serial.
 func (m *machine) attach(serial, file string, sector int) string {
 	m.t.Helper()
-	dev := strings.TrimSpace(disktest.Tool(m.t, "losetup", "--find", "--show", "--partscan", "--sector-size",
-		fmt.Sprint(sector), file))
+	dev := disktest.Attach(m.t, file, "--sector-size", fmt.Sprint(sector))
 	if m.disks == nil {
 		m.disks = map[string]string{}
 	}

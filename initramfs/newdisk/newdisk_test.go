@@ -102,7 +102,7 @@ func (b bed) mirror() divide.Made {
 // A machine loses a disk of its mirror, writes on the other one, and takes a new disk in. Then each of the two has all.
 func TestTake(t *testing.T) {
 	lost := disktest.File(t, 900*mib)
-	second := strings.TrimSpace(disktest.Tool(t, "losetup", "--find", "--show", "--partscan", lost))
+	second := disktest.Attach(t, lost)
 	b := bed{t, map[string]string{"D1": disktest.Loop(t, 900*mib, 512), "D2": second}}
 	made := b.mirror()
 	esps := map[string]string{}

@@ -30,12 +30,6 @@ func announce(t *testing.T, dev string) {
 	}
 }
 
-// attach makes a loop device of a file.
-func attach(t *testing.T, file string) string {
-	t.Helper()
-	return strings.TrimSpace(disktest.Tool(t, "losetup", "--find", "--show", "--partscan", file))
-}
-
 // takenAway takes a disk out of the machine.
 func takenAway(t *testing.T, dev string) {
 	t.Helper()
@@ -51,7 +45,7 @@ func mirrored(t *testing.T) (first, second, file string) {
 	t.Helper()
 	const size = 600 << 20
 	file = disktest.File(t, size)
-	first, second = loop(t, size), attach(t, file)
+	first, second = loop(t, size), disktest.Attach(t, file)
 	var halves []string
 	for _, dev := range []string{first, second} {
 		cmd := exec.Command("sfdisk", "--no-reread", "--quiet", dev)
@@ -116,7 +110,7 @@ func TestMirror(t *testing.T) {
 		t.Errorf("Look without one disk = %+v, %v", c, err)
 	}
 	put(p, "alone")
-	second = attach(t, file)
+	second = disktest.Attach(t, file)
 	announce(t, second)
 	defer func() { takenAway(t, second) }()
 	p = is("it is back", first, []string{second}, 0)

@@ -117,7 +117,7 @@ func TestPowerCut(t *testing.T) {
 			image := filepath.Join(t.TempDir(), "cut")
 			disktest.Tool(t, "cp", "--sparse=always", base, image)
 			apply(t, image, writes[:n])
-			cut := strings.TrimSpace(disktest.Tool(t, "losetup", "--find", "--show", image))
+			cut := disktest.Attach(t, image)
 			t.Cleanup(func() { disktest.Detach(t, cut) })
 			if now := tree(t, cut); !maps.Equal(now, files) {
 				t.Errorf("there were %d files, and there are %d, or others", len(files), len(now))

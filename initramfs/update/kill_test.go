@@ -270,7 +270,7 @@ func diskOnBtrfs(t testing.TB) (top, img string) {
 
 func attach(t testing.TB, file string) string {
 	t.Helper()
-	dev := pooltest.Tool(t, "losetup", "--find", "--show", "--partscan", file)
+	dev := disktest.Attach(t, file)
 	t.Cleanup(func() {
 		if back, _ := exec.Command("losetup", "-n", "-O", "BACK-FILE", dev).Output(); slices.Contains(
 			strings.Fields(string(back)), file) {

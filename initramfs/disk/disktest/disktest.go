@@ -39,9 +39,7 @@ func Image(t testing.TB, path string, n int64, command string) {
 // Loop attaches a loop device of n bytes and returns its path.
 func Loop(t testing.TB, n int64, sectorSize int) string {
 	t.Helper()
-	img := File(t, n)
-	dev := strings.TrimSpace(Tool(t, "losetup", "--find", "--show", "--partscan",
-		"--sector-size", fmt.Sprint(sectorSize), img))
+	dev := Attach(t, File(t, n), "--sector-size", fmt.Sprint(sectorSize))
 	t.Cleanup(func() { Detach(t, dev) })
 	return dev
 }

@@ -70,8 +70,7 @@ func (d *Disk) String() string {
 // Attach makes a loop device of the disk. Which one it is, the kernel decides.
 func (d *Disk) Attach(t testing.TB) {
 	t.Helper()
-	dev := strings.TrimSpace(disktest.Tool(t, "losetup", "--find", "--show", "--partscan", "--sector-size",
-		fmt.Sprint(d.Sector), d.File))
+	dev := disktest.Attach(t, d.File, "--sector-size", fmt.Sprint(d.Sector))
 	d.Dev = dev
 	t.Cleanup(func() {
 		if d.Dev == dev {
