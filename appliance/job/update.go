@@ -27,6 +27,12 @@ var UpdatePhases = []Phase{PhaseNetwork, PhaseCheck, PhaseReceive, PhaseVerify, 
 // its disk.
 const PhaseSwitch Phase = "switch"
 
+// NextStart is the message of a machine that has its new root. All that report it use this one: what a machine said
+// already is not written into its journal again.
+func NextStart(root string) string {
+	return fmt.Sprintf("the next start of the machine takes %s", Printable(root))
+}
+
 // When says when a machine starts the new root of an update that it has received: "" or WhenNow at once, WhenReboot
 // whenever it is restarted next, and a time (RFC 3339) then. A boot from the network starts it at once.
 type When string

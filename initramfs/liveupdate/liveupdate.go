@@ -9,7 +9,7 @@
 //	head     the site's catalog is not older than what this machine knows
 //	open     signatures count if the newest notice has their keys
 //	update   package update does the rest
-//	wait     for the time of the job, with all received and nothing switched
+//	wait     for the time of the job, with all received (where roots are partitions, only checked) and nothing switched
 //	end      the result is durable, and the order is gone
 //	restart  after the server has heard of the switch, or a minute later
 //
@@ -129,7 +129,7 @@ func (r *run) run(ctx context.Context) error {
 		return err
 	}
 	if withdrawn && end.State == order.Switched {
-		r.say("the update was cancelled too late: the next start takes %s", out.Root)
+		r.say("the update was cancelled too late: %s", job.NextStart(out.Root))
 		return nil
 	}
 	if end.State != order.Switched || r.spec.When == job.WhenReboot {
@@ -233,7 +233,7 @@ func (r *run) on(ctx context.Context, p *pool.Pool, place pool.Place) (update.Re
 		if err != nil || out.Current {
 			return out, err
 		}
-		if err := r.until(ctx, at); err != nil {
+		if err := r.until(ctx, at, place); err != nil {
 			return update.Result{}, err
 		}
 	}
@@ -241,8 +241,12 @@ func (r *run) on(ctx context.Context, p *pool.Pool, place pool.Place) (update.Re
 }
 
 // until waits for a time. It asks the clock each minute: the machine may sleep, and its clock may be set.
-func (r *run) until(ctx context.Context, at time.Time) error {
-	r.say("%s is received; the machine starts it at %s", r.spec.Image.Ref, at.Local().Format("2006-01-02 15:04 MST"))
+func (r *run) until(ctx context.Context, at time.Time, place pool.Place) error {
+	does := "%s is received; the machine starts it at %s"
+	if len(place.Own) > 0 { // the root that it takes is to be there to go back to until then
+		does = "%s can be taken; the machine receives it and restarts at %s"
+	}
+	r.say(does, r.spec.Image.Ref, at.Local().Format("2006-01-02 15:04 MST"))
 	for left := time.Until(at); left > 0; left = time.Until(at) {
 		select {
 		case <-ctx.Done():

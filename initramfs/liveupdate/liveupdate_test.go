@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griddle/appliance/job"
+	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/history"
 	"griddle/initramfs/resident/order"
 	"griddle/initramfs/update"
@@ -311,5 +312,29 @@ func TestPlanWithout(t *testing.T) {
 	b.must(b.run(t.Context()))
 	if len(b.asked) != 3 || len(b.asked[0].Have) != 2 || len(b.asked[1].Have) != 1 || len(b.asked[2].Have) != 0 {
 		t.Errorf("the server was asked %+v", b.asked)
+	}
+}
+
+// Where roots are partitions, nothing is received before the time of the order, and no one is told otherwise.
+func TestTimedOwnRoots(t *testing.T) {
+	b := newBed(t)
+	open := b.Pool
+	b.Pool = func() (*pool.Pool, pool.Place, error) {
+		p, place, err := open()
+		place.Own = []pool.Own{{}, {}}
+		return p, place, err
+	}
+	b.Update = func(_ context.Context, o update.Options) (update.Result, error) {
+		b.did = append(b.did, map[bool]string{true: "prepare", false: "switch"}[o.Prepare])
+		if o.Prepare {
+			return update.Result{}, nil
+		}
+		return update.Result{Root: "root-b"}, nil
+	}
+	b.spec.When = job.When(time.Now().Add(3 * time.Second).UTC().Format(time.RFC3339))
+	b.must(b.run(t.Context()))
+	if text := b.log.String(); fmt.Sprint(b.did) != "[prepare switch]" || strings.Contains(text, "is received") ||
+		!strings.Contains(text, "can be taken; the machine receives it and restarts at") {
+		t.Errorf("the update did %v and said %s", b.did, text)
 	}
 }

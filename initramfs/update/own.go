@@ -38,7 +38,6 @@ func (w *work) runOwn(ctx context.Context) (Result, error) {
 		return Result{Root: w.old.Name, Current: true}, w.stay()
 	}
 	if w.Prepare {
-		w.say("%s is received later: the root that it takes would not be there to go back to until then", w.image.Ref())
 		return Result{}, nil
 	}
 	to, err := w.other()

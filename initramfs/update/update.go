@@ -225,7 +225,7 @@ func (w *work) start(ctx context.Context, name string) (Result, error) {
 		return Result{}, err
 	}
 	w.note(history.Event{Kind: history.Switched, Root: name})
-	w.enter(job.PhaseSwitch, "the next start takes %s", pool.Label(name))
+	w.enter(job.PhaseSwitch, "%s", job.NextStart(name))
 	return Result{Root: name}, nil
 }
 

@@ -148,7 +148,7 @@ func (c *Command) follow(ctx context.Context, spec job.Spec) error {
 			}
 		default:
 			late = time.Time{}
-			if p.Message != said && p.Message != "" {
+			if p.Message != said && p.Message != "" && p.Phase != job.PhaseSwitch { // which is said at the end
 				fmt.Fprintf(c.Out, "%-10s %s\n", p.Phase, p.Message)
 				said, tenth = p.Message, 0
 			}

@@ -66,7 +66,7 @@ func (s Situation) end() (job.State, string) {
 	case back:
 		return job.Failed, fmt.Sprintf("a person at the machine had it start %s, and not %s", s.Root, r.Root)
 	case s.Boot == r.Boot, s.takes(r.Root):
-		return job.Started, fmt.Sprintf("the next start of the machine takes %s", r.Root)
+		return job.Started, job.NextStart(r.Root)
 	case s.Up < trial:
 		return job.Started, fmt.Sprintf("the machine started, and runs %s", s.Root)
 	}
