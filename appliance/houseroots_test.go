@@ -32,6 +32,7 @@ var houseRoots = []rule{
 		"griddle/initramfs/pool/reset/unit", "griddle/initramfs/pool/carry/tree",
 		"griddle/initramfs/pool/kernels/unit"},
 		why: "a system is made of an image the same way for an install and for an update"},
+	{from: "griddle/initramfs/initrd", never: []string{"griddle/..."}, why: "a format knows no other package"},
 	{from: "griddle/initramfs/mounts", only: []string{"griddle/appliance/job", "griddle/appliance/layout",
 		"griddle/initramfs/luks", "griddle/initramfs/machinekey", "griddle/initramfs/sysroot"},
 		why: "what a machine mounts is the same for the install that made it and for each later root"},

@@ -29,6 +29,11 @@ func (w *work) needsSystemd(m *content.Manifest) error {
 // needsKernel opens the kernel image of the job, if the image with manifest m has no kernel.
 func (w *work) needsKernel(ctx context.Context, m *content.Manifest) error {
 	err := newroot.CheckKernel(w.img.Ref(), m)
+	if err == nil && w.divided != nil && w.divided.own() {
+		if err := newroot.CheckInitrd(w.img.Ref(), m); err != nil {
+			return fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+	}
 	if err == nil {
 		return w.initrdMirrors(m)
 	}

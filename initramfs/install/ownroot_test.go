@@ -188,7 +188,8 @@ func starts(t *testing.T, dev string, number int, try bool) {
 
 // What a layout with roots cannot have is refused before anything is written.
 func TestLayoutRootsRefused(t *testing.T) {
-	img, o := small(t, nil), options(t)
+	img, o := small(t, map[string]string{"boot/initrd.img-1": "an initrd"}), options(t)
+	bare := small(t, nil)
 	dev := disktest.Loop(t, 2560<<20, 512)
 	before := written(t, dev)
 	for want, change := range map[string]func(*job.Spec, *Options){
@@ -196,10 +197,15 @@ func TestLayoutRootsRefused(t *testing.T) {
 		"add a partition with use: swap": func(_ *job.Spec, o *Options) {
 			o.Settings = given(t, `{"swap": "64MiB"}`)
 		},
+		"it has no initrd": func(*job.Spec, *Options) {},
 	} {
 		o, j := o, &journal{}
 		s, disks := divideJob(t, &o, &keeper{}, ownRoots, dev)
 		change(&s, &o)
+		img := img
+		if strings.Contains(want, "initrd") {
+			img = bare
+		}
 		if err := Run(t.Context(), s, img, disks, j, o); !errors.Is(err, ErrRefused) ||
 			!strings.Contains(err.Error(), want) || len(j.started) > 0 {
 			t.Errorf("Run = %v, want an error with %q", err, want)

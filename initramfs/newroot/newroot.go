@@ -131,6 +131,7 @@ func Make(ctx context.Context, dir string, o Options) (err error) {
 		func(context.Context) error { return m.volumes() },
 		func(context.Context) error { return m.fstab() },
 		m.kernel,
+		func(context.Context) error { return m.driver() },
 		m.become,
 		func(context.Context) error {
 			return m.Write(strings.TrimPrefix(ImageFile, "/"), []byte(m.Ref+"\n"), 0o644)

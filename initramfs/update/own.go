@@ -84,10 +84,13 @@ func (w *work) checkOwn(ctx context.Context) (*content.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := w.provable(m); err != nil {
+	if err := errors.Join(w.provable(m), w.opens(m), w.volumes(m)); err != nil {
 		return nil, err
 	}
 	if err := newroot.CheckKernel(w.image.Ref(), m); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrImage, err)
+	}
+	if err := newroot.CheckInitrd(w.image.Ref(), m); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrImage, err)
 	}
 	if err := w.ask(ctx, m); err != nil {

@@ -1,6 +1,7 @@
 package update_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,8 @@ import (
 	"griddle/initramfs/pool/intake/intaketest"
 	"griddle/initramfs/rootfs"
 	"griddle/initramfs/update"
+
+	"github.com/u-root/u-root/pkg/cpio"
 )
 
 // ownID begins the UUIDs of the filesystems of ownMachine.
@@ -77,6 +80,21 @@ func ownMachine(t *testing.T, img *intaketest.Image) *machine {
 	return m
 }
 
+// cpioOf is an archive with files of these names.
+func cpioOf(t *testing.T, names ...string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := cpio.Newc.Writer(&b)
+	var errs error
+	for _, name := range names {
+		errs = errors.Join(errs, w.WriteRecord(cpio.StaticFile(name, "x", 0o755)))
+	}
+	if err := errors.Join(errs, cpio.WriteTrailer(w)); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 // rootFile is a file of a root that is a partition.
 func (m *machine) rootFile(t *testing.T, root, name string) (text string) {
 	t.Helper()
@@ -107,6 +125,39 @@ func TestUpdateOwnRoots(t *testing.T) {
 		}
 		m.o = was
 	}
+
+	systemd := map[string]string{"boot/vmlinuz-6": "a kernel", "usr/lib/systemd/systemd": "process 1",
+		"sbin/init": "-> ../usr/lib/systemd/systemd"}
+	bare := intaketest.Publish(t, func(dir string) { intaketest.Put(t, dir, systemd) })[0]
+	systemd["boot/initrd.img-6"], systemd["lib/modules/6/modules.builtin"] = cpioOf(t, "init"), "kernel/fs/ext4/ext4.ko\n"
+	lacks := intaketest.Publish(t, func(dir string) { intaketest.Put(t, dir, systemd) })[0]
+	was := m.o
+	m.o.Spec.AllowOlder = true
+	if _, err := m.update(t.Context(), t, bare); !errors.Is(err, update.ErrImage) ||
+		!strings.Contains(err.Error(), "it has no initrd") {
+		t.Errorf("Run without an initrd = %v", err)
+	}
+	if got := m.rootFile(t, "root-b", "var/log/old"); got != "x" {
+		t.Errorf("then the second root has %q", got)
+	}
+	if _, err := m.update(t.Context(), t, renamed{lacks, "web:20261121.9@amd64", 0}); err == nil || !strings.Contains(err.Error(), "module xfs") {
+		t.Errorf("Run with an initrd without xfs = %v", err)
+	}
+	if c := m.contents(t); c.Boots != "root-a" || c.Candidate != "" || c.Good != "root-a" {
+		t.Errorf("then the pool is %+v", c)
+	}
+	m.o = was
+	m.o.Prepare = true
+	m.seen = nil
+	if r, err := m.update(t.Context(), t, all[1]); err != nil || r != (update.Result{}) {
+		t.Errorf("Run that prepares = %+v, %v", r, err)
+	}
+	for _, e := range m.seen {
+		if strings.Contains(e.Message, "receive") {
+			t.Errorf("while nothing is received: %s", e.Message)
+		}
+	}
+	m.o = was
 
 	// The power goes while the image is received: nothing of the second root starts, also if grubenv is lost.
 	broken := *all[1]
