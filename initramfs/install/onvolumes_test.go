@@ -26,12 +26,90 @@ import (
 // An install onto an array and a volume group, in a kernel that has them; and again, into the pool that stays. /home
 // gets what the image has, once; each system mounts all of it; and nothing runs when an install ends.
 func TestLayoutOnVolumes(t *testing.T) {
+	if machineOf(t, 1300<<20, 160<<20) {
+		return
+	}
+	o, img := takenAlong(t, fattest.Folder())
+	k, j := &keeper{}, &journal{}
+	s, disks := divideJob(t, &o, k, onVolumes, "/dev/ubda", "/dev/ubdb")
+	if err := Run(t.Context(), s, img, disks, j, o); err != nil {
+		t.Fatal(err)
+	}
+	inPool := func(root string) func() (top, at string) {
+		return func() (string, string) {
+			top := readOnly(t, "/dev/ubda2", "subvolid=5")
+			return top, filepath.Join(top, root)
+		}
+	}
+	checkVolumes(t, inPool("@roots/web-20261120.1@amd64"), true)
+	again, disks := divideJob(t, &o, &keeper{}, "version: 1\nlayout: keep-pool\nmatch: {serial: D1}\n", "/dev/ubda",
+		"/dev/ubdb")
+	again.ID = "6b2f0a4e-7a1c-4d3e-9f00-0123456789ab"
+	if err := Run(t.Context(), again, img, disks, j, o); err != nil || j.last().State != job.Done {
+		t.Fatalf("an install into the pool = %v, %+v", err, j.last())
+	}
+	checkVolumes(t, inPool("@roots/web-20261120.1@amd64?*"), false)
+}
+
+// rootsOnVolumes is a layout whose roots are partitions, with an array and a volume group.
+const rootsOnVolumes = `version: 1
+disks:
+  - id: a
+    match: {serial: D1}
+    partitions:
+      - {id: esp, use: esp}
+      - {id: root-a, use: root, size: 800M}
+      - {id: root-b, use: root, size: 800M}
+      - {id: shared, use: persistent, size: 128M}
+      - {id: home-a, use: raid, size: 64M}
+  - id: b
+    match: {serial: D2}
+    partitions:
+      - {id: home-b, use: raid, size: 64M}
+      - {id: pv, use: lvm, size: 64M}
+raid:
+  - {id: home, level: 1, devices: [home-a, home-b], use: home}
+lvm_volgroup:
+  - {id: vg0, devices: [pv], lvm_partitions: [{id: srv, size: rest, use: data, mount: /srv}]}
+`
+
+// The same where the roots are partitions: each of the two mounts the array and the volume, and the second install,
+// which takes the other root, keeps them.
+func TestLayoutRootsOnVolumes(t *testing.T) {
+	if machineOf(t, 2300<<20, 160<<20) {
+		return
+	}
+	o, img := takenAlong(t, fattest.Folder())
+	k, j := &keeper{}, &journal{}
+	s, disks := divideJob(t, &o, k, rootsOnVolumes, "/dev/ubda", "/dev/ubdb")
+	if err := Run(t.Context(), s, img, disks, j, o); err != nil {
+		t.Fatal(err)
+	}
+	inPartition := func(root string) func() (top, at string) {
+		return func() (string, string) { return readOnly(t, "/dev/ubda4"), readOnly(t, root) }
+	}
+	checkVolumes(t, inPartition("/dev/ubda2"), true)
+	again := spec("/dev/ubda")
+	again.ID = "6b2f0a4e-7a1c-4d3e-9f00-0123456789ab"
+	o.Journal, o.Look = nil, nil
+	disks = []job.Disk{found(t, "/dev/ubda", "D1")}
+	if err := Run(t.Context(), again, img, disks, j, o); err != nil || j.last().State != job.Done {
+		t.Fatalf("an install into the other root = %v, %+v", err, j.last())
+	}
+	checkVolumes(t, inPartition("/dev/ubda3"), false)
+	checkVolumes(t, inPartition("/dev/ubda2"), false)
+}
+
+// machineOf runs the test in a kernel that has arrays and volume groups, with blank disks of these sizes. It returns
+// true where the test is done.
+func machineOf(t *testing.T, sizes ...int64) bool {
+	t.Helper()
 	var folder string
 	var images []string
 	if !fattest.Inside() {
 		folder = t.TempDir()
 		takeAlong(t, folder)
-		for i, size := range []int64{1300 << 20, 160 << 20} {
+		for i, size := range sizes {
 			images = append(images, filepath.Join(folder, fmt.Sprint("disk", i)))
 			if err := errors.Join(os.WriteFile(images[i], nil, 0o600), os.Truncate(images[i], size)); err != nil {
 				t.Fatal(err)
@@ -39,23 +117,18 @@ func TestLayoutOnVolumes(t *testing.T) {
 		}
 	}
 	if fattest.Run(t, folder, images...) {
-		return
+		return true
 	}
 	fattest.Load(t, "drivers/md/md-mod", "drivers/md/raid1", "drivers/md/dm-mod", "fs/nls/nls_iso8859-1")
-	o, img := takenAlong(t, fattest.Folder())
-	k, j := &keeper{}, &journal{}
-	s, disks := divideJob(t, &o, k, onVolumes, "/dev/ubda", "/dev/ubdb")
-	if err := Run(t.Context(), s, img, disks, j, o); err != nil {
-		t.Fatal(err)
-	}
-	checkVolumes(t, "@roots/web-20261120.1@amd64", true)
-	again, disks := divideJob(t, &o, &keeper{}, "version: 1\nlayout: keep-pool\nmatch: {serial: D1}\n", "/dev/ubda",
-		"/dev/ubdb")
-	again.ID = "6b2f0a4e-7a1c-4d3e-9f00-0123456789ab"
-	if err := Run(t.Context(), again, img, disks, j, o); err != nil || j.last().State != job.Done {
-		t.Fatalf("an install into the pool = %v, %+v", err, j.last())
-	}
-	checkVolumes(t, "@roots/web-20261120.1@amd64?*", false)
+	return false
+}
+
+// readOnly mounts a filesystem to be read, until the test or checkVolumes ends it.
+func readOnly(t *testing.T, node string, options ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	disktest.Tool(t, "mount", "-o", strings.Join(append(options, "ro"), ","), node, dir)
+	return dir
 }
 
 // takeAlong puts what the test needs inside into a folder: GRUB's images, and an image that has mdadm and lvm.
@@ -119,9 +192,9 @@ func takenAlong(t *testing.T, folder string) (Options, *sent) {
 		}}, img
 }
 
-// checkVolumes looks at the root of a pattern and at the volumes, which are stopped. People write into /home after the
-// first install.
-func checkVolumes(t *testing.T, root string, first bool) {
+// checkVolumes looks at a root and at the volumes, which are stopped; look mounts what the roots share, and says where
+// that and the root are, the latter as a pattern. People write into /home after the first install.
+func checkVolumes(t *testing.T, look func() (top, at string), first bool) {
 	t.Helper()
 	stopped := func() {
 		t.Helper()
@@ -132,9 +205,12 @@ func checkVolumes(t *testing.T, root string, first bool) {
 		}
 	}
 	stopped()
-	top, home := t.TempDir(), t.TempDir()
-	disktest.Tool(t, "mount", "-o", "ro,subvolid=5", "/dev/ubda2", top)
+	top, root := look()
 	defer disktest.Tool(t, "umount", top)
+	if !strings.HasPrefix(root, top) {
+		defer disktest.Tool(t, "umount", root)
+	}
+	home := t.TempDir()
 	record, err := kept.Of(top)
 	if err != nil || len(record.Arrays) != 1 || len(record.Groups) != 1 {
 		t.Fatalf("the machine keeps %+v, %v", record, err)
@@ -143,7 +219,7 @@ func checkVolumes(t *testing.T, root string, first bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := filepath.Glob(filepath.Join(top, root, "etc/fstab"))
+	file, err := filepath.Glob(filepath.Join(root, "etc/fstab"))
 	if err != nil || len(file) != 1 {
 		t.Fatalf("the roots %s have %q, %v", root, file, err)
 	}
