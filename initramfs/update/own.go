@@ -198,9 +198,18 @@ func (w *work) makeOwn(ctx context.Context, to pool.Own) (err error) {
 	o := w.rootOptions(to.Name, old)
 	o.PoolID, o.Own = w.Place.PoolID, &newroot.Own{UUID: to.UUID, Filesystem: to.Filesystem}
 	if old != nil {
+		if err := rootfs.KeepBefore(ctx, old, w.Mount); err != nil {
+			return err
+		}
 		o.Carry = func(ctx context.Context, root *os.Root) error { return w.carryOwn(ctx, old, root) }
 	}
-	return newroot.Make(ctx, w.Mount, o)
+	if err := newroot.Make(ctx, w.Mount, o); err != nil {
+		return err
+	}
+	if err := w.remember(to.Name); err != nil {
+		w.warn("what changes until the restart will not be in the new root: %v", err)
+	}
+	return nil
 }
 
 // carryOwn is carry, with what the old root kept of its image.

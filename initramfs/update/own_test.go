@@ -129,7 +129,8 @@ func TestUpdateOwnRoots(t *testing.T) {
 	systemd := map[string]string{"boot/vmlinuz-6": "a kernel", "usr/lib/systemd/systemd": "process 1",
 		"sbin/init": "-> ../usr/lib/systemd/systemd"}
 	bare := intaketest.Publish(t, func(dir string) { intaketest.Put(t, dir, systemd) })[0]
-	systemd["boot/initrd.img-6"], systemd["lib/modules/6/modules.builtin"] = cpioOf(t, "init"), "kernel/fs/ext4/ext4.ko\n"
+	systemd["boot/initrd.img-6"] = cpioOf(t, "init")
+	systemd["lib/modules/6/modules.builtin"] = "kernel/fs/ext4/ext4.ko\n"
 	lacks := intaketest.Publish(t, func(dir string) { intaketest.Put(t, dir, systemd) })[0]
 	was := m.o
 	m.o.Spec.AllowOlder = true
@@ -140,7 +141,8 @@ func TestUpdateOwnRoots(t *testing.T) {
 	if got := m.rootFile(t, "root-b", "var/log/old"); got != "x" {
 		t.Errorf("then the second root has %q", got)
 	}
-	if _, err := m.update(t.Context(), t, renamed{lacks, "web:20261121.9@amd64", 0}); err == nil || !strings.Contains(err.Error(), "module xfs") {
+	_, err := m.update(t.Context(), t, renamed{lacks, "web:20261121.9@amd64", 0})
+	if err == nil || !strings.Contains(err.Error(), "module xfs") {
 		t.Errorf("Run with an initrd without xfs = %v", err)
 	}
 	if c := m.contents(t); c.Boots != "root-a" || c.Candidate != "" || c.Good != "root-a" {
@@ -237,5 +239,64 @@ func TestUpdateOwnRoots(t *testing.T) {
 	}
 	if c := m.contents(t); c.Good != "root-b" || c.Candidate != "root-a" {
 		t.Errorf("the pool is %+v", c)
+	}
+}
+
+// What people change until the restart is in a new root that is a partition too. While it is handed over the machine
+// starts the old root, so that an error or a power cut leaves that.
+func TestRefreshOwnRoots(t *testing.T) {
+	all := three(t)
+	m := ownMachine(t, all[0])
+	old := t.TempDir()
+	disktest.Tool(t, "mount", m.o.Place.Own[0].Node, old)
+	t.Cleanup(func() { disktest.Tool(t, "umount", old) })
+	m.o.Settings = func(context.Context) (setting.Settings, error) {
+		return setting.Settings{Hostname: "lab-9", Keep: []string{"/opt/kept"}}, nil
+	}
+	intaketest.Put(t, old, map[string]string{"opt/kept/a": "1\n", "etc/griddle/health.d/a": "1\n"})
+	if r, err := m.update(t.Context(), t, all[1]); err != nil || r.Root != "root-b" {
+		t.Fatalf("Run = %+v, %v", r, err)
+	}
+	intaketest.Put(t, old, map[string]string{"opt/kept/a": "2\n", "etc/griddle/health.d/a": "2\n",
+		"root/.ssh/authorized_keys": "a key\n", "etc/version": "of no list\n", "etc/hostname": "another\n",
+		"etc/shadow": "root:*:19000:0:99999:7:::\nada:a new password:19000:0:99999:7:::\n"})
+
+	// It is stopped in the middle, as by a power cut: the old root starts.
+	over, stop := context.WithCancel(t.Context())
+	stop()
+	refresh := func(ctx context.Context) (carried []string, err error) {
+		m.with(t, func(p *pool.Pool) { carried, err = update.Refresh(ctx, p) })
+		return carried, err
+	}
+	if _, err := refresh(over); err == nil || !strings.Contains(err.Error(), "the machine keeps root-a") {
+		t.Errorf("Refresh that is stopped = %v", err)
+	}
+	if c := m.contents(t); c.Boots != "root-a" || c.Candidate != "" || c.Good != "root-a" {
+		t.Errorf("then the pool is %+v", c)
+	}
+	if carried, err := refresh(t.Context()); err != nil || carried != nil {
+		t.Errorf("Refresh of a root that does not wait = %q, %v", carried, err)
+	}
+	m.with(t, func(p *pool.Pool) {
+		if err := p.Switch("root-b"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for range 2 { // as after a shutdown that did not come to its end
+		if carried, err := refresh(t.Context()); err != nil || len(carried) == 0 {
+			t.Fatalf("Refresh = %q, %v", carried, err)
+		}
+		for name, want := range map[string]string{"opt/kept/a": "2\n", "etc/griddle/health.d/a": "2\n",
+			"root/.ssh/authorized_keys": "a key\n", "etc/version": "2\n", "etc/hostname": "lab-9\n"} {
+			if got := m.rootFile(t, "root-b", name); got != want {
+				t.Errorf("%s of the new root = %q, want %q", name, got, want)
+			}
+		}
+		if got := m.rootFile(t, "root-b", "etc/shadow"); !strings.Contains(got, "ada:a new password:") {
+			t.Errorf("the passwords of the new root are %q", got)
+		}
+		if c := m.contents(t); c.Boots != "root-b" || c.Candidate != "root-b" || c.Tries != 1 || c.Good != "root-a" {
+			t.Errorf("then the pool is %+v", c)
+		}
 	}
 }

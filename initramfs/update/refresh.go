@@ -51,7 +51,7 @@ func (w *work) remember(name string) error {
 // nothing. The answer is what it carried, in words, and nil where no new root waits.
 //
 // The new root is a changed snapshot that takes the place of the earlier one by one exchange: after an error or a
-// power cut at any time the machine starts one of the two.
+// power cut at any time the machine starts one of the two. Where roots are partitions see refreshOwn.
 func Refresh(ctx context.Context, p *pool.Pool) ([]string, error) {
 	lock, err := lock(p)
 	if err != nil {
@@ -65,6 +65,9 @@ func Refresh(ctx context.Context, p *pool.Pool) ([]string, error) {
 	what, before, err := waiting(p, c)
 	if err != nil || what == nil {
 		return nil, err
+	}
+	if what.own(c) {
+		return refreshOwn(ctx, p, *what)
 	}
 	carried, err := refreshRoot(ctx, p, c, *what, before)
 	if err != nil {
@@ -84,6 +87,9 @@ func waiting(p *pool.Pool, c pool.Contents) (*refresh, string, error) {
 	b, err := sysroot.Dir{Root: dir}.Read(refreshFile)
 	if err != nil || json.Unmarshal(b, &r) != nil || !r.waits(c) {
 		return nil, "", err
+	}
+	if r.own(c) {
+		return &r, "", nil // which has it itself
 	}
 	before := filepath.Join(p.Dir(), Folder, oldName)
 	then, err := subvolume.Read(before)
