@@ -1,10 +1,10 @@
 package pool
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"griddle/appliance/layout"
 	"griddle/initramfs/bootloader"
@@ -16,29 +16,28 @@ import (
 
 // bootPart is the partition for kernels of an encrypted pool.
 type bootPart struct {
-	dir string // where it is mounted; "" if it is not
-	err error  // why
-	// lost is what a new grub.cfg says of it, if grub.cfg says nothing.
-	lost *bootloader.Boot
+	dir string          // where it is mounted; "" if it is not
+	err error           // why
+	of  bootloader.Boot // what grub.cfg says of it, or has to say if it is lost; zero if err says why that is not known
 }
 
 // openBoot mounts the partition for kernels, if the pool is encrypted. One that cannot be mounted is an error of what
-// needs it.
+// needs it. Where grub.cfg is lost, the disk shows which partition it is, and what opens the pool.
 func (p *Pool) openBoot() {
 	conf, err := p.readConfig()
-	if conf.Boot == nil && !p.place.Encrypted() {
+	if !p.place.Encrypted() && (err != nil || conf.Boot == nil) {
 		return
 	}
 	p.boot = &bootPart{}
 	node := p.place.Boot
-	switch {
-	case conf.Boot == nil:
-		node, p.boot.lost, p.boot.err = p.place.lostBoot()
-	case node == "":
-		node, p.boot.err = bootNode(nodes(sys), p.place.Disk, conf.Boot.ID)
+	if err == nil {
+		if p.boot.of = *conf.Boot; node == "" {
+			node, p.boot.err = bootNode(nodes(sys), p.place.Disk, conf.Boot.ID)
+		}
+	} else {
+		node, p.boot.of, p.boot.err = p.findBoot(node)
 	}
 	if p.boot.err != nil {
-		p.boot.err = errors.Join(p.boot.err, err)
 		return
 	}
 	m, err := subvolume.Other("ext4", node)
@@ -49,51 +48,30 @@ func (p *Pool) openBoot() {
 	p.boot.dir, p.close = m.Dir(), append(p.close, m.Close)
 }
 
-// lostBoot is the partition for kernels of an encrypted pool whose grub.cfg is lost, by its label, and what a new
-// grub.cfg says of it. It is on the disk of the pool.
-func (p Place) lostBoot() (path string, b *bootloader.Boot, err error) {
-	var found []string
-	if p.Boot != "" {
-		found = append(found, p.Boot)
-	}
-	for _, n := range nodes(sys) {
-		if n.disk != p.Disk || p.Boot != "" {
-			continue
+// findBoot is the partition for kernels, which is known if it is not "", and what a new grub.cfg has to say.
+func (p *Pool) findBoot(node string) (string, bootloader.Boot, error) {
+	if node == "" {
+		names, err := p.rootNames()
+		if err == nil {
+			node, err = lostBoot(nodes(sys), p.place.Disk, names)
 		}
-		if path, err := disk.Node(n.disk, sys, n.number); err == nil && labelled(path) {
-			found = append(found, path)
+		if err != nil {
+			return "", bootloader.Boot{}, err
 		}
 	}
-	if len(found) != 1 {
-		return "", nil, fmt.Errorf("looking for the partition with the kernels of the pool: grub.cfg is lost, and %d "+
-			"partitions of %s have an ext4 with the label %s", len(found), p.Disk, layout.BootLabel)
-	}
-	f, err := os.Open(p.Partition)
+	b := bootloader.Boot{ID: ext4ID(node), Volume: p.place.Volume}
+	f, err := os.Open(p.place.Partition)
 	if err != nil {
-		return "", nil, fmt.Errorf("reading the header of the pool: %w", err)
+		return "", bootloader.Boot{}, fmt.Errorf("looking for what opens the encrypted pool: %w", err)
 	}
 	defer f.Close()
 	h, ok := luksheader.Read(f)
-	if !ok {
-		return "", nil, fmt.Errorf("reading the header of the pool: %s has none that is whole", p.Partition)
+	if !ok || !strings.EqualFold(h.UUID, b.Volume) {
+		return "", bootloader.Boot{}, fmt.Errorf("looking for what opens the encrypted pool: %s has no header of the "+
+			"volume %s that is whole", p.place.Partition, b.Volume)
 	}
-	return found[0], &bootloader.Boot{ID: ext4ID(found[0]), Volume: p.Volume,
-		TPM: slices.Contains(h.Tokens, "systemd-tpm2")}, nil
-}
-
-// labelled says whether a device has the ext4 that a layout makes for kernels.
-func labelled(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	size, _, err := disk.Geometry(f)
-	if err != nil {
-		return false
-	}
-	s := content.Identify(f, size)
-	return s.Type == "ext4" && s.Label == layout.BootLabel
+	b.TPM = slices.Contains(h.Tokens, "systemd-tpm2")
+	return node, b, nil
 }
 
 // bootNode is the device file of the partition of a disk with an ext4 of this UUID. A copy of the disk in the same
@@ -109,7 +87,8 @@ func bootNode(all []node, of, id string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("looking for the partition with the kernels of the pool: no partition of %s has an ext4 "+
-		"with the UUID %s, which grub.cfg names", of, id)
+		"with the UUID %s, which grub.cfg names; if it is lost, make one with `mkfs.ext4 -L %s -U %s PARTITION`, and "+
+		"run `griddle-agent kernels`", of, id, layout.BootLabel, id)
 }
 
 // ext4ID is the UUID of the ext4 on a device, "" if it has none.

@@ -41,6 +41,10 @@ func (p *Pool) readConfig() (bootloader.Config, error) {
 		return bootloader.Config{}, fmt.Errorf("grub.cfg boots %q, which is not a root of the pool",
 			job.Printable(conf.Root))
 	}
+	if p.place.Encrypted() && (conf.Boot == nil || conf.Boot.Volume != p.place.Volume) {
+		return bootloader.Config{}, fmt.Errorf("grub.cfg does not say that the pool is in the encrypted volume %s; "+
+			"`griddle-agent maintain bootloader` writes it again", p.place.Volume)
+	}
 	return conf, nil
 }
 

@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"griddle/initramfs/bootloader"
-	"griddle/initramfs/bootloader/grubtest"
 	"griddle/initramfs/disk"
 	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/disk/table"
@@ -182,53 +181,6 @@ func TestEncryptedIsFound(t *testing.T) {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the system says %v, without %q:\n%s", err, want, out)
 		}
-	}
-}
-
-// A grub.cfg that is lost is made again for an encrypted pool, by the label of the partition for kernels and the header
-// of the volume, and never as for a pool that GRUB reads.
-func TestLostConfig(t *testing.T) {
-	made, place := bootParts(t, 64)
-	place.Volume, place.Partition = volumeID, filepath.Join(t.TempDir(), "volume")
-	key := place.Partition + ".key"
-	if err := errors.Join(os.WriteFile(place.Partition, nil, 0o600), os.Truncate(place.Partition, 32<<20),
-		os.WriteFile(key, []byte("x"), 0o600), os.Remove(filepath.Join(made.ESP, "griddle/grub.cfg"))); err != nil {
-		t.Fatal(err)
-	}
-	tool(t, "cryptsetup", "luksFormat", "--batch-mode", "--uuid", volumeID, "--pbkdf", "pbkdf2",
-		"--pbkdf-force-iterations", "1000", "--key-file", key, place.Partition)
-	p, err := Open(place)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := p.Read()
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf, err := p.config(c)
-	if err != nil || conf.Boot == nil || *conf.Boot != (bootloader.Boot{ID: bootID, Volume: volumeID}) {
-		t.Fatalf("config = %+v, %v", conf, err)
-	}
-	conf.ESP = "GR-1B4E28BA"
-	if err := errors.Join(p.copyLost(c, conf), bootloader.WriteConfig(made.ESP, conf), p.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if got := grubtest.Boot(t, made.ESP, place.Boot); !slices.Contains(got.Args, "rd.luks.uuid="+volumeID) {
-		t.Errorf("GRUB starts %q with %q:\n%s", got.Root, got.Args, got.Screen)
-	}
-	place.Partition, place.Boot = key, ""
-	if err := os.Remove(filepath.Join(made.ESP, "griddle/grub.cfg")); err != nil {
-		t.Fatal(err)
-	}
-	if p, err = Open(place); err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	if c, err = p.Read(); err != nil {
-		t.Fatal(err)
-	}
-	if conf, err := p.config(c); err == nil || !strings.Contains(err.Error(), "grub.cfg is lost, and 0 partitions") {
-		t.Errorf("config without a partition for kernels = %+v, %v", conf, err)
 	}
 }
 

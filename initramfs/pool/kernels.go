@@ -91,8 +91,7 @@ func (p *Pool) CopyKernels() error {
 // kernel that the root that runs keeps.
 func (p *Pool) ChangeKernels(removed string, check func(initrd string) error) (starts bool, err error) {
 	if p.boot == nil {
-		_, err := p.readConfig() // without it, it is not known whether the pool is encrypted
-		return removed == "", err
+		return true, nil
 	}
 	err = p.change(func(c Contents) error {
 		if err := p.sync(); err != nil {
@@ -133,6 +132,9 @@ func (p *Pool) KernelRoom(files []bootcopy.File) (need, free int64, err error) {
 		return 0, 0, p.bootError()
 	}
 	err = p.change(func(c Contents) error {
+		if err := p.sync(); err != nil {
+			return err
+		}
 		if len(c.Roots) > 0 {
 			if _, err := p.copyAll(c, []string{c.env.Good, c.env.Candidate}, bootcopy.Root{}); err != nil {
 				return err
@@ -190,8 +192,7 @@ func (p *Pool) StartDir(name string) (string, error) {
 
 // Encrypted says whether the pool is encrypted, and whether the TPM opens it.
 func (c Contents) Encrypted() (encrypted, tpm bool) {
-	b := c.conf.Boot
-	return b != nil, b != nil && b.TPM
+	return c.boot != nil, c.boot != nil && c.boot.TPM
 }
 
 // hasKernel says whether GRUB can start a root by what is in it: an encrypted pool is opened by an initrd.

@@ -16,10 +16,12 @@ import (
 
 // Bootloader installs GRUB on the disk of the pool again, for BIOS and for UEFI, with the files that
 // bootloader.BuildGRUB made. What boots, and its kernel arguments, stay. Without a grub.cfg there are no further
-// arguments; without grubenv as well the root that proved itself last boots, or else the newest root with a kernel.
+// arguments, and of an encrypted pool its disk says what GRUB needs; without grubenv as well the root that proved
+// itself last boots, or else the newest root with a kernel. Beside an encrypted pool the kernels are copied before.
+//
 // bios says that the machine starts by a BIOS now. On an EFI system partition that other systems share, no file of
-// theirs changes. Of a mirror GRUB is installed on each disk. A disk without room for GRUB for BIOS is an
-// error (gap.ErrNone) only where bios is true.
+// theirs changes. Of a mirror GRUB is installed on each disk. A disk without room for GRUB for BIOS is an error
+// (gap.ErrNone) only where bios is true.
 func (p *Pool) Bootloader(images fs.FS, bios bool) error {
 	return p.change(func(c Contents) error {
 		if p.noESP != nil {
@@ -32,8 +34,8 @@ func (p *Pool) Bootloader(images fs.FS, bios bool) error {
 		if c.NoBoots != nil {
 			conf, err = p.config(c)
 		}
-		if err == nil && c.NoBoots != nil {
-			err = p.copyLost(c, conf)
+		if err == nil {
+			err = p.bootable(c, conf)
 		}
 		if err != nil {
 			return err
@@ -67,6 +69,27 @@ func (h Half) bootloader(images fs.FS, c bootloader.Config, bios bool) error {
 	return errors.Join(err, f.Close())
 }
 
+// bootable has GRUB find a kernel beside an encrypted pool for the root that starts: one of now, or at least one of
+// before.
+func (p *Pool) bootable(c Contents, conf bootloader.Config) error {
+	if p.boot == nil || p.boot.err != nil {
+		return p.bootError()
+	}
+	last, _ := cutRoots(conf.Root)
+	last = cmp.Or(c.Boots, last)
+	if err := p.sync(); err != nil {
+		return err
+	}
+	failed, err := p.copyAll(c, []string{last}, bootcopy.Root{})
+	if err != nil {
+		return err
+	}
+	if _, err := bootcopy.Copy(p.boot.dir, last); err != nil {
+		return errors.Join(failed[last], err)
+	}
+	return nil
+}
+
 // config is a new grub.cfg for the root that starts by grubenv and markers, else for the newest root with a kernel.
 func (p *Pool) config(c Contents) (bootloader.Config, error) {
 	id, err := p.filesystem()
@@ -82,19 +105,12 @@ func (p *Pool) config(c Contents) (bootloader.Config, error) {
 	if last == "" {
 		return bootloader.Config{}, errors.New("installing GRUB: no root of the pool has a kernel")
 	}
+	conf := bootloader.Config{PoolID: id, Root: roots + "/" + last, Others: p.place.Shared, Own: p.place.own()}
 	if p.boot != nil {
-		err = p.boot.err
+		if p.boot.err != nil {
+			return bootloader.Config{}, p.boot.err
+		}
+		conf.Boot = &p.boot.of
 	}
-	return bootloader.Config{PoolID: id, Root: roots + "/" + last, Others: p.place.Shared, Own: p.place.own(),
-		Boot: c.conf.Boot}, err
-}
-
-// copyLost copies what GRUB reads of the roots of an encrypted pool, before a new grub.cfg has it start one of them.
-func (p *Pool) copyLost(c Contents, conf bootloader.Config) error {
-	if conf.Boot == nil {
-		return nil
-	}
-	name, _ := cutRoots(conf.Root)
-	failed, err := p.copyAll(c, []string{name}, bootcopy.Root{})
-	return errors.Join(err, failed[name])
+	return conf, nil
 }

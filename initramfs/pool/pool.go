@@ -123,6 +123,7 @@ type Contents struct {
 	Free int64
 
 	conf bootloader.Config // of grub.cfg; zero if it cannot be read
+	boot *bootloader.Boot  // of an encrypted pool
 	env  bootenv.Env       // of grubenv, where the candidate may be a fresh root
 }
 
@@ -146,13 +147,14 @@ func Label(name string) string {
 // Read lists what the pool has.
 func (p *Pool) Read() (Contents, error) {
 	c := Contents{}
-	if c.conf, c.NoBoots = p.readConfig(); c.conf.Boot == nil && p.boot != nil {
-		c.conf.Boot = p.boot.lost
-	}
+	c.conf, c.NoBoots = p.readConfig()
 	if env, err := p.readEnv(c.conf); err != nil {
 		c.NoBoots = cmp.Or(c.NoBoots, err)
 	} else {
 		c.Good, c.Candidate, c.Tries, c.env = env.Good, env.Candidate, env.Tries, env
+	}
+	if c.boot = c.conf.Boot; c.boot == nil && p.boot != nil {
+		c.boot = &p.boot.of
 	}
 	used, err := p.used()
 	if err != nil {
