@@ -3,19 +3,23 @@
 // Call Make for a partition that has nothing in it, and Open for its device file; Close when nothing of it is mounted.
 // Check the TPM with CheckTPM before anything is written, where a volume is to be opened by it.
 //
-//	slot 0   the passphrase, by Argon2id with what this machine can do in two seconds, and with at most half of the
-//	         memory that is free: a boot image has the rest
-//	slot 1   a key of 32 random bytes, which the TPM seals; in a token of the type systemd-tpm2
+// A volume has one to three keys, in the slots 0, 1 and 2 and in this order:
 //
-// The token is that of systemd-cryptenroll: the system on the disk opens the volume by itself (crypttab(5),
-// tpm2-device=auto). The seal counts while PCR 7 has the same value: the state of Secure Boot and its keys. It protects
-// a disk that leaves its machine. Who can start other systems on the machine, with the same Secure Boot, gets the key
-// too.
+//	the passphrase, by Argon2id with what this machine can do in two seconds, and with at most half of the memory that
+//	is free: a boot image has the rest
+//	the recovery key, 256 random bits as a text that people can type; a token of the type systemd-recovery says which
+//	slot it has
+//	a key of 32 random bytes, which the TPM seals; in a token of the type systemd-tpm2
+//
+// The tokens are those of systemd-cryptenroll: the system on the disk opens the volume by itself (crypttab(5),
+// tpm2-device=auto), and asks for a recovery key where there is one. The seal counts while PCR 7 has the same value:
+// the state of Secure Boot and its keys. It protects a disk that leaves its machine. Who can start other systems on the
+// machine, with the same Secure Boot, gets the key too.
 //
 // Secrets go to cryptsetup through pipes, and never into arguments or files.
 //
-// Sources: LUKS2 On-Disk Format Specification 1.1.1; cryptsetup(8); systemd's src/shared/tpm2-util.c and
-// src/cryptenroll/cryptenroll-tpm2.c, versions 252 to 257.
+// Sources: LUKS2 On-Disk Format Specification 1.1.1; cryptsetup(8); systemd's src/shared/tpm2-util.c,
+// src/cryptenroll/cryptenroll-tpm2.c and cryptenroll-recovery.c, versions 252 to 257.
 package luks
 
 import (
@@ -28,6 +32,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -41,7 +46,8 @@ var ErrKey = errors.New("it is not opened by this")
 type Volume struct {
 	UUID       string // of the volume, in lower case
 	Label      string // at most 47 bytes
-	Passphrase []byte // opens it; at least one byte
+	Passphrase []byte // opens it; none if there is a recovery key
+	Recovery   []byte // opens it too: a key of package recoverykey; none if there is a passphrase
 	TPM        bool   // the TPM of this machine opens it too
 	// Cost are arguments of luksFormat for how slow the passphrase is to try; nil is what this machine can do. It is
 	// for tests, which use Cheap.
@@ -50,6 +56,10 @@ type Volume struct {
 
 // Cheap is the Cost of a passphrase that anyone can try, many times in a second.
 var Cheap = []string{"--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"}
+
+// A key that is random has this cost: a function that is slow to try adds nothing (cryptsetup_set_minimal_pbkdf of
+// systemd).
+var random = append(slices.Clip(Cheap), "--hash", "sha512")
 
 // Name is the name of the opened volume with a UUID, as many distributions choose it.
 func Name(uuid string) string { return "luks-" + strings.ToLower(uuid) }
@@ -62,50 +72,68 @@ func Node(uuid string) string { return "/dev/mapper/" + Name(uuid) }
 func Make(ctx context.Context, node string, v Volume) error { return v.make(ctx, node, openDevice) }
 
 func (v Volume) make(ctx context.Context, node string, tpm opener) error {
-	if len(v.Passphrase) == 0 {
-		return errors.New("encrypting a volume: the passphrase is empty")
+	first, cost := v.Passphrase, v.Cost
+	if len(first) == 0 {
+		first, cost = v.Recovery, random
 	}
-	cost := v.Cost
+	if len(first) == 0 {
+		return errors.New("encrypting a volume: there is neither a passphrase nor a recovery key, or it is empty")
+	}
 	if cost == nil {
 		var err error
 		if cost, err = affordable(); err != nil {
 			return err
 		}
 	}
-	args := append([]string{"luksFormat", "--batch-mode", "--type", "luks2", "--uuid", v.UUID, "--key-file", "-"},
-		cost...)
+	args := append([]string{"luksFormat", "--batch-mode", "--type", "luks2", "--uuid", v.UUID, "--key-file", "-",
+		"--key-slot", "0"}, cost...)
 	if v.Label != "" {
 		args = append(args, "--label", v.Label)
 	}
-	if err := run(ctx, v.Passphrase, nil, append(args, node)...); err != nil {
+	if err := run(ctx, first, nil, append(args, node)...); err != nil {
 		return fmt.Errorf("encrypting a volume: %w", err)
+	}
+	slot := 0
+	if len(v.Recovery) > 0 {
+		if len(v.Passphrase) > 0 {
+			slot++
+		}
+		if err := v.recoverable(ctx, node, slot); err != nil {
+			return fmt.Errorf("giving a volume its recovery key: %w", err)
+		}
 	}
 	if !v.TPM {
 		return nil
 	}
-	if err := enrol(ctx, node, v.Passphrase, tpm); err != nil {
+	if err := enrol(ctx, node, first, slot+1, tpm); err != nil {
 		return fmt.Errorf("giving the key of a volume to the TPM: %w", err)
 	}
 	return nil
 }
 
-// enrol adds a key that the TPM seals.
-func enrol(ctx context.Context, node string, passphrase []byte, tpm opener) error {
+// recoverable gives a volume its recovery key in a slot, unless that is the first one, and says so in a token.
+func (v Volume) recoverable(ctx context.Context, node string, slot int) error {
+	if slot > 0 {
+		if err := addKey(ctx, node, v.Passphrase, v.Recovery, slot); err != nil {
+			return err
+		}
+	}
+	if err := addToken(ctx, node, token{Type: recoveryType}, slot); err != nil {
+		return err
+	}
+	return Opens(ctx, node, v.Recovery) // a key that does not would be missed too late
+}
+
+// enrol adds a key that the TPM seals; first is one that the volume has.
+func enrol(ctx context.Context, node string, first []byte, slot int, tpm opener) error {
 	key, token, err := seal(tpm)
 	if err != nil {
 		return err
 	}
-	// The key is random: a function that is slow to try adds nothing (cryptsetup_set_minimal_pbkdf of systemd).
-	if err := run(ctx, passphrase, key, "luksAddKey", "--batch-mode", "--key-file", "-", "--key-slot", "1", "--pbkdf",
-		"pbkdf2", "--pbkdf-force-iterations", "1000", "--hash", "sha512", node, "/proc/self/fd/3"); err != nil {
+	if err := addKey(ctx, node, first, key, slot); err != nil {
 		return err
 	}
-	token.Slots = []string{"1"}
-	b, err := json.Marshal(token)
-	if err != nil {
-		return err
-	}
-	if err := run(ctx, b, nil, "token", "import", "--json-file", "-", node); err != nil {
+	if err := addToken(ctx, node, token, slot); err != nil {
 		return err
 	}
 	// What cannot be read back would be missed at the next start.
@@ -116,10 +144,48 @@ func enrol(ctx context.Context, node string, passphrase []byte, tpm opener) erro
 	return err
 }
 
-// Open opens the volume in the device file node by a passphrase; one that is open already stays. It returns the device
-// file of what is in it. The error is ErrKey if the passphrase is another one.
-func Open(ctx context.Context, node, uuid string, passphrase []byte) (string, error) {
-	return open(ctx, node, uuid, passphrase)
+// addKey adds a random key in a slot; first is one that the volume has.
+func addKey(ctx context.Context, node string, first, key []byte, slot int) error {
+	args := append([]string{"luksAddKey", "--batch-mode", "--key-file", "-", "--key-slot", fmt.Sprint(slot)}, random...)
+	return run(ctx, first, key, append(args, node, "/proc/self/fd/3")...)
+}
+
+// addToken adds a token for the key in a slot.
+func addToken(ctx context.Context, node string, t token, slot int) error {
+	t.Slots = []string{fmt.Sprint(slot)}
+	b, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	return run(ctx, b, nil, "token", "import", "--json-file", "-", node)
+}
+
+// Opens is nil if a key opens the volume in the device file node, and ErrKey if it does not. Nothing is opened.
+func Opens(ctx context.Context, node string, key []byte) error {
+	return run(ctx, key, nil, "open", "--type", "luks2", "--test-passphrase", "--key-file", "-", node)
+}
+
+// Open opens the volume in the device file node by the first of some keys that does: passphrases and recovery keys. One
+// that is open already stays. It returns the device file of what is in it. The error is ErrKey if none of them opens
+// it; empty keys are not tried.
+func Open(ctx context.Context, node, uuid string, keys ...[]byte) (string, error) {
+	err := ErrKey
+	if _, open := os.Stat(Node(uuid)); open == nil {
+		return Node(uuid), nil
+	}
+	for _, key := range keys {
+		if len(key) == 0 {
+			continue
+		}
+		err = run(ctx, key, nil, "open", "--type", "luks2", "--key-file", "-", node, Name(uuid))
+		if err == nil {
+			return Node(uuid), nil
+		}
+		if !errors.Is(err, ErrKey) {
+			break
+		}
+	}
+	return "", fmt.Errorf("opening the encrypted %s: %w", node, err)
 }
 
 // OpenByTPM is Open with the key that the TPM of this machine sealed. It is ErrKey if the volume has no such key, or
@@ -132,17 +198,7 @@ func OpenByTPM(ctx context.Context, node, uuid string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("opening the encrypted %s by the TPM: %w", node, err)
 	}
-	return open(ctx, node, uuid, key)
-}
-
-func open(ctx context.Context, node, uuid string, key []byte) (string, error) {
-	if _, err := os.Stat(Node(uuid)); err == nil {
-		return Node(uuid), nil
-	}
-	if err := run(ctx, key, nil, "open", "--type", "luks2", "--key-file", "-", node, Name(uuid)); err != nil {
-		return "", fmt.Errorf("opening the encrypted %s: %w", node, err)
-	}
-	return Node(uuid), nil
+	return Open(ctx, node, uuid, key)
 }
 
 // Close closes an opened volume, of which nothing is mounted. It is durable: the kernel writes everything before. One

@@ -31,7 +31,7 @@ func image(t *testing.T) string {
 // opens says what cryptsetup says of a passphrase. It needs no device-mapper.
 func opens(t *testing.T, node string, key []byte) error {
 	t.Helper()
-	return run(t.Context(), key, nil, "open", "--test-passphrase", "--key-file", "-", node)
+	return Opens(t.Context(), node, key)
 }
 
 // TestMake makes a volume that its passphrase opens, and no other one.

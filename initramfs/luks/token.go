@@ -8,6 +8,9 @@ import (
 // tokenType is the token of systemd-cryptenroll for a TPM.
 const tokenType = "systemd-tpm2"
 
+// recoveryType is that for a recovery key. Such a token has nothing but the slot of the key.
+const recoveryType = "systemd-recovery"
+
 // pcr is the register that the seal is bound to: the state and the keys of Secure Boot (TCG PC Client Platform Firmware
 // Profile 1.05, section 3.3.4.8).
 const pcr = 7
