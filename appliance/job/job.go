@@ -106,6 +106,9 @@ type Spec struct {
 	Service bool `json:"service,omitempty"`
 	// Settings says that the machine has settings: the agent asks for them at SettingsPath before it writes to a disk.
 	Settings bool `json:"settings,omitempty"`
+	// Recovery says that the server has recovery keys for the encrypted partitions of the machine, or makes one for
+	// this job: the agent asks for them at RecoveryPath if it needs them.
+	Recovery bool `json:"recovery,omitempty"`
 	// Kexec says that the machine may start the new root by kexec, without its firmware. If it cannot, it restarts in
 	// the ordinary way.
 	Kexec bool `json:"kexec,omitempty"`

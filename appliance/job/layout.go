@@ -16,3 +16,6 @@ const FeatureVolumes = "volumes"
 
 // FeatureLUKS in Hello.Features: carries out a layout with encrypted partitions.
 const FeatureLUKS = "luks"
+
+// FeatureRecovery in Hello.Features: carries out a layout with partitions that a recovery key opens.
+const FeatureRecovery = "recovery"

@@ -27,13 +27,38 @@ type Settings struct {
 	State    Approval        `json:"state"`
 	Code     string          `json:"code,omitempty"`     // such as "7K4M-QX2D"
 	Settings json.RawMessage `json:"settings,omitempty"` // setting.Settings
+	Recovery []string        `json:"recovery,omitempty"` // the answer to RecoveryAsk, the newest key first
 }
+
+// RecoveryAsk asks for the recovery keys of the machine (package recoverykey), for its install or update with this ID.
+// The answer is a Settings, without settings: State and Code are as there. If the layout of the job has partitions that
+// a recovery key opens, there is at least one. All of them are durable on the server, and asking again gives the same
+// ones.
+type RecoveryAsk struct {
+	Job string `json:"job"`
+}
+
+// MaxRecovery is the most recovery keys that a machine has.
+const MaxRecovery = 32
 
 // Settings asks for the settings of the machine. Only the boot that has the job, with the key of its Hello, gets them.
 func (c *Client) Settings(ctx context.Context) (Settings, error) {
 	var s Settings
 	if err := c.do(ctx, http.MethodGet, c.base+SettingsPath, c.token, nil, &s); err != nil {
 		return Settings{}, fmt.Errorf("asking for the machine's settings: %w", err)
+	}
+	return s, nil
+}
+
+// Recovery asks for the recovery keys of the machine. Only the boot that has the job, with the key of its Hello, gets
+// them.
+func (c *Client) Recovery(ctx context.Context, job string) (s Settings, err error) {
+	body, err := json.Marshal(RecoveryAsk{Job: job})
+	if err == nil {
+		err = c.do(ctx, http.MethodPost, c.base+RecoveryPath, c.token, body, &s)
+	}
+	if err != nil {
+		return Settings{}, fmt.Errorf("asking for the machine's recovery keys: %w", err)
 	}
 	return s, nil
 }

@@ -14,8 +14,9 @@ const (
 	RelayPath  = "/v1/agent/relay"  // POST multicast.RelayReport -> multicast.RelayCommand; bearer token of the Welcome
 	// GET -> Settings; bearer token of the Welcome, and the key of the Hello
 	SettingsPath = "/v1/agent/settings"
-	HomePath     = "/v1/agent/home" // POST HomeReport; bearer one-time token of Spec.Home -> 204
-	BlobsPath    = "/v1/blobs/"     // GET + digest, plain http, Range
+	RecoveryPath = "/v1/agent/recovery" // POST RecoveryAsk -> Settings; token and key as for SettingsPath
+	HomePath     = "/v1/agent/home"     // POST HomeReport; bearer one-time token of Spec.Home -> 204
+	BlobsPath    = "/v1/blobs/"         // GET + digest, plain http, Range
 )
 
 // Hello is the first message of an agent. Boot is a random UUID that the agent makes at each start.
@@ -28,7 +29,7 @@ type Hello struct {
 	Sources []string `json:"sources,omitempty"`
 	// Features are what the agent can do beyond the first version of the contract: FeatureSettings,
 	// FeatureUpdate, FeatureKernel, FeatureReset, FeatureMatch, FeatureLayout, FeatureMirror, FeatureRoots,
-	// FeatureVolumes, FeatureLUKS, FeatureErase.
+	// FeatureVolumes, FeatureLUKS, FeatureRecovery, FeatureErase.
 	Features []string `json:"features,omitempty"`
 }
 

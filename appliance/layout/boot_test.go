@@ -57,7 +57,8 @@ func TestBoot(t *testing.T) {
 		{"encrypted", func(_ *Disk, p []Partition) { p[1].LUKS = p[2].LUKS }, boot + ".luks: only partitions with " +
 			"use: pool, data, home or swap are encrypted; leave it out"},
 		{"by the TPM alone", func(_ *Disk, p []Partition) { p[2].LUKS.Unlock = []string{TPM2} }, pool +
-			".luks.unlock: without a passphrase, everything is lost when the TPM or the board is; add passphrase"},
+			".luks.unlock: without a passphrase or a recovery key, everything is lost when the TPM or the board is; " +
+			"add passphrase or recovery"},
 		{"roots", func(d *Disk, p []Partition) { d.Partitions = append(apart().Disks[0].Partitions, p[1]) },
 			"disks[0].partitions[4]: a partition with use: boot is for the kernels of an encrypted pool, and the " +
 				"layout has none; leave it out"},

@@ -6,7 +6,7 @@ import (
 )
 
 // LUKS says that a partition is encrypted, in the format LUKS2, and by what it is opened. No secret is in a layout: the
-// passphrase is one of the machine's settings.
+// passphrase is one of the machine's settings, and the recovery key is made and kept by the server.
 type LUKS struct {
 	Unlock []string `json:"unlock"` // Passphrase…
 }
@@ -15,7 +15,7 @@ type LUKS struct {
 const (
 	Passphrase = "passphrase" // that of the settings; the system asks for it at each start, where nothing else opens it
 	TPM2       = "tpm2"       // the TPM of the machine gives the key while PCR 7, the state of Secure Boot, is the same
-	Recovery   = "recovery"
+	Recovery   = "recovery"   // a key that the server makes for the machine, and shows to operators
 )
 
 // Encrypted is what a partition holds to programs that have no key.
@@ -37,6 +37,15 @@ func (d Document) Encrypts() bool {
 	})
 }
 
+// Recovers says whether the document has partitions that a recovery key opens.
+func (d Document) Recovers() bool {
+	return slices.ContainsFunc(d.Disks, func(disk Disk) bool {
+		return slices.ContainsFunc(disk.Partitions, func(p Partition) bool {
+			return p.LUKS != nil && slices.Contains(p.LUKS.Unlock, Recovery)
+		})
+	})
+}
+
 // luks checks how a partition is encrypted.
 func (c *checker) luks(at string, p Partition) {
 	switch {
@@ -46,22 +55,21 @@ func (c *checker) luks(at string, p Partition) {
 		c.wrong(at, "leave it out", "only partitions with use: pool, data, home or swap are encrypted")
 		return
 	case len(p.LUKS.Unlock) == 0:
-		c.wrong(at+".unlock", "write unlock: [passphrase], or [passphrase, tpm2]", "it does not say what opens the "+
+		c.wrong(at+".unlock", "write unlock: [passphrase], [recovery, tpm2] or so", "it does not say what opens the "+
 			"partition")
 		return
 	}
 	for i, by := range p.LUKS.Unlock {
 		switch {
-		case by == Recovery:
-			c.wrong(at+".unlock", "leave it out: the passphrase opens it", "a recovery key is not supported yet")
-		case by != Passphrase && by != TPM2:
-			c.wrong(at+".unlock", "", "%q is not passphrase or tpm2", short(by))
+		case by != Passphrase && by != Recovery && by != TPM2:
+			c.wrong(at+".unlock", "", "%q is not passphrase, recovery or tpm2", short(by))
 		case slices.Contains(p.LUKS.Unlock[:i], by):
 			c.wrong(at+".unlock", "", "%s is in the list twice", by)
 		}
 	}
-	if !slices.Contains(p.LUKS.Unlock, Passphrase) {
-		c.wrong(at+".unlock", "add passphrase", "without a passphrase, everything is lost when the TPM or the board is")
+	if !slices.Contains(p.LUKS.Unlock, Passphrase) && !slices.Contains(p.LUKS.Unlock, Recovery) {
+		c.wrong(at+".unlock", "add passphrase or recovery", "without a passphrase or a recovery key, everything is "+
+			"lost when the TPM or the board is")
 	}
 }
 

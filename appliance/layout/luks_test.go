@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,15 +30,18 @@ func TestLUKS(t *testing.T) {
 				"disks[0].partitions[0].luks: only partitions with use: pool, data, home or swap are encrypted; " +
 				"leave it out"},
 		"by nothing": {func(p []Partition) { p[3].LUKS = by() }, srv + ".unlock: it does not say what opens the " +
-			"partition; write unlock: [passphrase], or [passphrase, tpm2]"},
-		"by the TPM alone": {func(p []Partition) { p[3].LUKS = by(TPM2) }, srv + ".unlock: without a passphrase, " +
-			"everything is lost when the TPM or the board is; add passphrase"},
+			"partition; write unlock: [passphrase], [recovery, tpm2] or so"},
+		"by the TPM alone": {func(p []Partition) { p[3].LUKS = by(TPM2) }, srv + ".unlock: without a passphrase or a " +
+			"recovery key, everything is lost when the TPM or the board is; add passphrase or recovery"},
 		"twice": {func(p []Partition) { p[3].LUKS = by(Passphrase, Passphrase) }, srv + ".unlock: passphrase is in " +
 			"the list twice"},
-		"recovery": {func(p []Partition) { p[3].LUKS = by(Passphrase, Recovery) }, srv + ".unlock: a recovery key is " +
-			"not supported yet; leave it out: the passphrase opens it"},
+		"recovery":          {func(p []Partition) { p[3].LUKS = by(Recovery) }, ""},
+		"recovery and TPM":  {func(p []Partition) { p[3].LUKS = by(Recovery, TPM2) }, ""},
+		"all, in any order": {func(p []Partition) { p[3].LUKS = by(TPM2, Recovery, Passphrase) }, ""},
+		"recovery key, twice": {func(p []Partition) { p[3].LUKS = by(Recovery, Recovery) }, srv + ".unlock: " +
+			"recovery is in the list twice"},
 		"other": {func(p []Partition) { p[3].LUKS = by(Passphrase, "fido2") }, srv + `.unlock: "fido2" is not ` +
-			"passphrase or tpm2"},
+			"passphrase, recovery or tpm2"},
 	} {
 		d := good()
 		c.change(d.Disks[0].Partitions)
@@ -47,6 +51,12 @@ func TestLUKS(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s: Check = %s\nwant %s", name, got, c.want)
+		}
+		recovers := slices.ContainsFunc(d.Disks[0].Partitions, func(p Partition) bool {
+			return p.LUKS != nil && slices.Contains(p.LUKS.Unlock, Recovery)
+		})
+		if d.Recovers() != recovers {
+			t.Errorf("%s: Recovers = %v, want %v", name, d.Recovers(), recovers)
 		}
 		if !d.Encrypts() || good().Encrypts() {
 			t.Errorf("%s: Encrypts = %v, and without luks %v", name, d.Encrypts(), good().Encrypts())

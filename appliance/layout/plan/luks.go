@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	"griddle/appliance/layout"
@@ -23,16 +24,18 @@ func (w *writer) encrypt(p part, makes Step) Step {
 	return makes
 }
 
+// Encrypts says whether the plan has partitions that are encrypted.
+func (p Plan) Encrypts() bool { return p.parts(func(part Part) bool { return part.Unlock != "" }) }
+
 // Unlocks says whether the plan has partitions that are opened by something, such as layout.TPM2.
 func (p Plan) Unlocks(by string) bool {
-	for _, d := range p.Disks {
-		for _, part := range d.After {
-			for _, u := range strings.Fields(part.Unlock) {
-				if u == by {
-					return true
-				}
-			}
-		}
-	}
-	return false
+	return p.parts(func(part Part) bool { return part.UnlockedBy(by) })
+}
+
+// UnlockedBy says whether a partition is encrypted and opened by something, such as layout.TPM2.
+func (p Part) UnlockedBy(by string) bool { return slices.Contains(strings.Fields(p.Unlock), by) }
+
+// parts says whether one of the partitions of tomorrow is so.
+func (p Plan) parts(is func(Part) bool) bool {
+	return slices.ContainsFunc(p.Disks, func(d Disk) bool { return slices.ContainsFunc(d.After, is) })
 }

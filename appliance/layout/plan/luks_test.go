@@ -31,11 +31,18 @@ func TestLUKS(t *testing.T) {
 	}
 	last := p.Disks[0].After[2]
 	if last.Filesystem != layout.Encrypted || last.Inside != "ext4" || last.Label != "data" || last.Mount != "/srv" ||
-		!p.Unlocks(layout.TPM2) || planned(t, of(esp, pool), blank(20*gib, 512)).Unlocks(layout.TPM2) {
+		!p.Unlocks(layout.TPM2) || p.Unlocks(layout.Recovery) || !p.Encrypts() ||
+		planned(t, of(esp, pool), blank(20*gib, 512)).Unlocks(layout.TPM2) {
 		t.Errorf("the partition will be %+v", last)
 	}
 	if err := p.Verify(); err != nil {
 		t.Error(err)
+	}
+	recoverable := encrypted()
+	recoverable.LUKS = &layout.LUKS{Unlock: []string{layout.Recovery}}
+	if p := planned(t, of(esp, pool, recoverable), blank(20*gib, 512)); !p.Unlocks(layout.Recovery) || !p.Encrypts() ||
+		p.Unlocks(layout.Passphrase) || planned(t, of(esp, pool), blank(20*gib, 512)).Encrypts() {
+		t.Errorf("with a recovery key alone, the plan is %+v", p)
 	}
 
 	// What there is, is kept if it is encrypted.
