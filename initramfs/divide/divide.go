@@ -59,8 +59,10 @@ type Options struct {
 	Progress func(Progress) // may be nil
 	// Tools gets programs that the plan needs and that cannot be run, before anything is written. nil gets none.
 	Tools func(ctx context.Context, programs ...string) error
-	// Passphrase opens what the plan encrypts, or has encrypted. Without one such a plan is refused.
+	// Passphrase and Recovery open what the plan encrypts, or has encrypted: the passphrase, and the recovery keys of
+	// the machine, of which what is made gets the first one. A plan that needs one which is missing is refused.
 	Passphrase []byte
+	Recovery   [][]byte
 
 	wrap func(*os.File) device // of tests, which cut off the writes of a run
 	cost []string              // of tests: luks.Volume.Cost

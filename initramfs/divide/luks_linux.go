@@ -20,16 +20,21 @@ import (
 // secrets refuses a plan with encrypted partitions that could not be opened here, before anything is written.
 func (r *run) secrets(ctx context.Context) error {
 	switch {
-	case !r.plan.Unlocks(layout.Passphrase):
+	case !r.plan.Encrypts():
 		return nil
-	case len(r.Passphrase) == 0:
+	case r.plan.Unlocks(layout.Passphrase) && len(r.Passphrase) == 0:
 		return errors.New("the plan has encrypted partitions, and there is no passphrase for them; nothing was written")
+	case r.plan.Unlocks(layout.Recovery) && (len(r.Recovery) == 0 || len(r.Recovery[0]) == 0):
+		return errors.New("the plan has partitions that a recovery key opens, and there is none; nothing was written")
 	}
 	if err := luks.Ready(ctx); err != nil {
 		return fmt.Errorf("the plan has encrypted partitions: %w; nothing was written", err)
 	}
 	return nil
 }
+
+// keys open what is encrypted.
+func (r *run) keys() [][]byte { return append([][]byte{r.Passphrase}, r.Recovery...) }
 
 // encrypt makes an encrypted volume in a partition that is cleared. Its UUID is in the journal before, so that what an
 // interruption leaves is known as its own, and made again.
@@ -43,8 +48,14 @@ func encrypt(ctx context.Context, r *run, i int, h *held) error {
 	if err := r.record(ctx, Entry{Step: i + 1, State: Begun, UUID: id}); err != nil {
 		return err
 	}
-	v := luks.Volume{UUID: id, Label: s.Label, Passphrase: r.Passphrase, Cost: r.cost,
-		TPM: slices.Contains(strings.Fields(s.Unlock), layout.TPM2)}
+	by := strings.Fields(s.Unlock)
+	v := luks.Volume{UUID: id, Label: s.Label, Cost: r.cost, TPM: slices.Contains(by, layout.TPM2)}
+	if slices.Contains(by, layout.Passphrase) {
+		v.Passphrase = r.Passphrase
+	}
+	if slices.Contains(by, layout.Recovery) {
+		v.Recovery = r.Recovery[0]
+	}
 	if err := luks.Make(ctx, node, v); err != nil {
 		return err
 	}
@@ -65,7 +76,7 @@ func (r *run) makeWithin(ctx context.Context, i int, h *held) error {
 	if err := sameFilesystem(h.disk.Partitions[at], layout.Encrypted, volume); err != nil { // node found it
 		return changed(h.disk, err)
 	}
-	inside, err := luks.Open(ctx, node, volume, r.Passphrase)
+	inside, err := luks.Open(ctx, node, volume, r.keys()...)
 	if err != nil {
 		return err
 	}
@@ -113,9 +124,12 @@ func (r *run) cleared(ctx context.Context, i int, h *held, inside string) (size 
 // within opens the encrypted volume in a partition that is as planned, and finds the filesystem in it.
 func (r *run) within(ctx context.Context, p *Place) error {
 	p.Volume = p.UUID
-	inside, err := luks.Open(ctx, p.Node, p.Volume, r.Passphrase)
-	if errors.Is(err, luks.ErrKey) && slices.Contains(strings.Fields(p.Part.Unlock), layout.TPM2) {
+	inside, err := luks.Open(ctx, p.Node, p.Volume, r.keys()...)
+	if errors.Is(err, luks.ErrKey) && p.Part.UnlockedBy(layout.TPM2) {
 		inside, err = luks.OpenByTPM(ctx, p.Node, p.Volume)
+	}
+	if err == nil && !p.Fresh && p.Part.UnlockedBy(layout.Recovery) {
+		p.Unrecoverable, err = r.unrecoverable(ctx, p.Node)
 	}
 	if err != nil {
 		return fmt.Errorf("partition %d of %s: %w", p.Part.Number, p.Disk, err)
@@ -139,6 +153,16 @@ func (r *run) within(ctx context.Context, p *Place) error {
 			p.Disk, kind(has), kind(p.Part.Inside))
 	}
 	return nil
+}
+
+// unrecoverable says whether no recovery key of the machine opens the encrypted volume in a device file.
+func (r *run) unrecoverable(ctx context.Context, node string) (bool, error) {
+	for _, key := range r.Recovery {
+		if err := luks.Opens(ctx, node, key); !errors.Is(err, luks.ErrKey) {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // sizeOfNode is the size of an opened volume, in bytes.

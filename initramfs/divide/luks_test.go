@@ -12,6 +12,7 @@ import (
 
 	"griddle/appliance/layout"
 	"griddle/appliance/layout/plan"
+	"griddle/appliance/recoverykey"
 	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/disk/table"
 	"griddle/initramfs/luks"
@@ -30,36 +31,41 @@ func TestLUKS(t *testing.T) {
 	}
 	fattest.Load(t, "crypto/cbc", "crypto/ecb", "crypto/xts", "crypto/af_alg", "crypto/algif_skcipher",
 		"security/keys/encrypted-keys/encrypted-keys", "drivers/md/dm-mod", "drivers/md/dm-crypt")
-	by := &layout.LUKS{Unlock: []string{layout.Passphrase}}
+	by := &layout.LUKS{Unlock: []string{layout.Passphrase, layout.Recovery}}
+	recovery := &layout.LUKS{Unlock: []string{layout.Recovery}}
 	small := esp
 	small.Size = size(40 * mib)
 	doc := of(small, layout.Partition{ID: "boot", Use: layout.Boot, Size: size(512 * mib)},
 		layout.Partition{ID: "pool", Use: layout.Pool, Size: size(150 * mib), LUKS: by},
 		layout.Partition{ID: "srv", Use: layout.Data, Size: size(48 * mib), LUKS: by, Mount: "/srv"},
-		layout.Partition{ID: "swap", Use: layout.Swap, Size: size(24 * mib), LUKS: by})
+		layout.Partition{ID: "swap", Use: layout.Swap, Size: size(24 * mib), LUKS: recovery})
 	m := &machine{t: t, disks: map[string]string{"W1": "/dev/ubda"}}
 	p := m.plan(doc)
 	before := sums(t, "/dev/ubda", staying(p)...)
-	run := func(p plan.Plan, b *book, passphrase string) (Made, error) {
+	first, second := []byte(recoverykey.New()), []byte(recoverykey.New())
+	run := func(p plan.Plan, b *book, passphrase string, keys ...[]byte) (Made, error) {
 		o := m.options(p, b)
-		o.Passphrase, o.cost = []byte(passphrase), luks.Cheap
+		o.Passphrase, o.Recovery, o.cost = []byte(passphrase), keys, luks.Cheap
 		return Run(t.Context(), o)
 	}
-	if _, err := run(p, &book{}, ""); err == nil || !strings.Contains(err.Error(), "no passphrase") {
+	if _, err := run(p, &book{}, "", first); err == nil || !strings.Contains(err.Error(), "no passphrase") {
 		t.Fatalf("Run without a passphrase = %v", err)
 	}
+	if _, err := run(p, &book{}, "correct horse"); err == nil || !strings.Contains(err.Error(), "there is none") {
+		t.Fatalf("Run without a recovery key = %v", err)
+	}
 	b := &book{fail: 2, keep: true} // the plan is the first entry
-	made, err := run(p, b, "correct horse")
+	made, err := run(p, b, "correct horse", first)
 	for n := 0; errors.Is(err, errBook) && n < 100; n++ {
 		if n%4 == 1 {
 			shut(t, b) // as a power cut does
 		}
 		b.fail, b.keep = len(b.lines)+2+n%2, n%2 == 1
-		made, err = run(p, b, "correct horse")
+		made, err = run(p, b, "correct horse", first)
 	}
 	b.fail = 0
 	if err == nil {
-		made, err = run(p, b, "correct horse")
+		made, err = run(p, b, "correct horse", first)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -72,21 +78,39 @@ func TestLUKS(t *testing.T) {
 	shut(t, b)
 	finish(t, made)
 
-	// Another passphrase opens nothing, and changes nothing.
-	first := made.Parts
-	now := m.plan(doc)
-	if _, err := run(now, &book{}, "another one"); !errors.Is(err, luks.ErrKey) {
-		t.Errorf("Run with another passphrase = %v, want ErrKey", err)
+	// Another passphrase with another recovery key opens nothing, and changes nothing. What only the first recovery key
+	// opens needs that.
+	parts := made.Parts
+	for _, passphrase := range []string{"another one", "correct horse"} {
+		if _, err := run(m.plan(doc), &book{}, passphrase, second); !errors.Is(err, luks.ErrKey) {
+			t.Errorf("Run with %q and another recovery key = %v, want ErrKey", passphrase, err)
+		}
+		shut(t, b)
 	}
-	// What is encrypted stays in a later plan, and is opened.
-	made, err = run(m.plan(doc), &book{}, "correct horse")
-	if err != nil {
+	// What is encrypted stays in a later plan, and is opened: by the recovery key alone, and where a newer one would be
+	// for what is made.
+	for _, keys := range [][][]byte{{first}, {second, first}} {
+		if made, err = run(m.plan(doc), &book{}, "another one", keys...); err != nil {
+			t.Fatal(err)
+		}
+		for i, place := range encrypted(t, made) {
+			if was := encrypted(t, Made{Parts: parts})[i]; place.Fresh || place.UUID != was.UUID ||
+				place.Volume != was.Volume || place.Unrecoverable {
+				t.Errorf("what was %+v is %+v", was, place)
+			}
+		}
+		shut(t, b)
+	}
+	// A partition that stays may lack the recovery key that the layout says.
+	doc.Disks[0].Partitions = slices.DeleteFunc(doc.Disks[0].Partitions, func(p layout.Partition) bool {
+		return p.Use == layout.Swap
+	})
+	if made, err = run(m.plan(doc), &book{}, "correct horse", second); err != nil {
 		t.Fatal(err)
 	}
-	for i, place := range encrypted(t, made) {
-		if was := encrypted(t, Made{Parts: first})[i]; place.Fresh || place.UUID != was.UUID ||
-			place.Volume != was.Volume {
-			t.Errorf("what was %+v is %+v", was, place)
+	for _, place := range made.Parts {
+		if place.Unrecoverable != (place.Part.Unlock != "") {
+			t.Errorf("with another recovery key: %+v", place)
 		}
 	}
 	same(t, before, sums(t, "/dev/ubda", staying(p)...))

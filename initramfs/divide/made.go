@@ -49,6 +49,8 @@ type Place struct {
 	// of the opened volume then, and UUID that of the filesystem in it.
 	Volume string
 	Fresh  bool // its filesystem was made
+	// Unrecoverable says that it stays as it was, and that no recovery key opens it, though the layout says so.
+	Unrecoverable bool
 }
 
 // Extent is a part of a disk, in bytes.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"griddle/appliance/layout"
 	"griddle/appliance/layout/plan"
 	"griddle/initramfs/luks"
 	"griddle/initramfs/ntfs"
@@ -61,7 +60,7 @@ func (r *run) missing() []string {
 			missing = append(missing, name)
 		}
 	}
-	if r.plan.Unlocks(layout.Passphrase) { // what is encrypted already is opened too
+	if r.plan.Encrypts() { // what is encrypted already is opened too
 		need(luks.Program)
 	}
 	for i, s := range r.plan.Steps {

@@ -60,6 +60,10 @@ func (a *client) settings(ctx context.Context) (job.Settings, error) {
 	return a.current().Settings(ctx)
 }
 
+func (a *client) recovery(ctx context.Context, id string) (job.Settings, error) {
+	return a.current().Recovery(ctx, id)
+}
+
 func (a *client) plan(ctx context.Context, ask job.PlanAsk) (job.Image, error) {
 	return a.current().Plan(ctx, ask)
 }

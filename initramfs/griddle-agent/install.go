@@ -65,6 +65,7 @@ func (s *station) install(ctx context.Context, l *uplink.Lease, spec job.Spec, f
 		Seen:     seen,
 		Key:      s.key,
 		Settings: s.settings(spec),
+		Recovery: s.recovery(spec),
 		Site:     s.site,
 		SetClock: hardware.SetClock,
 		Journal:  s.records(spec, job.PhasePartition),

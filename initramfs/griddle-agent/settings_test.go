@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griddle/appliance/job"
+	"griddle/appliance/recoverykey"
 	"griddle/appliance/setting"
 	"griddle/tui"
 )
@@ -27,7 +28,7 @@ type answers struct {
 }
 
 func (a *answers) asker() *asker {
-	return &asker{
+	return &asker{what: "settings", waits: "the settings of this machine have secrets: they wait",
 		ask: func(context.Context) (job.Settings, error) {
 			next := a.list[min(a.asked, len(a.list)-1)]
 			a.asked++
@@ -111,6 +112,34 @@ func TestSettingsEnd(t *testing.T) {
 			}
 			if last := a.shown[len(a.shown)-1]; last != "/" {
 				t.Errorf("%s: the screen still shows %q", name, last)
+			}
+		})
+	}
+}
+
+// TestRecoveryKeys: the keys are checked, and are in no error and no event.
+func TestRecoveryKeys(t *testing.T) {
+	one, two := recoverykey.New(), recoverykey.New()
+	given := func(keys ...string) []any {
+		return []any{job.Settings{State: job.Waiting, Code: "7K4M-QX2D"},
+			job.Settings{State: job.Ready, Recovery: keys}}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		a := &answers{t: t, list: given(one, two)}
+		if got, err := a.asker().keys(t.Context()); err != nil || len(got) != 2 || got[0] != one || got[1] != two {
+			t.Errorf("keys() = %q, %v", got, err)
+		}
+		if told := strings.Join(a.told, "\n"); strings.Contains(told, one[:17]) || len(a.told) != 2 {
+			t.Errorf("told:\n%s", told)
+		}
+	})
+	for name, keys := range map[string][]string{"none": nil, "too many": make([]string, job.MaxRecovery+1),
+		"no key": {one, two + "c"}} {
+		synctest.Test(t, func(t *testing.T) {
+			a := &answers{t: t, list: given(keys...)}
+			if got, err := a.asker().keys(t.Context()); err == nil || got != nil ||
+				strings.Contains(err.Error(), two[:17]) {
+				t.Errorf("%s: keys() = %q, %v", name, got, err)
 			}
 		})
 	}

@@ -55,7 +55,7 @@ func (s *station) updatePool(ctx context.Context, l *uplink.Lease, spec job.Spec
 		return err
 	}
 	settings := once(s.settings(spec))
-	place, shut, err := unlocked(ctx, place, s.tools(spec, job.PhaseCheck), settings)
+	place, shut, err := unlocked(ctx, place, s.tools(spec, job.PhaseCheck), settings, s.recovery(spec))
 	if err != nil {
 		return err
 	}

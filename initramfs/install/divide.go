@@ -40,11 +40,12 @@ func (w *work) divide(ctx context.Context) error {
 	made, err := divide.Run(ctx, divide.Options{
 		Job: w.spec.ID, Plan: w.divided.plan, Past: w.divided.past, Journal: records{w.o, w.divided},
 		Find: w.o.Look, Sys: w.o.Sys, Progress: w.dividing(), Tools: w.o.Tools,
-		Passphrase: []byte(w.settings.Disks.Passphrase),
+		Passphrase: []byte(w.settings.Disks.Passphrase), Recovery: w.recovery,
 	})
 	if err != nil {
 		return err
 	}
+	w.sayRecovery(made)
 	w.divided.made, w.target = made, made.Disk
 	w.closeLater()
 	w.undo = append(w.undo, func() error { return made.Release(ctx) })

@@ -133,6 +133,11 @@ type Options struct {
 	// before anything is written to disk. Its error ends the job. nil means that the machine has none.
 	Settings func(context.Context) (setting.Settings, error)
 
+	// Recovery asks for the recovery keys of the machine, the newest first, which are durable on the server, and waits
+	// for them. It is called at most once, before anything is written to disk, where the layout has partitions that
+	// such a key opens, or something encrypted that stays is not opened otherwise. nil means that there are none.
+	Recovery func(context.Context) ([]string, error)
+
 	// Person decides about hooks that fail; nil if no one is at the machine.
 	Person hook.Person
 
@@ -283,6 +288,7 @@ type work struct {
 	kernel   Image            // of the job; nil if the image has one
 	settings setting.Settings // what Options.Settings returned
 	asked    bool             // it did
+	recovery [][]byte         // what Options.Recovery returned; nil before
 }
 
 func (w *work) run(ctx context.Context) error {

@@ -23,16 +23,13 @@ import (
 // mountOf is what the systems of the machine mount of a partition.
 func mountOf(p divide.Place) mounts.Mount {
 	return mounts.Mount{UUID: p.UUID, Filesystem: cmp.Or(p.Part.Inside, p.Part.Filesystem), Path: p.Part.Mount,
-		Volume: p.Volume, TPM: unlocks(p.Part, layout.TPM2)}
+		Volume: p.Volume, TPM: p.Part.UnlockedBy(layout.TPM2)}
 }
-
-// unlocks says whether a partition is opened by something.
-func unlocks(p plan.Part, by string) bool { return slices.Contains(strings.Fields(p.Unlock), by) }
 
 // secrets refuses, while nothing is written, what the plan encrypts if this machine cannot make it, or the system of
 // the image could not open it.
 func (w *work) secrets(ctx context.Context) error {
-	if !w.divided.plan.Unlocks(layout.Passphrase) {
+	if !w.divided.plan.Encrypts() {
 		return nil
 	}
 	if w.divided.own() {
@@ -47,9 +44,9 @@ func (w *work) secrets(ctx context.Context) error {
 				continue
 			}
 			if p.Use != layout.Pool { // which its initrd opens
-				all = append(all, mounts.Mount{Volume: w.spec.ID, TPM: unlocks(p, layout.TPM2)}) // any UUID
+				all = append(all, mounts.Mount{Volume: w.spec.ID, TPM: p.UnlockedBy(layout.TPM2)}) // any UUID
 			}
-			tpm = tpm || unlocks(p, layout.TPM2) && p.Fate != plan.Stays
+			tpm = tpm || p.UnlockedBy(layout.TPM2) && p.Fate != plan.Stays
 		}
 	}
 	m, err := w.img.Content(ctx)
@@ -60,7 +57,7 @@ func (w *work) secrets(ctx context.Context) error {
 		if err := newroot.CheckKernel(w.img.Ref(), m); err != nil {
 			return fmt.Errorf("%w: %w; the initrd of another image cannot open an encrypted pool", ErrRefused, err)
 		}
-		if err := newroot.CheckEncryptedPool(w.img.Ref(), m, unlocks(pool, layout.TPM2)); err != nil {
+		if err := newroot.CheckEncryptedPool(w.img.Ref(), m, pool.UnlockedBy(layout.TPM2)); err != nil {
 			return fmt.Errorf("%w: %w", ErrRefused, err)
 		}
 	}
@@ -77,9 +74,12 @@ func (w *work) secrets(ctx context.Context) error {
 			return err
 		}
 	}
-	if w.settings.Disks.Passphrase == "" {
+	if w.divided.plan.Unlocks(layout.Passphrase) && w.settings.Disks.Passphrase == "" {
 		return fmt.Errorf("%w: the layout has encrypted partitions, and the settings of this machine have no "+
 			"passphrase for them; give it one with disks: {passphrase: …}", ErrRefused)
+	}
+	if w.divided.plan.Unlocks(layout.Recovery) {
+		return w.recover(ctx)
 	}
 	return nil
 }
@@ -102,7 +102,7 @@ func (d *divided) boot() (b *bootloader.Boot, node string) {
 	for _, p := range d.made.Parts {
 		if p.Part.Use == layout.Boot {
 			return &bootloader.Boot{ID: p.UUID, Volume: strings.ToLower(d.made.Pool.Volume),
-				TPM: unlocks(d.pool(), layout.TPM2)}, p.Node
+				TPM: d.pool().UnlockedBy(layout.TPM2)}, p.Node
 		}
 	}
 	return nil, ""
@@ -128,8 +128,7 @@ func (w *work) dividedBoot() (b *bootloader.Boot, node string) {
 	return w.divided.boot()
 }
 
-// openPool opens the pool that stays, if it is encrypted: by the TPM, or by the passphrase of the settings, which are
-// asked for only where that does not open it. Nothing is written.
+// openPool opens the pool that stays, if it is encrypted. Nothing is written.
 func (w *work) openPool(ctx context.Context) error {
 	if !w.place.Encrypted() {
 		return nil
@@ -139,23 +138,20 @@ func (w *work) openPool(ctx context.Context) error {
 			return fmt.Errorf("%w: the pool of this machine is encrypted: %w", ErrRefused, err)
 		}
 	}
-	place, end, err := w.place.Unlock(ctx, []byte(w.settings.Disks.Passphrase))
-	if errors.Is(err, pool.ErrClosed) && w.o.Settings != nil && !w.asked {
-		if _, err := w.own(ctx); err != nil {
-			return err
-		}
-		place, end, err = w.place.Unlock(ctx, []byte(w.settings.Disks.Passphrase))
-	}
+	var place pool.Place
+	var end func() error
+	err := w.opened(ctx, pool.ErrClosed, func(keys [][]byte) (err error) {
+		place, end, err = w.place.Unlock(ctx, keys...)
+		return err
+	})
 	if err != nil {
-		return w.unusable(fmt.Errorf("%w; give the settings of this machine its passphrase with disks: {passphrase: …}",
-			err))
+		return w.unusable(err)
 	}
 	w.place, w.undo = place, append(w.undo, end)
 	return nil
 }
 
-// openFormer opens what the systems of a pool that stays mount and have encrypted. The passphrase is that of the
-// settings, which are asked for only where the TPM does not open it.
+// openFormer opens what the systems of a pool that stays mount and have encrypted.
 func (w *work) openFormer(ctx context.Context, top string) error {
 	persistent, err := os.OpenRoot(filepath.Join(top, "@persistent"))
 	if err != nil {
@@ -176,15 +172,12 @@ func (w *work) openFormer(ctx context.Context, top string) error {
 		if err := luks.Ready(ctx); err != nil {
 			return fmt.Errorf("the systems of this machine have encrypted partitions: %w", err)
 		}
-		end, err := m.Open(ctx, []byte(w.settings.Disks.Passphrase))
-		if errors.Is(err, mounts.ErrClosed) && w.o.Settings != nil && !w.asked {
-			if _, err := w.own(ctx); err != nil {
-				return err
-			}
-			end, err = m.Open(ctx, []byte(w.settings.Disks.Passphrase))
-		}
-		if err != nil {
-			return fmt.Errorf("%w; give the settings of this machine its passphrase with disks: {passphrase: …}", err)
+		var end func() error
+		if err := w.opened(ctx, mounts.ErrClosed, func(keys [][]byte) (err error) {
+			end, err = m.Open(ctx, keys...)
+			return err
+		}); err != nil {
+			return err
 		}
 		w.undo = append(w.undo, end)
 	}

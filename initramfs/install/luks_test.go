@@ -28,20 +28,28 @@ func TestEncryptedRefuses(t *testing.T) {
 		return setting.Settings{Disks: setting.Disks{Passphrase: "correct horse"}}, nil
 	}
 	none := func(context.Context) (setting.Settings, error) { return setting.Settings{}, nil }
+	lost := func(context.Context) ([]string, error) { return nil, errors.New("no key for this boot") }
+	nothing := func(context.Context) ([]string, error) { return nil, nil }
 	for _, c := range []struct {
 		name, unlock string
 		tree         map[string]string
 		settings     func(context.Context) (setting.Settings, error)
+		recovery     func(context.Context) ([]string, error)
 		want         string
 	}{
-		{"an image that opens none", "[passphrase]", nil, given, "it has no systemd-cryptsetup"},
-		{"an image without libraries for a TPM", "[passphrase, tpm2]", opens, given, "it has no libtss2-esys.so"},
-		{"a machine without a TPM", "[passphrase, tpm2]", tpm, given, "this machine has no TPM 2.0"},
-		{"no settings", "[passphrase]", opens, nil, "the settings of this machine have no passphrase"},
-		{"no passphrase", "[passphrase]", opens, none, "the settings of this machine have no passphrase"},
+		{"an image that opens none", "[passphrase]", nil, given, nil, "it has no systemd-cryptsetup"},
+		{"an image without libraries for a TPM", "[passphrase, tpm2]", opens, given, nil, "it has no libtss2-esys.so"},
+		{"a machine without a TPM", "[passphrase, tpm2]", tpm, given, nil, "this machine has no TPM 2.0"},
+		{"no settings", "[passphrase]", opens, nil, nil, "the settings of this machine have no passphrase"},
+		{"no passphrase", "[passphrase]", opens, none, nil, "the settings of this machine have no passphrase"},
+		{"no passphrase, but a recovery key", "[passphrase, recovery]", opens, none, lost,
+			"the settings of this machine have no passphrase"},
+		{"a server without recovery keys", "[recovery]", opens, nil, nil, "the server gives this machine none"},
+		{"no recovery key", "[recovery]", opens, none, nothing, "the server has no recovery key for this machine"},
+		{"a recovery key, and no TPM", "[recovery, tpm2]", tpm, nil, lost, "this machine has no TPM 2.0"},
 	} {
 		o, k := options(t), &keeper{}
-		o.Settings = c.settings
+		o.Settings, o.Recovery = c.settings, c.recovery
 		s, disks := divideJob(t, &o, k, text(c.unlock), dev)
 		err := Run(t.Context(), s, small(t, c.tree), disks, &journal{}, o)
 		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), c.want) {
@@ -51,10 +59,17 @@ func TestEncryptedRefuses(t *testing.T) {
 			t.Errorf("%s: something was written", c.name)
 		}
 	}
-	pool := strings.Replace(text("[passphrase]"), "size: rest", "size: rest, luks: {unlock: [passphrase]}", 1)
 	o, k := options(t), &keeper{}
+	o.Recovery = lost
+	s, disks := divideJob(t, &o, k, text("[recovery]"), dev)
+	if err := Run(t.Context(), s, small(t, opens), disks, &journal{}, o); err == nil ||
+		!strings.Contains(err.Error(), "no key for this boot") || len(k.all) > 0 {
+		t.Errorf("a server that refuses the recovery key: Run = %v", err)
+	}
+	pool := strings.Replace(text("[passphrase]"), "size: rest", "size: rest, luks: {unlock: [passphrase]}", 1)
+	o, k = options(t), &keeper{}
 	o.Settings = given
-	s, disks := divideJob(t, &o, k, pool+"      - {id: boot, use: boot, size: 512M}\n", dev)
+	s, disks = divideJob(t, &o, k, pool+"      - {id: boot, use: boot, size: 512M}\n", dev)
 	err := Run(t.Context(), s, small(t, opens), disks, &journal{}, o)
 	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "an encrypted pool can be planned, but not") {
 		t.Errorf("with an encrypted pool: Run = %v, want ErrRefused", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"griddle/initramfs/luks"
 )
@@ -12,9 +13,10 @@ import (
 // ErrClosed is wrapped by errors of an encrypted filesystem that nothing here opens.
 var ErrClosed = errors.New("it is encrypted, and not open")
 
-// Open opens the volume of an encrypted filesystem: by the TPM, or by a passphrase, which may be empty. It returns what
-// closes the volume, and does nothing if the volume is open. It is ErrClosed if neither of them opens it.
-func (m Mount) Open(ctx context.Context, passphrase []byte) (close func() error, err error) {
+// Open opens the volume of an encrypted filesystem: by the TPM, or by the first of some passphrases and recovery keys
+// that does; empty ones are not tried. It returns what closes the volume, and does nothing if the volume is open. It is
+// ErrClosed if nothing of it opens the volume.
+func (m Mount) Open(ctx context.Context, keys ...[]byte) (close func() error, err error) {
 	none := func() error { return nil }
 	if _, err := os.Stat(luks.Node(m.Volume)); m.Volume == "" || err == nil {
 		return none, nil
@@ -27,8 +29,8 @@ func (m Mount) Open(ctx context.Context, passphrase []byte) (close func() error,
 	if m.TPM {
 		_, err = luks.OpenByTPM(ctx, node, m.Volume)
 	}
-	if err != nil && len(passphrase) > 0 {
-		_, err = luks.Open(ctx, node, m.Volume, passphrase)
+	if err != nil && slices.ContainsFunc(keys, func(key []byte) bool { return len(key) > 0 }) {
+		_, err = luks.Open(ctx, node, m.Volume, keys...)
 	}
 	if err != nil {
 		return none, fmt.Errorf("opening what is mounted at %s: %w: %w", m.Path, ErrClosed, err)

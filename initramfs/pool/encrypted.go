@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"griddle/initramfs/luks"
@@ -85,10 +86,11 @@ func (p Place) closed() error {
 		"passphrase", p.Disk, ErrClosed, p.Partition, luks.Name(p.Volume))
 }
 
-// Unlock opens the volume of an encrypted pool that is closed: by the TPM of this machine, or by a passphrase, which
-// may be empty. It returns the place with the opened volume, and what closes that when nothing of it is mounted.
-// It does nothing for a pool that is open or not encrypted. It is ErrClosed if neither of them opens the volume.
-func (p Place) Unlock(ctx context.Context, passphrase []byte) (Place, func() error, error) {
+// Unlock opens the volume of an encrypted pool that is closed: by the TPM of this machine, or by the first of some
+// passphrases and recovery keys that does; empty ones are not tried. It returns the place with the opened volume, and
+// what closes that when nothing of it is mounted. It does nothing for a pool that is open or not encrypted. It is
+// ErrClosed if nothing of it opens the volume.
+func (p Place) Unlock(ctx context.Context, keys ...[]byte) (Place, func() error, error) {
 	none := func() error { return nil }
 	if p.closed() == nil {
 		return p, none, nil
@@ -100,8 +102,8 @@ func (p Place) Unlock(ctx context.Context, passphrase []byte) (Place, func() err
 		return wrong(err)
 	}
 	node, err := luks.OpenByTPM(ctx, p.Partition, p.Volume)
-	if err != nil && len(passphrase) > 0 {
-		node, err = luks.Open(ctx, p.Partition, p.Volume, passphrase)
+	if err != nil && slices.ContainsFunc(keys, func(key []byte) bool { return len(key) > 0 }) {
+		node, err = luks.Open(ctx, p.Partition, p.Volume, keys...)
 	}
 	if err != nil {
 		return wrong(err)
