@@ -202,7 +202,7 @@ func TestServiceFollowsTheSite(t *testing.T) {
 		t.Errorf("the server shows %+v", got)
 	}
 
-	_, err = s.fleet.Delete(ctx, s.mac)
+	_, err = s.fleet.Delete(ctx, s.mac, false)
 	must(err)
 	if err := resident.Check(ctx, s.machine); err == nil || !strings.Contains(err.Error(), "no machine has the key") {
 		t.Errorf("checking in after the machine was deleted = %v", err)

@@ -40,15 +40,16 @@ func siteSettings(c config.Config) (d setting.Document, s setting.Settings, err 
 	return d, s, nil
 }
 
-// DiscardSettings deletes what single machines have of their own, for an operator who lost the key that it is sealed
-// with, and returns how many had some. No server may use the state directory.
-func DiscardSettings(ctx context.Context, stateDir string) (n int, err error) {
+// DiscardSettings deletes what single machines have of their own, and their recovery keys, for an operator who lost the
+// key that it is sealed with. It returns how many machines had settings, and how many recovery keys there were. No
+// server may use the state directory.
+func DiscardSettings(ctx context.Context, stateDir string) (machines, keys int, err error) {
 	if _, err := os.Stat(filepath.Join(stateDir, fleetFile)); err != nil {
-		return 0, fmt.Errorf("deleting the settings of machines: %w", err)
+		return 0, 0, fmt.Errorf("deleting the settings of machines: %w", err)
 	}
 	st, err := openState(stateDir)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
 	return fleet.DiscardSettings(ctx, st.path(fleetFile))

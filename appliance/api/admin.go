@@ -44,7 +44,11 @@ type Machine struct {
 	KexecFailed string `json:"kexecFailed,omitempty"`
 	// its settings have secrets, so that the next boot waits for approval, unless its key is approved; after an order
 	Secrets bool `json:"secrets,omitempty"`
-	Current bool `json:"current,omitempty"` // after an order of an update: it has the image already
+	// its disks get a recovery key, for which the same holds; after an order
+	Recovers bool `json:"recovers,omitempty"`
+	// how many recovery keys the server keeps for it; not in the list
+	RecoveryKeys int  `json:"recoveryKeys,omitempty"`
+	Current      bool `json:"current,omitempty"` // after an order of an update: it has the image already
 	// what a person has to do before the update that is pending begins; one sentence, "" for nothing
 	Needs string      `json:"needs,omitempty"`
 	Job   *fleet.Job  `json:"job,omitempty"`  // the most important one, see fleet.View
@@ -146,6 +150,7 @@ func (h *Handler) all(r *http.Request, key string) (Machine, error) {
 	}
 	out := show(v)
 	out.Inventory, out.Jobs, out.Waiting, out.KexecFailed = &v.Machine.Inventory, jobs, v.Waiting, v.KexecFailed
+	out.RecoveryKeys = v.RecoveryKeys
 	return out, nil
 }
 
@@ -159,9 +164,9 @@ func show(v fleet.View) Machine {
 }
 
 func (h *Handler) delete(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	m, err := h.o.Fleet.Delete(r.Context(), r.PathValue("key"))
+	m, err := h.o.Fleet.Delete(r.Context(), r.PathValue("key"), r.URL.Query().Get("recovery") == "lose")
 	if err != nil {
-		return busy(err, r.PathValue("key"))
+		return busy(lost(err), r.PathValue("key"))
 	}
 	h.o.Log.Info("machine deleted", "machine", m.Name, "macs", m.Identity.MACs, "uuid", m.Identity.UUID,
 		"remote", r.RemoteAddr)
@@ -260,7 +265,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, order fleet.Order
 	}
 	v.Job = &j
 	out := show(v)
-	out.Secrets = len(settings.Secrets()) > 0
+	out.Secrets, out.Recovers = len(settings.Secrets()) > 0, recovers(j.Spec.Layout)
 	return reply(w, http.StatusCreated, out)
 }
 

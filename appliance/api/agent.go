@@ -98,9 +98,15 @@ func (h *Handler) spec(ctx context.Context, j fleet.Job, home string) (s job.Spe
 	if home != "" {
 		s.Home = job.Home{URL: h.o.Home + job.HomePath, Token: home}
 	}
-	if s.Kind != job.Relay {
-		s.Settings, err = h.hasSettings(ctx, j)
+	if s.Kind == job.Relay {
+		return s, nil
 	}
+	n, err := h.o.Fleet.RecoveryKeys(ctx, j.Machine)
+	if err != nil {
+		return s, err
+	}
+	s.Recovery = n > 0 || recovers(s.Layout)
+	s.Settings, err = h.hasSettings(ctx, j)
 	return s, err
 }
 
@@ -123,6 +129,8 @@ func lacking(s job.Spec, features []string) string {
 		return "a layout with raid or lvm_volgroup"
 	case encrypts(s.Layout) && !can(job.FeatureLUKS):
 		return "a layout with encrypted partitions"
+	case recovers(s.Layout) && !can(job.FeatureRecovery):
+		return "a layout with partitions that a recovery key opens"
 	case s.Kind == job.Erase && !can(job.FeatureErase):
 		return "erasing a disk"
 	case s.Kind == job.Install && s.Disk.IsMatch() && !can(job.FeatureMatch):
@@ -211,7 +219,8 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 		features = append(features, job.FeatureKernel)
 	}
 	if who.Layout { // this agent made the layout itself, so that it knows all of it
-		features = append(features, job.FeatureLayout, job.FeatureMirror, job.FeatureVolumes, job.FeatureLUKS)
+		features = append(features, job.FeatureLayout, job.FeatureMirror, job.FeatureVolumes, job.FeatureLUKS,
+			job.FeatureRecovery)
 	}
 	if lacks := lacking(s, features); lacks != "" {
 		return h.tooOld(r.Context(), by, s.ID, lacks)

@@ -5,6 +5,7 @@
 //	anyone    POST /v1/agent/hello                 job.Hello -> job.Welcome
 //	agent     POST /v1/agent/choose                job.Choice -> job.Spec
 //	worker    GET  /v1/agent/settings              job.Settings
+//	agent     POST /v1/agent/recovery              job.RecoveryAsk -> job.Settings
 //	agent     POST /v1/agent/events                job.Events -> job.Acknowledged
 //	worker    POST /v1/agent/stream                multicast.Ask -> multicast.Answer
 //	worker    POST /v1/agent/plan                  job.PlanAsk -> job.Image
@@ -31,7 +32,8 @@
 //	admin     PATCH /v1/machines/KEY/settings      SettingsChange -> Settings
 //	admin     DELETE /v1/machines/KEY/settings     204
 //	admin     PUT  /v1/settings                    ManySettings -> list of names; all or none
-//	admin     DELETE /v1/machines/KEY              204
+//	admin     POST /v1/machines/KEY/recovery-key   ReadRecovery -> Recovery; the journal says so
+//	admin     DELETE /v1/machines/KEY              204; with ?recovery=lose also if it has recovery keys
 //	admin     GET  /v1/machines/KEY/log?after=N&wait=SECONDS   Log; waits for an entry after N
 //	admin     GET  /v1/multicast                   list of multicast.Listed
 //	admin     POST /v1/multicast/ID/ACTION         StreamControl -> 204; start, hold, cap, stop
@@ -183,6 +185,7 @@ func (h *Handler) Routes() []Route {
 		{"POST " + job.HelloPath, Anybody, h.hello},
 		{"POST " + job.ChoosePath, Agent, h.choose},
 		{"GET " + job.SettingsPath, Worker, h.settings},
+		{"POST " + job.RecoveryPath, Agent, h.recovery},
 		{"POST " + job.EventsPath, Agent, h.events},
 		{"POST " + job.StreamPath, Worker, h.stream},
 		{"POST " + job.PlanPath, Worker, h.plan},
@@ -208,6 +211,7 @@ func (h *Handler) Routes() []Route {
 		{"PUT /v1/machines/{key}/settings", Admin, h.putSettings},
 		{"PATCH /v1/machines/{key}/settings", Admin, h.changeSettings},
 		{"DELETE /v1/machines/{key}/settings", Admin, h.clearSettings},
+		{"POST /v1/machines/{key}/recovery-key", Admin, h.readRecovery},
 		{"PUT /v1/settings", Admin, h.putManySettings},
 		{"DELETE /v1/machines/{key}", Admin, h.delete},
 		{"GET /v1/machines/{key}/log", Admin, h.log},

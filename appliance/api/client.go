@@ -98,8 +98,18 @@ func (c *Client) Erase(ctx context.Context, key string, in Erase) (out Machine, 
 }
 
 // Delete forgets it.
-func (c *Client) Delete(ctx context.Context, key string) error {
-	return c.call(ctx, http.MethodDelete, "/v1/machines/"+url.PathEscape(key), nil, nil)
+func (c *Client) Delete(ctx context.Context, key string, recovery bool) error {
+	path := "/v1/machines/" + url.PathEscape(key)
+	if recovery {
+		path += "?recovery=lose"
+	}
+	return c.call(ctx, http.MethodDelete, path, nil, nil)
+}
+
+// Recovery returns its recovery keys, which the server notes in its journal.
+func (c *Client) Recovery(ctx context.Context, key string, in ReadRecovery) (out Recovery, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/recovery-key", in, &out)
+	return out, err
 }
 
 // Approve approves the boot of it whose screen shows code.

@@ -100,7 +100,7 @@ func TestInstalledKeyIsWeak(t *testing.T) {
 	if got, err := f.CheckIn(ctx, stranger, "ada", job.CheckIn{}); err != nil || got.Machine.ID != m.ID {
 		t.Errorf("CheckIn() with an approved key = %s, %v, want %s", got.Machine.Name, err, m.Name)
 	}
-	if _, err := f.Delete(ctx, macA); err != nil {
+	if _, err := f.Delete(ctx, macA, false); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.CheckIn(ctx, stranger, "eve", job.CheckIn{}); !errors.Is(err, ErrKey) {

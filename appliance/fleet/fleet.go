@@ -57,6 +57,7 @@
 //	begun        machine, key, job, time: the keys of boots that began an install, see beganBy
 //	guesses      machine, time: codes that matched no boot
 //	settings     machine, sealed (setting.Document as JSON, see Sealer), changed
+//	recovery     id, machine, sealed (RecoveryKey.Key), made, given, job, renew: see Recover
 //	homes        token (SHA-256), job, boot, created
 //	events       id (ascending), machine, job, boot, seq, progress, received, size, data (job.Event as JSON)
 //	recorded     job, count and bytes of its records, changed
@@ -157,7 +158,7 @@ func Open(ctx context.Context, file string, o Options) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.checkSealed(ctx); err != nil {
+	if err := errors.Join(f.checkSealed(ctx), f.checkRecovery(ctx)); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", file, err), f.Close())
 	}
 	return f, nil

@@ -173,11 +173,11 @@ func TestMainboard(t *testing.T) {
 		t.Fatalf("Show() of a shared address = %v, want ErrAmbiguous with what to do", err)
 	}
 	names := slices.DeleteFunc(list(t, f), func(v View) bool { return !v.Machine.has(shared) })
-	if _, err := f.Delete(ctx, names[0].Machine.Name); !errors.Is(err, ErrBusy) {
+	if _, err := f.Delete(ctx, names[0].Machine.Name, false); !errors.Is(err, ErrBusy) {
 		t.Errorf("Delete() of a machine on which an install is under way = %v, want ErrBusy", err)
 	}
 	c.pass(silence + time.Minute)
-	if _, err := f.Delete(ctx, names[0].Machine.Name); err != nil {
+	if _, err := f.Delete(ctx, names[0].Machine.Name, false); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := f.Show(ctx, shared); err != nil {
@@ -221,7 +221,7 @@ func TestSettle(t *testing.T) {
 	if err != nil || m.Name != "web1" {
 		t.Fatalf("Install() as web1 = %q, %v", m.Name, err)
 	}
-	if _, err := f.Delete(ctx, "web1"); !errors.Is(err, ErrBusy) {
+	if _, err := f.Delete(ctx, "web1", false); !errors.Is(err, ErrBusy) {
 		t.Errorf("Delete() with an order = %v, want ErrBusy", err)
 	}
 	if _, _, err := f.Install(ctx, macB, order()); err != nil {

@@ -22,8 +22,9 @@ type View struct {
 	Away        bool // its service has not checked in for three intervals
 
 	// Show alone fills in these.
-	Waiting     []WaitingBoot // boots that an operator has to approve
-	KexecFailed string        // the machine, itself or one of its model, because of which it does not start by kexec
+	RecoveryKeys int           // how many it has
+	Waiting      []WaitingBoot // boots that an operator has to approve
+	KexecFailed  string        // the machine, itself or one of its model, because of which it does not start by kexec
 }
 
 // Status is the state of a machine in a few words: "new", "known" (an agent has run on it), "refused" (it asked to boot
@@ -195,6 +196,9 @@ func (f *Fleet) Show(ctx context.Context, key string) (v View, jobs []Job, err e
 			return err
 		}
 		if v.Machine.Inventory, err = inventoryOf(ctx, tx, m.ID); err != nil {
+			return err
+		}
+		if v.RecoveryKeys, err = countRecovery(ctx, tx, m.ID); err != nil {
 			return err
 		}
 		if err := f.sharing(ctx, tx, &v.Machine); err != nil {

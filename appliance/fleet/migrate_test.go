@@ -135,12 +135,12 @@ func TestOpenRefusesNewer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.db.Exec("PRAGMA user_version = 9"); err != nil {
+	if _, err := f.db.Exec("PRAGMA user_version = 10"); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()
 	if _, err := Open(t.Context(), file, Options{}); err == nil || !strings.Contains(err.Error(),
-		"it has version 9, and this program can read versions up to 8: use the program that wrote it") {
+		"it has version 10, and this program can read versions up to 9: use the program that wrote it") {
 		t.Errorf("Open() of a newer file = %v", err)
 	}
 }

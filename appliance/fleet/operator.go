@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,8 +11,9 @@ import (
 )
 
 // Delete deletes the machine that key names, with its jobs, settings, keys and journal. If it has a live job, Delete
-// returns ErrBusy: cancel the job first. If the machine is seen again, it is a new one.
-func (f *Fleet) Delete(ctx context.Context, key string) (m Machine, err error) {
+// returns ErrBusy: cancel the job first. If it has recovery keys, Delete returns ErrRecovery, unless recovery says that
+// they may be lost. If the machine is seen again, it is a new one.
+func (f *Fleet) Delete(ctx context.Context, key string, recovery bool) (m Machine, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		if m, err = byKey(ctx, tx, key); err != nil {
 			return err
@@ -21,6 +23,9 @@ func (f *Fleet) Delete(ctx context.Context, key string) (m Machine, err error) {
 			return err
 		}
 		if err := f.endLiveJobs(ctx, tx, m, jobs, false); err != nil {
+			return err
+		}
+		if err := loses(ctx, tx, m); err != nil && !(recovery && errors.Is(err, ErrRecovery)) {
 			return err
 		}
 		return forget(ctx, tx, m.ID)
@@ -64,10 +69,10 @@ func (f *Fleet) promote(ctx context.Context, tx *sql.Tx, m *Machine) error {
 	return pin(ctx, tx, m)
 }
 
-// Merge makes the machines that key and other name one machine: it moves other's addresses, jobs, boots, keys and
-// journal to the first machine, its settings too if that has none, and deletes other. UUID and serial number are those
-// of the machine that was seen last, as after a new mainboard. If both have an operator's live job, Merge returns
-// ErrBusy: cancel one first.
+// Merge makes the machines that key and other name one machine: it moves other's addresses, jobs, boots, keys, recovery
+// keys and journal to the first machine, its settings too if that has none, and deletes other. UUID and serial number
+// are those of the machine that was seen last, as after a new mainboard. If both have an operator's live job, Merge
+// returns ErrBusy: cancel one first.
 func (f *Fleet) Merge(ctx context.Context, key, other string) (m Machine, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		if m, err = byKey(ctx, tx, key); err != nil {
@@ -133,7 +138,7 @@ func (f *Fleet) merge(ctx context.Context, tx *sql.Tx, m *Machine, from Machine)
 	if from.FirstSeen.Before(m.FirstSeen) {
 		m.FirstSeen = from.FirstSeen
 	}
-	for _, table := range []string{"boots", "events"} {
+	for _, table := range []string{"boots", "events", "recovery"} {
 		if _, err := tx.ExecContext(ctx, "UPDATE "+table+" SET machine = ? WHERE machine = ?", m.ID,
 			from.ID); err != nil {
 			return err

@@ -108,7 +108,7 @@ func TestRecords(t *testing.T) {
 	if n := count(t, f, "SELECT count(*) FROM records WHERE job = ?", later.Spec.ID); n != 0 {
 		t.Errorf("%d records are left of a job that is done", n)
 	}
-	if _, err := f.Delete(ctx, macA); err != nil {
+	if _, err := f.Delete(ctx, macA, false); err != nil {
 		t.Fatal(err)
 	}
 	if n := count(t, f, "SELECT count(*) FROM records") + count(t, f, "SELECT count(*) FROM recorded"); n != 0 {

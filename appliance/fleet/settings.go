@@ -230,21 +230,27 @@ func (f *Fleet) checkSealed(ctx context.Context) error {
 	return nil
 }
 
-// DiscardSettings deletes the settings of all machines in file, for an operator who lost their key. No server may have
-// the file open.
-func DiscardSettings(ctx context.Context, file string) (n int, err error) {
+// DiscardSettings deletes the settings of all machines in file, and all recovery keys, for an operator who lost the key
+// that they are sealed with. It returns how many machines had settings, and how many recovery keys there were. No
+// server may have the file open.
+func DiscardSettings(ctx context.Context, file string) (machines, keys int, err error) {
 	f, err := openFile(ctx, file, Options{})
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return n, f.change(ctx, func(tx *sql.Tx) error {
-		done, err := tx.ExecContext(ctx, "DELETE FROM settings")
-		if err != nil {
-			return err
+	return machines, keys, f.change(ctx, func(tx *sql.Tx) error {
+		for table, n := range map[string]*int{"settings": &machines, "recovery": &keys} {
+			done, err := tx.ExecContext(ctx, "DELETE FROM "+table)
+			if err != nil {
+				return err
+			}
+			gone, err := done.RowsAffected()
+			if err != nil {
+				return err
+			}
+			*n = int(gone)
 		}
-		gone, err := done.RowsAffected()
-		n = int(gone)
-		return err
+		return nil
 	})
 }

@@ -89,8 +89,8 @@ func TestSettingsAreSealed(t *testing.T) {
 	if _, err := Open(ctx, file, Options{Sealer: sealer}); !errors.Is(err, ErrSealed) {
 		t.Errorf("Open() with another key = %v", err)
 	}
-	if n, err := DiscardSettings(ctx, file); err != nil || n != 1 {
-		t.Errorf("DiscardSettings() = %d, %v", n, err)
+	if n, keys, err := DiscardSettings(ctx, file); err != nil || n != 1 || keys != 0 {
+		t.Errorf("DiscardSettings() = %d, %d, %v", n, keys, err)
 	}
 	if f, err = Open(ctx, file, Options{Sealer: sealer}); err != nil {
 		t.Fatal(err)
@@ -189,7 +189,7 @@ func TestSetSettings(t *testing.T) {
 	if _, err := f.Cancel(ctx, macC); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Delete(ctx, macC); err != nil {
+	if _, err := f.Delete(ctx, macC, false); err != nil {
 		t.Fatal(err)
 	}
 	var n int
