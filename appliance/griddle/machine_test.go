@@ -56,12 +56,12 @@ func (shelf) Settings(context.Context, job.Image) ([]byte, error) { return nil, 
 // the commands of programCommands there are: agent hello MAC [MODEL], which boots a machine; agent event JSON, which
 // reports for the last one, "JOB" in it standing for its job; agent again, which says hello again, with $CODE set to
 // the code that its screen shows; agent settings, which asks for the machine's settings and prints the answer, also
-// with $CODE; agent key, which makes it another computer; agent home, which is its installed system; agent service
-// JSON, which checks in for that, "JOB" in it standing for the update that it got last, and prints the image of the
-// one that it gets; agent disks FILE, which are its disks from then on, and with which it carries out layouts; agent
-// record JSON, which keeps a record of its job; agent job, which prints the layout and the plan of its job; hash FILE,
-// which sets $HASH to the hash of plans as JSON; agent enrolment MODE, which is the server's; agent pass DURATION,
-// which passes for the server.
+// with $CODE; agent recovery, which does the same for its recovery keys; agent key, which makes it another computer;
+// agent home, which is its installed system; agent service JSON, which checks in for that, "JOB" in it standing for the
+// update that it got last, and prints the image of the one that it gets; agent disks FILE, which are its disks from
+// then on, and with which it carries out layouts; agent record JSON, which keeps a record of its job; agent job, which
+// prints the layout and the plan of its job; hash FILE, which sets $HASH to the hash of plans as JSON; agent enrolment
+// MODE, which is the server's; agent pass DURATION, which passes for the server.
 func TestMachineScripts(t *testing.T) {
 	agents := map[string]*fakeAgent{}
 	commands := programCommands()
@@ -188,6 +188,8 @@ func (a *fakeAgent) do(args []string) (err error) {
 		return a.newKey()
 	case "settings":
 		a.settings, err = a.client.Settings(ctx)
+	case "recovery":
+		a.settings, err = a.client.Recovery(ctx, a.welcome.Job.ID)
 	case "hello":
 		h := job.Hello{Boot: uuid.NewString(),
 			Features:  []string{job.FeatureSettings, job.FeatureUpdate, job.FeatureReset},

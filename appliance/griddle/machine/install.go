@@ -179,6 +179,8 @@ func (m *machines) gets(w io.Writer, got api.Machine) error {
 		installOf(got.Job.Spec))
 	if err == nil && got.Secrets && m.e.Notes() {
 		_, err = fmt.Fprint(w, secretsWait(got.Name))
+	} else if err == nil && got.Recovers && m.e.Notes() {
+		_, err = fmt.Fprint(w, keysWait(got.Name))
 	}
 	return err
 }

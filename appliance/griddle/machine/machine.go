@@ -26,7 +26,7 @@ func Command(e *cli.Env) *cobra.Command {
 		m.eraseCommand(),
 		m.cancelCommand(),
 		m.logCommand(), m.tablesCommand(), m.approveCommand(), m.auditCommand(), m.settingsCommand(),
-		m.setCommand(), m.renameCommand(), m.mergeCommand(), m.deleteCommand())
+		m.setCommand(), m.recoveryKeyCommand(), m.renameCommand(), m.mergeCommand(), m.deleteCommand())
 	return c
 }
 

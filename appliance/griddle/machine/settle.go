@@ -58,13 +58,15 @@ func (m *machines) mergeCommand() *cobra.Command {
 }
 
 func (m *machines) deleteCommand() *cobra.Command {
-	var yes bool
+	var yes, recovery bool
 	c := &cobra.Command{
 		Use: "delete MACHINE", Aliases: []string{"rm"},
 		Short: "Delete a machine's entry, with its jobs and its log",
 		Long: "Delete what the server knows of a machine, with its jobs and its log. The system that is installed\n" +
 			"on it is not touched. When the machine is seen again it is a new one, and boots what the policy for\n" +
-			"unknown machines says.",
+			"unknown machines says.\n\n" +
+			"A machine whose encrypted disks have a recovery key is deleted only with --recovery-keys: no one else\n" +
+			"has that key. `griddle machine recovery-key` shows it.",
 		Example: "  griddle machine delete node7",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: m.one(),
 		RunE: m.with(func(ctx context.Context, client *api.Client, args []string) error {
@@ -72,17 +74,23 @@ func (m *machines) deleteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if got.RecoveryKeys > 0 && !recovery {
+				return cli.WithHint(fmt.Errorf("deleting %s: the server keeps %d recovery keys of it, and its "+
+					"encrypted disks may be opened by nothing else", got.Name, got.RecoveryKeys), "Write them down "+
+					"with `griddle machine recovery-key %s`, and give --recovery-keys.", got.Name)
+			}
 			question := fmt.Sprintf("Delete %s (%s, %s), its %d jobs and its "+
 				"log?", got.Name, got.Status, first(got.Identity.MACs), len(got.Jobs))
 			if err := cli.Confirm(m.e, yes, "deleting "+got.Name, question); err != nil {
 				return err
 			}
-			if err := client.Delete(ctx, got.ID); err != nil {
+			if err := client.Delete(ctx, got.ID, recovery); err != nil {
 				return err
 			}
 			return m.e.Printf(got, "%s is deleted.", got.Name)
 		}),
 	}
+	c.Flags().BoolVar(&recovery, "recovery-keys", false, "delete the recovery keys of its encrypted disks too")
 	cli.YesFlag(c, &yes)
 	return c
 }

@@ -60,6 +60,10 @@ func pageOf(w io.Writer, m api.Machine) error {
 	if v := m.Inventory; v != nil {
 		inventoryLines(line, v)
 	}
+	if m.RecoveryKeys > 0 {
+		line("recovery keys", fmt.Sprintf("%d for its encrypted disks; `griddle machine recovery-key %s` shows them",
+			m.RecoveryKeys, m.Name))
+	}
 	line("last seen", seen(m.LastSeen))
 	if d := m.Deployed; d != nil {
 		line("deployed", fmt.Sprintf("%s as %s, kernel %s, since %s", d.Image, d.Report.Hostname, d.Report.Kernel,

@@ -14,7 +14,8 @@ import (
 
 // discarded is the result of `griddle settings discard -o json`.
 type discarded struct {
-	Machines int `json:"machines"` // that had settings of their own
+	Machines     int `json:"machines"`               // that had settings of their own
+	RecoveryKeys int `json:"recoveryKeys,omitempty"` // that no one can read any more
 }
 
 func discardCommand(e *cli.Env) *cobra.Command {
@@ -23,10 +24,10 @@ func discardCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "discard",
 		Short: "Delete the settings of all machines, after their key was lost",
-		Long: "Delete the settings that machines have of their own. They are encrypted with settings.key of the\n" +
-			"state directory. If that file is lost and there is no backup, the server does not start, and this\n" +
-			"command lets it start again. The server must not be running. The settings of the site and of images\n" +
-			"stay.",
+		Long: "Delete the settings that machines have of their own, and their recovery keys. Both are encrypted\n" +
+			"with settings.key of the state directory. If that file is lost and there is no backup, the server\n" +
+			"does not start, and this command lets it start again. The server must not be running. The settings\n" +
+			"of the site and of images stay.",
 		Example: "  griddle settings discard --state-dir /var/lib/griddle",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -35,7 +36,7 @@ func discardCommand(e *cli.Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			n, err := appliance.DiscardSettings(c.Context(), stateDir)
+			n, keys, err := appliance.DiscardSettings(c.Context(), stateDir)
 			if errors.Is(err, fs.ErrNotExist) {
 				return cli.WithHint(err, "Run this on the host of `griddle serve`, or give its --state-dir.")
 			}
@@ -46,7 +47,12 @@ func discardCommand(e *cli.Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return e.Printf(discarded{n}, "The settings of %d machines are deleted.", n)
+			text := fmt.Sprintf("The settings of %d machines are deleted.", n)
+			if keys > 0 {
+				text += fmt.Sprintf(" %d recovery keys are lost: what they opened is opened by its passphrase or its "+
+					"TPM alone.", keys)
+			}
+			return e.Printf(discarded{n, keys}, "%s", text)
 		},
 	}
 	c.Flags().StringVar(&stateDir, "state-dir", config.Default().StateDir, "the server's state `DIR`")
