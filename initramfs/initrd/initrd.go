@@ -31,6 +31,7 @@ const (
 	maxBytes = 4 << 30
 	maxFiles = 1_000_000
 	maxName  = 4096
+	maxZeros = 1 << 20   // between archives; they begin at 4 or 512 bytes
 	window   = 128 << 20 // of zstd, in memory
 )
 
@@ -52,6 +53,7 @@ var errSeen = errors.New("seen enough")
 type walk struct {
 	see   func(name string) bool
 	files int
+	zeros int
 }
 
 // archives reads archives until the end. What is in a compressed one is not compressed again.
@@ -62,8 +64,10 @@ func (w *walk) archives(b *bufio.Reader, outer bool) error {
 		case len(head) == 0 && errors.Is(err, io.EOF):
 			return nil
 		case len(head) > 0 && head[0] == 0: // between archives
-			if _, err := b.Discard(1); err != nil {
-				return err
+			all, _ := b.Peek(b.Buffered())
+			n, err := b.Discard(len(all) - len(bytes.TrimLeft(all, "\x00")))
+			if w.zeros += n; err != nil || w.zeros > maxZeros {
+				return fmt.Errorf("%w: more than %d zeros are between its archives", ErrUnknown, maxZeros)
 			}
 		case bytes.HasPrefix(head, []byte("07070")):
 			if err := w.archive(b); err != nil {

@@ -73,7 +73,8 @@ func TestFiles(t *testing.T) {
 			t.Errorf("%s: half of it is read without an error", name)
 		}
 	}
-	for _, text := range []string{"an initrd", "070701", "\x1f\x8b", "070701" + strings.Repeat("f", 104)} {
+	for _, text := range []string{"an initrd", "070701", "\x1f\x8b", "070701" + strings.Repeat("f", 104),
+		strings.Repeat("\x00", 2<<20)} {
 		if err := Files(strings.NewReader(text), func(string) bool { return true }); !errors.Is(err, ErrUnknown) {
 			t.Errorf("%q: %v", text, err)
 		}
