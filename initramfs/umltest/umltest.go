@@ -28,6 +28,7 @@ import (
 	"griddle/initramfs/bootloader/grubtest"
 	"griddle/initramfs/disk"
 	"griddle/initramfs/disk/content"
+	"griddle/initramfs/disk/disktest"
 	"griddle/initramfs/disk/table"
 	"griddle/initramfs/subvolume"
 	"griddle/initramfs/sysroot"
@@ -114,11 +115,7 @@ func (m *Machine) esp() string { return fmt.Sprintf("%s@@%d", m.image, m.layout.
 // attached calls the functions with the disk on a loop device.
 func (m *Machine) attached(t testing.TB, whole func(dev string) error, parts func(esp, pool string) error) {
 	t.Helper()
-	dev, err := machinetest.Run(t.Context(), "losetup", "--find", "--show", m.image)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dev = strings.TrimSpace(dev)
+	dev := disktest.Attach(t, m.image)
 	defer func() {
 		forget(t, dev)
 		_ = exec.Command("partx", "-d", dev).Run()
