@@ -39,6 +39,8 @@ func TestMain(m *testing.M) {
 		runs()
 	case fattest.Inside():
 		os.Exit(m.Run())
+	case os.Getpid() == 1:
+		processOne()
 	}
 	mounttest.Own()
 	dir, err := os.MkdirTemp("", "divide-*")
@@ -97,10 +99,11 @@ func look(ctx context.Context, disks map[string]string) (out []job.Disk, err err
 		if err != nil {
 			return nil, err
 		}
-		j := job.Disk{Path: path, Serial: serial, Bus: "sata", Size: d.Size, SectorSize: d.SectorSize, Table: d.Table,
-			TableID: d.GUID, Damaged: d.Damaged, Signature: d.Signature.Type, Label: d.Signature.Label,
-			Unfinished: d.Unfinished(), Installed: d.Finished(), UsableFrom: d.UsableFrom, UsableTo: d.UsableTo,
-			Slots: d.Slots}
+		j := converted(d)
+		j.Path, j.Serial, j.Bus = path, serial, "sata"
+		for i, p := range d.Partitions {
+			j.Partitions[i].Used, j.Partitions[i].Minimum = mib, least(p)
+		}
 		if !d.Recognised() {
 			f, err := os.Open(path)
 			if err != nil {
@@ -109,20 +112,27 @@ func look(ctx context.Context, disks map[string]string) (out []job.Disk, err err
 			j.Sampled = content.Sample(ctx, f, d.Size)
 			f.Close()
 		}
-		for _, p := range d.Partitions {
-			j.Partitions = append(j.Partitions, job.Partition{Number: p.Number, Start: p.Start, Size: p.Size,
-				Name: p.Name, Type: p.Type, Filesystem: p.Signature.Type, Label: p.Signature.Label, UUID: p.UUID,
-				Used: mib, Minimum: least(p)})
-			switch part := &j.Partitions[len(j.Partitions)-1]; {
-			case p.Mark.Finished:
-				part.Installed = p.Mark.Job
-			default:
-				part.Unfinished = p.Mark.Job
-			}
-		}
 		out = append(out, j)
 	}
 	return out, nil
+}
+
+// converted is a disk in the form that the agent sends to the server.
+func converted(d disk.Disk) job.Disk {
+	j := job.Disk{Path: d.Path, Model: d.Model, Serial: d.Serial, WWN: d.WWN, Place: d.Place, Bus: d.Bus, Size: d.Size,
+		SectorSize: d.SectorSize, Removable: d.Removable, ReadOnly: d.ReadOnly, Table: d.Table, TableID: d.GUID,
+		Damaged: d.Damaged, Signature: d.Signature.Type, Label: d.Signature.Label, Unfinished: d.Unfinished(),
+		Installed: d.Finished(), UsableFrom: d.UsableFrom, UsableTo: d.UsableTo, Slots: d.Slots}
+	for _, p := range d.Partitions {
+		part := job.Partition{Number: p.Number, Start: p.Start, Size: p.Size, Name: p.Name, Type: p.Type,
+			Filesystem: p.Signature.Type, Label: p.Signature.Label, UUID: p.UUID, Used: p.Used, Minimum: p.Minimum,
+			Unfit: p.Unfit, Unfinished: p.Mark.Job}
+		if p.Mark.Finished {
+			part.Installed, part.Unfinished = p.Mark.Job, ""
+		}
+		j.Partitions = append(j.Partitions, part)
+	}
+	return j
 }
 
 // least is a size that every filesystem of the tests can be shrunk to.

@@ -20,9 +20,9 @@ import (
 
 // Watched is what was on the disks of a machine when a plan was made.
 type Watched struct {
+	Plan  plan.Plan // that is carried out
 	disks []*Disk
 	asked Asked
-	plan  plan.Plan
 	was   map[string]before // by serial
 }
 
@@ -36,7 +36,7 @@ type before struct {
 // Watch keeps all bytes of the disks, and the files of what the layout shrinks.
 func Watch(t testing.TB, disks []*Disk, asked Asked, p plan.Plan) *Watched {
 	t.Helper()
-	w := &Watched{disks: disks, asked: asked, plan: p, was: map[string]before{}}
+	w := &Watched{Plan: p, disks: disks, asked: asked, was: map[string]before{}}
 	for _, d := range disks {
 		b := before{ids: map[int]string{}, files: map[int]map[string]string{}}
 		if d.Table != "" {
@@ -61,11 +61,11 @@ func Watch(t testing.TB, disks []*Disk, asked Asked, p plan.Plan) *Watched {
 
 // planned is the disk in the plan.
 func (w *Watched) planned(d *Disk) (plan.Disk, bool) {
-	i := slices.IndexFunc(w.plan.Disks, func(p plan.Disk) bool { return p.Serial == d.Serial })
+	i := slices.IndexFunc(w.Plan.Disks, func(p plan.Disk) bool { return p.Serial == d.Serial })
 	if i < 0 {
 		return plan.Disk{}, false
 	}
-	return w.plan.Disks[i], true
+	return w.Plan.Disks[i], true
 }
 
 // fate is what the plan says of a partition of today; "" if it says nothing.
