@@ -129,15 +129,20 @@ func (s *Site) Update(ctx context.Context, m *Machine, image string, more ...str
 	return s.UpdateAll(ctx, []*Machine{m}, image, more...)
 }
 
+// WaitCheckIn waits until the service of an installed machine has checked in, since the server started.
+func (s *Site) WaitCheckIn(ctx context.Context, m *Machine) error {
+	known, err := s.Machine(ctx, m)
+	if err != nil {
+		return err
+	}
+	return s.Log.WaitCount(ctx, `msg="service checks in" machine=`+known.Name+` `, 1)
+}
+
 // UpdateAll is Update for several machines, in one order.
 func (s *Site) UpdateAll(ctx context.Context, machines []*Machine, image string, more ...string) error {
 	args := []string{"update"}
 	for _, m := range machines {
-		known, err := s.Machine(ctx, m)
-		if err != nil {
-			return err
-		}
-		if err := s.Log.WaitCount(ctx, `msg="service checks in" machine=`+known.Name+` `, 1); err != nil {
+		if err := s.WaitCheckIn(ctx, m); err != nil {
 			return err
 		}
 		args = append(args, m.MAC)

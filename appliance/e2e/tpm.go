@@ -36,3 +36,11 @@ func (m *Machine) startTPM(ctx context.Context) error {
 		}
 	}
 }
+
+// ReplaceTPM gives the machine another TPM, which knows nothing that the present one sealed. The machine must be off.
+func (m *Machine) ReplaceTPM() error {
+	if err := os.RemoveAll(m.room.path(m.Name + ".tpm")); err != nil {
+		return fmt.Errorf("giving %s another TPM: %w", m.Name, err)
+	}
+	return nil
+}
