@@ -86,11 +86,11 @@ func (w *work) keep(ctx context.Context) error {
 	return err
 }
 
-// has is what the disk has, which must be as it was when it was chosen, and not in use. What package divide opened of
-// it is in use by this job.
+// has is what the disk has, which must be as it was when it was chosen, and not in use. What package divide opened or
+// started of it is in use by this job.
 func (w *work) has() (content.Content, error) {
 	open := disk.Claim
-	opened := func(p divide.Place) bool { return p.Volume != "" }
+	opened := func(p divide.Place) bool { return p.Volume != "" || p.Disk == "" } // encrypted, or an array or a volume
 	if w.divided != nil && slices.ContainsFunc(w.divided.made.Parts, opened) {
 		open = os.Open
 	}
