@@ -12,6 +12,7 @@ import (
 	"griddle/imagestore/head"
 	"griddle/initramfs"
 	"griddle/initramfs/download"
+	"griddle/initramfs/mounts/opening"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/resident/contact"
 	"griddle/initramfs/resident/order"
@@ -67,6 +68,11 @@ func (s *station) updatePool(ctx context.Context, l *uplink.Lease, spec job.Spec
 	if err := keepHead(p, seen); err != nil {
 		return errors.Join(err, p.Close())
 	}
+	end, err := opening.Open(ctx, p.Dir(), opening.Needs{Tools: s.tools(spec, job.PhaseCheck),
+		Keys: keys(settings, s.recovery(spec))})
+	if err != nil {
+		return errors.Join(err, p.Close())
+	}
 	var wire atomic.Int64
 	w := &download.Ways{}
 	r, err := update.Run(ctx, update.Options{
@@ -104,7 +110,7 @@ func (s *station) updatePool(ctx context.Context, l *uplink.Lease, spec job.Spec
 		tell(job.Event{Job: spec.ID, Phase: job.PhaseSwitch, Level: job.Info,
 			Message: "the pool has this image already"})
 	}
-	return errors.Join(err, p.Close())
+	return errors.Join(err, end(), p.Close())
 }
 
 // keepHead leaves in the pool, for the service of the installed system, the head of the catalog that this machine

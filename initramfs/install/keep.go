@@ -76,10 +76,7 @@ func (w *work) keep(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := w.openFormer(ctx, p.Dir()); err != nil {
-		return err
-	}
-	if err := w.startVolumes(ctx, p.Dir()); err != nil {
+	if err := w.opens(ctx, p.Dir()); err != nil {
 		return err
 	}
 	_, err = update.Run(ctx, w.update(p))

@@ -5,9 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"griddle/appliance/layout"
@@ -148,38 +145,5 @@ func (w *work) openPool(ctx context.Context) error {
 		return w.unusable(err)
 	}
 	w.place, w.undo = place, append(w.undo, end)
-	return nil
-}
-
-// openFormer opens what the systems of a pool that stays mount and have encrypted.
-func (w *work) openFormer(ctx context.Context, top string) error {
-	persistent, err := os.OpenRoot(filepath.Join(top, "@persistent"))
-	if err != nil {
-		return fmt.Errorf("opening @persistent of the pool: %w", err)
-	}
-	all, err := mounts.Read(persistent)
-	if err := errors.Join(err, persistent.Close()); err != nil {
-		return err
-	}
-	// What is in swap is of no use here.
-	all = slices.DeleteFunc(mounts.Encrypted(all), func(m mounts.Mount) bool { return m.Path == "" })
-	for i, m := range all {
-		if i == 0 && w.o.Tools != nil {
-			if err := w.o.Tools(ctx, luks.Program); err != nil {
-				return fmt.Errorf("the systems of this machine have encrypted partitions: %w", err)
-			}
-		}
-		if err := luks.Ready(ctx); err != nil {
-			return fmt.Errorf("the systems of this machine have encrypted partitions: %w", err)
-		}
-		var end func() error
-		if err := w.opened(ctx, mounts.ErrClosed, func(keys [][]byte) (err error) {
-			end, err = m.Open(ctx, keys...)
-			return err
-		}); err != nil {
-			return err
-		}
-		w.undo = append(w.undo, end)
-	}
 	return nil
 }

@@ -7,9 +7,9 @@ import (
 
 	"griddle/appliance/layout/plan"
 	"griddle/imagestore/content"
+	"griddle/initramfs/mounts/opening"
 	"griddle/initramfs/newroot"
 	"griddle/initramfs/volume"
-	"griddle/initramfs/volume/kept"
 )
 
 // startsVolumes refuses, before anything is written, an image whose system could not start the volumes of the plan. A
@@ -39,22 +39,13 @@ func (w *work) startsVolumes(ctx context.Context, manifest *content.Manifest) (e
 	return nil
 }
 
-// startVolumes starts the volumes that the pool's systems mount, of an install that keeps the pool whose top is at a
-// path. Those of the plan are started already.
-func (w *work) startVolumes(ctx context.Context, top string) error {
-	record, err := kept.Of(top)
-	if err != nil || len(record.Programs()) == 0 {
-		return err
-	}
-	if w.o.Tools != nil {
-		if err := w.o.Tools(ctx, record.Programs()...); err != nil {
-			return fmt.Errorf("programs for the volumes of this machine: %w", err)
-		}
-	}
-	release, err := record.Start(ctx)
+// opens starts and opens what the systems of the pool whose top is at a path mount beside it. What the plan has is
+// started and open already.
+func (w *work) opens(ctx context.Context, top string) error {
+	end, err := opening.Open(ctx, top, opening.Needs{Tools: w.o.Tools, Keys: w.opened})
 	if err != nil {
 		return err
 	}
-	w.undo = append(w.undo, func() error { return release(context.WithoutCancel(ctx)) })
+	w.undo = append(w.undo, end)
 	return nil
 }
