@@ -131,6 +131,8 @@ func lacking(s job.Spec, features []string) string {
 		return "a layout with encrypted partitions"
 	case recovers(s.Layout) && !can(job.FeatureRecovery):
 		return "a layout with partitions that a recovery key opens"
+	case encryptsPool(s.Layout) && !can(job.FeatureEncryptedPool):
+		return "a layout whose pool is encrypted"
 	case s.Kind == job.Erase && !can(job.FeatureErase):
 		return "erasing a disk"
 	case s.Kind == job.Install && s.Disk.IsMatch() && !can(job.FeatureMatch):
@@ -220,7 +222,7 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 	}
 	if who.Layout { // this agent made the layout itself, so that it knows all of it
 		features = append(features, job.FeatureLayout, job.FeatureMirror, job.FeatureVolumes, job.FeatureLUKS,
-			job.FeatureRecovery)
+			job.FeatureRecovery, job.FeatureEncryptedPool)
 	}
 	if lacks := lacking(s, features); lacks != "" {
 		return h.tooOld(r.Context(), by, s.ID, lacks)

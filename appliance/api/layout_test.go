@@ -83,3 +83,24 @@ func TestVolumesNeedAnAgent(t *testing.T) {
 		t.Errorf("Hello() = %+v, %v, want the job", w.Job, err)
 	}
 }
+
+// TestEncryptedPoolNeedsAnAgent gives a layout with an encrypted pool only to an agent that installs one.
+func TestEncryptedPoolNeedsAnAgent(t *testing.T) {
+	ctx, s := t.Context(), newSite(t)
+	const doc = `{"version":1,"disks":[{"id":"a","match":{"transport":"nvme"},"partitions":[{"id":"esp","use":` +
+		`"esp"},{"id":"boot","use":"boot"},{"id":"pool","use":"pool","size":"rest","luks":{"unlock":["passphrase"]}}]}]}`
+	operator := NewClient(s.URL, adminToken, s.tls)
+	if _, err := operator.Install(ctx, mac, Install{Image: "web", Layout: json.RawMessage(doc),
+		Plan: hash}); err != nil {
+		t.Fatal(err)
+	}
+	agent, hello := s.boot(t, true, job.FeatureSettings, job.FeatureLayout, job.FeatureLUKS)
+	if _, err := agent.Hello(ctx, hello); problem(err).Status != http.StatusUpgradeRequired ||
+		!strings.Contains(err.Error(), "too old for a layout whose pool is encrypted: make a new one") {
+		t.Errorf("Hello() of an agent that installs no encrypted pool = %v, want status 426", err)
+	}
+	hello.Features = append(hello.Features, job.FeatureEncryptedPool)
+	if w, err := agent.Hello(ctx, hello); err != nil || w.Job == nil || string(w.Job.Layout) != doc {
+		t.Errorf("Hello() = %+v, %v, want the job", w.Job, err)
+	}
+}

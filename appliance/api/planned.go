@@ -145,3 +145,9 @@ func encrypts(raw json.RawMessage) bool {
 	doc, err := layout.Decode(raw)
 	return err == nil && doc.Encrypts()
 }
+
+// encryptsPool says whether a layout has an encrypted pool.
+func encryptsPool(raw json.RawMessage) bool {
+	doc, err := layout.Decode(raw)
+	return err == nil && doc.EncryptsPool()
+}

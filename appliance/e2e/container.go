@@ -58,6 +58,15 @@ func (r *Room) VolumesContainer(ctx context.Context) (*Container, error) {
 	return r.container(ctx, tarball)
 }
 
+// EncryptedContainer is Container with EncryptedTemplate in it.
+func (r *Room) EncryptedContainer(ctx context.Context) (*Container, error) {
+	tarball, err := EncryptedTemplate(ctx, r.opt.Cache, r.opt.Log)
+	if err != nil {
+		return nil, err
+	}
+	return r.container(ctx, tarball)
+}
+
 func (r *Room) container(ctx context.Context, tarball string) (*Container, error) {
 	pool, err := r.mountPool(ctx)
 	if err != nil {

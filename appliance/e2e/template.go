@@ -29,7 +29,13 @@ var richRecipe []byte
 //go:embed recipe/volumes.sh
 var volumesRecipe []byte
 
-// moreRecipe is the end of both.
+//go:embed recipe/encrypted.sh
+var encryptedRecipe []byte
+
+//go:embed recipe/dracut.sh
+var dracutRecipe []byte
+
+// moreRecipe is the end of those that add packages.
 //
 //go:embed recipe/more.sh
 var moreRecipe []byte
@@ -62,9 +68,15 @@ func VolumesTemplate(ctx context.Context, cache string, log io.Writer) (string, 
 	return templateWith(ctx, cache, log, "volumes", volumesRecipe)
 }
 
-// templateWith is a tarball of the template with the packages of another recipe.
-func templateWith(ctx context.Context, cache string, log io.Writer, name string, recipe []byte) (string, error) {
-	recipe = slices.Concat(recipe, moreRecipe)
+// EncryptedTemplate returns a tarball of the template with an initrd of dracut that opens an encrypted pool.
+func EncryptedTemplate(ctx context.Context, cache string, log io.Writer) (string, error) {
+	return templateWith(ctx, cache, log, "encrypted", encryptedRecipe, dracutRecipe)
+}
+
+// templateWith is a tarball of the template with the packages of another recipe, and what comes after them.
+func templateWith(ctx context.Context, cache string, log io.Writer, name string, recipe []byte,
+	after ...[]byte) (string, error) {
+	recipe = slices.Concat(append([][]byte{recipe, moreRecipe}, after...)...)
 	base, err := Template(ctx, cache, log)
 	if err != nil {
 		return "", err

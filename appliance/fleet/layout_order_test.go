@@ -69,10 +69,6 @@ func TestOrderLayoutMistakes(t *testing.T) {
 		"mistakes": {func(o *Order) {
 			o.Layout = json.RawMessage(strings.Replace(written, `"use":"esp"`, `"use":"data"`, 1))
 		}, "the disk of the pool has no esp"},
-		"an encrypted pool": {func(o *Order) {
-			o.Layout = json.RawMessage(strings.Replace(written, `{"id":"pool",`, `{"id":"kernels","use":"boot"},`+
-				`{"id":"pool","luks":{"unlock":["passphrase"]},`, 1))
-		}, "an encrypted pool can be planned, but not installed yet"},
 		"nothing": {func(o *Order) { o.Layout = json.RawMessage("") }, "reading a layout"},
 		"too much": {func(o *Order) {
 			o.Layout = json.RawMessage(written + strings.Repeat(" ", 1<<20))

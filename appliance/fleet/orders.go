@@ -83,11 +83,7 @@ func (o Order) disks() error {
 		return fmt.Errorf("%w: %q is not the hash of a plan, which is sha256: and 64 digits from 0 to f", ErrInvalid,
 			job.Printable(o.Plan))
 	}
-	d, err := layout.Decode(o.Layout)
-	if err == nil {
-		err = d.CheckInstall()
-	}
-	if err != nil {
+	if _, err := layout.Decode(o.Layout); err != nil {
 		return fmt.Errorf("%w layout: %w", ErrInvalid, err)
 	}
 	return nil

@@ -19,3 +19,6 @@ const FeatureLUKS = "luks"
 
 // FeatureRecovery in Hello.Features: carries out a layout with partitions that a recovery key opens.
 const FeatureRecovery = "recovery"
+
+// FeatureEncryptedPool in Hello.Features: carries out a layout whose pool is encrypted.
+const FeatureEncryptedPool = "encrypted-pool"

@@ -29,7 +29,7 @@ type Hello struct {
 	Sources []string `json:"sources,omitempty"`
 	// Features are what the agent can do beyond the first version of the contract: FeatureSettings,
 	// FeatureUpdate, FeatureKernel, FeatureReset, FeatureMatch, FeatureLayout, FeatureMirror, FeatureRoots,
-	// FeatureVolumes, FeatureLUKS, FeatureRecovery, FeatureErase.
+	// FeatureVolumes, FeatureLUKS, FeatureRecovery, FeatureEncryptedPool, FeatureErase.
 	Features []string `json:"features,omitempty"`
 }
 

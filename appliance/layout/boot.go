@@ -1,9 +1,6 @@
 package layout
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // A pool can be encrypted. GRUB cannot open it: its passphrase is slowed down by Argon2id, which GRUB 2.06 and 2.12 do
 // not know. So kernel and initrd of each root are in a partition of their own beside the pool, which is not encrypted,
@@ -63,16 +60,4 @@ func (d Document) EncryptsPool() bool {
 		}
 	}
 	return false
-}
-
-// errPool is why a document cannot be carried out.
-var errPool = errors.New("an encrypted pool can be planned, but not installed yet; leave luks out of the pool, and " +
-	"encrypt home, data and swap in partitions of their own")
-
-// CheckInstall says why a document that is valid cannot be carried out yet; nil if it can.
-func (d Document) CheckInstall() error {
-	if d.EncryptsPool() {
-		return errPool
-	}
-	return nil
 }

@@ -226,7 +226,7 @@ func (s *station) introduction(found tui.Found) job.Hello {
 		Sources: []string{job.SourceHTTPS},
 		Features: []string{job.FeatureSettings, job.FeatureUpdate, job.FeatureKernel, job.FeatureReset,
 			job.FeatureMatch, job.FeatureErase, job.FeatureLayout, job.FeatureMirror, job.FeatureRoots,
-			job.FeatureLUKS, job.FeatureRecovery, job.FeatureVolumes}}
+			job.FeatureLUKS, job.FeatureRecovery, job.FeatureVolumes, job.FeatureEncryptedPool}}
 }
 
 // mirrors says whether this agent and the server that answered carry out layouts whose pool is on two disks.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"griddle/appliance/job"
@@ -32,6 +33,9 @@ func (s *station) restart(ctx context.Context) {
 // leave starts the system that a job made. It returns only after an error.
 func leave(spec job.Spec) error {
 	place, err := poolOf(madeBy(spec), pool.All())
+	if err == nil && place.Encrypted() && place.Pool == "" {
+		err = errors.New("the pool of this machine is encrypted, and closed now")
+	}
 	if err != nil {
 		return err
 	}

@@ -90,9 +90,6 @@ func (w *work) makePlan(ctx context.Context) error {
 			ErrRefused)
 	}
 	doc, err := layout.Decode(w.spec.Layout)
-	if err == nil {
-		err = doc.CheckInstall()
-	}
 	if err != nil {
 		return fmt.Errorf("%w: the layout of the job: %w", ErrRefused, err)
 	}

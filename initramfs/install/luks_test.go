@@ -3,6 +3,7 @@ package install
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 
@@ -66,15 +67,31 @@ func TestEncryptedRefuses(t *testing.T) {
 		!strings.Contains(err.Error(), "no key for this boot") || len(k.all) > 0 {
 		t.Errorf("a server that refuses the recovery key: Run = %v", err)
 	}
-	pool := strings.Replace(text("[passphrase]"), "size: rest", "size: rest, luks: {unlock: [passphrase]}", 1)
-	o, k = options(t), &keeper{}
-	o.Settings = given
-	s, disks = divideJob(t, &o, k, pool+"      - {id: boot, use: boot, size: 512M}\n", dev)
-	err := Run(t.Context(), s, small(t, opens), disks, &journal{}, o)
-	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "an encrypted pool can be planned, but not") {
-		t.Errorf("with an encrypted pool: Run = %v, want ErrRefused", err)
-	}
-	if len(k.all) > 0 || disktest.Tool(t, "wipefs", "--no-act", dev) != "" {
-		t.Error("with an encrypted pool something was written")
+	sealed := strings.Replace(text("[passphrase]"), "size: rest", "size: rest, luks: {unlock: [passphrase]}", 1) +
+		"      - {id: boot, use: boot, size: 512M}\n"
+	tpmOpens := strings.ReplaceAll(sealed, "[passphrase]", "[passphrase, tpm2]")
+	debian := map[string]string{"lib/systemd/systemd-cryptsetup": "x", "usr/sbin/cryptsetup": "x",
+		"usr/share/initramfs-tools/hooks/cryptroot": "x"}
+	maps.Copy(debian, tpm)
+	bare := publish(t, func(dir string) { put(t, dir, debian) })
+	for _, c := range []struct {
+		name, layout string
+		img          *sent
+		want         string
+	}{
+		{"an initrd that opens no pool", sealed, small(t, opens), "nothing in it makes an initrd that opens one"},
+		{"an initrd that does not know a TPM", tpmOpens, small(t, debian), "needs dracut with its module tpm2-tss"},
+		{"an image without a kernel", sealed, bare, "the initrd of another image cannot open an encrypted pool"},
+	} {
+		o, k := options(t), &keeper{}
+		o.Settings = given
+		s, disks := divideJob(t, &o, k, c.layout, dev)
+		err := Run(t.Context(), s, c.img, disks, &journal{}, o)
+		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("an encrypted pool and %s: Run = %v, want ErrRefused with %q", c.name, err, c.want)
+		}
+		if len(k.all) > 0 || disktest.Tool(t, "wipefs", "--no-act", dev) != "" {
+			t.Errorf("an encrypted pool and %s: something was written", c.name)
+		}
 	}
 }

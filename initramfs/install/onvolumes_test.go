@@ -108,7 +108,7 @@ func machineOf(t *testing.T, sizes ...int64) bool {
 	var images []string
 	if !fattest.Inside() {
 		folder = t.TempDir()
-		takeAlong(t, folder)
+		takeAlong(t, folder, map[string]string{"usr/sbin/mdadm": "a program", "usr/sbin/lvm": "a program"})
 		for i, size := range sizes {
 			images = append(images, filepath.Join(folder, fmt.Sprint("disk", i)))
 			if err := errors.Join(os.WriteFile(images[i], nil, 0o600), os.Truncate(images[i], size)); err != nil {
@@ -131,19 +131,20 @@ func readOnly(t *testing.T, node string, options ...string) string {
 	return dir
 }
 
-// takeAlong puts what the test needs inside into a folder: GRUB's images, and an image that has mdadm and lvm.
-func takeAlong(t *testing.T, folder string) {
+// takeAlong puts what the test needs inside into a folder: GRUB's images, an agent, and an image with some programs.
+func takeAlong(t *testing.T, folder string, programs map[string]string) {
 	t.Helper()
 	o := options(t)
-	if err := os.CopyFS(filepath.Join(folder, "grub"), os.DirFS(o.GRUB)); err != nil {
+	if err := errors.Join(os.CopyFS(filepath.Join(folder, "grub"), os.DirFS(o.GRUB)),
+		os.WriteFile(filepath.Join(folder, "agent"), []byte("the agent\n"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	img := publish(t, func(dir string) {
 		put(t, dir, map[string]string{"boot/vmlinuz-1": "a kernel", "boot/initrd.img-1": "an initrd",
 			"etc/hostname": "x\n", "etc/machine-id": "", "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
 			"usr/lib/systemd/systemd": "process 1", "sbin/init": "-> ../usr/lib/systemd/systemd",
-			"etc/group": "root:x:0:\n", "home/alice/notes": "hers", "usr/sbin/mdadm": "a program",
-			"usr/sbin/lvm": "a program"})
+			"etc/group": "root:x:0:\n", "home/alice/notes": "hers"})
+		put(t, dir, programs)
 	})
 	var manifest bytes.Buffer
 	if _, err := img.Manifest.WriteTo(&manifest); err != nil {
