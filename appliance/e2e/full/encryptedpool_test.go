@@ -77,8 +77,8 @@ func (s *suite) inVault(t *testing.T, f e2e.Firmware, images []string) {
 	starts("installed")
 	is := func(image string) {
 		t.Helper()
-		want := regexp.MustCompile(`^/dev/mapper/luks-\S+\[/@roots/` + regexp.QuoteMeta(strings.Replace(image, ":", "-",
-			1)) + `\] btrfs ` + vaultText + `$`)
+		root := regexp.QuoteMeta(strings.Replace(image, ":", "-", 1))
+		want := regexp.MustCompile(`^/dev/(mapper/luks-\S+|dm-[0-9]+)\[/@roots/` + root + `\] btrfs ` + vaultText + `$`)
 		got := ask("findmnt -no SOURCE,FSTYPE /; cat /home/thesis; systemctl --failed --plain --no-legend")
 		if got = strings.Join(strings.Fields(got), " "); !want.MatchString(got) {
 			t.Errorf("%s has %q, want %s", m.Name, got, want)
