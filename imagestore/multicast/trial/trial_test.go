@@ -28,12 +28,13 @@ func TestMain(m *testing.M) {
 
 func child() []string { return []string{"env", childEnv + "=1", os.Args[0]} }
 
-// Every tool brings a small file to two receivers.
+// Every tool brings a small file to two receivers. udpcast begins when it has counted them: one whose answer is lost
+// then would wait without end, so it has no loss.
 func TestTools(t *testing.T) {
-	for _, tool := range []string{"griddle", "udpcast", "uftp", "http"} {
+	for tool, loss := range map[string]float64{"griddle": 0.01, "udpcast": 0, "uftp": 0.01, "http": 0.01} {
 		t.Run(tool, func(t *testing.T) {
 			r, err := Run(t.Context(), Options{Tool: tool, Receivers: 2, Size: 5 << 20, Child: child(),
-				Dir: t.TempDir(), Wire: testbed.Wire{Loss: 0.01}})
+				Dir: t.TempDir(), Wire: testbed.Wire{Loss: loss}})
 			if err != nil {
 				t.Fatal(err)
 			}
