@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -113,10 +112,14 @@ func boot(ctx context.Context, t *testing.T, all []bus, disks []*dividetest.Disk
 	if err != nil {
 		t.Fatal(err)
 	}
+	initrd := filepath.Join(t.TempDir(), "initrd")
+	if err := machinetest.BootImage(initrd, dir); err != nil {
+		t.Fatal(err)
+	}
 	args := []string{"-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", "1024", "-nodefaults", "-display",
 		"none", "-no-reboot", "-serial", "stdio",
 		"-append", fmt.Sprint("console=ttyS0 panic=1 quiet no_timer_check griddle_stop=", stop),
-		"-kernel", filepath.Join(dir, "vmlinuz"), "-initrd", withInit(t, filepath.Join(dir, "initramfs")),
+		"-kernel", filepath.Join(dir, "vmlinuz"), "-initrd", initrd,
 		"-device", "virtio-scsi-pci,id=hba", "-device", "qemu-xhci,id=usb", "-device", "sdhci-pci",
 		"-drive", "if=none,format=raw,id=journal,file=" + journal,
 		"-device", "virtio-blk-pci,serial=JOURNAL,drive=journal"}
@@ -158,38 +161,4 @@ func boot(ctx context.Context, t *testing.T, all []bus, disks []*dividetest.Disk
 		t.Fatalf("%v\n%s", err, console.Tail(60))
 	}
 	return console.Text()
-}
-
-// withInit is the boot image of `make boot` with this program as process 1.
-func withInit(t *testing.T, made string) string {
-	t.Helper()
-	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "initrd")
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	disktest.Tool(t, "install", self, filepath.Join(dir, "init"))
-	out, err := os.Create(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	in, err := os.Open(made)
-	if err != nil {
-		t.Fatalf("%v: run make boot", err)
-	}
-	defer in.Close()
-	n, err := io.Copy(out, in)
-	if err == nil {
-		_, err = out.Write(make([]byte, (4-n%4)%4))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("sh", "-c", "find . | cpio --quiet -o -H newc")
-	cmd.Dir, cmd.Stdout = dir, out
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("cpio (Debian package cpio, run make deps): %v", err)
-	}
-	return file
 }

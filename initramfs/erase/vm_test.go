@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"griddle/appliance/e2e/machinetest"
-	"griddle/initramfs/disk/disktest"
 )
 
 // TestMachine erases disks of a virtual machine, by the kernel of the boot image: an NVMe drive by its own Format, one
@@ -41,12 +39,16 @@ func TestMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	initrd := filepath.Join(t.TempDir(), "initrd")
+	if err := machinetest.BootImage(initrd, boot); err != nil {
+		t.Fatal(err)
+	}
 	args = append(args, "-device", "nvme,serial=NVME-ALONE,drive=alone",
 		"-device", "nvme,serial=NVME-TWO,id=two", "-device", "nvme-ns,bus=two,nsid=1,drive=first",
 		"-device", "nvme-ns,bus=two,nsid=2,drive=second",
 		"-device", "ide-hd,bus=ide.0,serial=SATA-1,drive=sata", "-device",
 		"virtio-blk-pci,serial=VIRTIO-1,drive=virtio",
-		"-kernel", filepath.Join(boot, "vmlinuz"), "-initrd", bootImage(t, filepath.Join(boot, "initramfs")))
+		"-kernel", filepath.Join(boot, "vmlinuz"), "-initrd", initrd)
 	console := machinetest.NewTranscript("the machine")
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", args...)
 	cmd.Stdout, cmd.Stderr = console, console
@@ -89,37 +91,4 @@ func TestMachine(t *testing.T) {
 			t.Errorf("the disk %s is not as it should be, %v", name, err)
 		}
 	}
-}
-
-// bootImage is the boot image of `make boot` with this program as process 1.
-func bootImage(t *testing.T, made string) string {
-	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "initrd")
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	disktest.Tool(t, "install", self, filepath.Join(dir, "init"))
-	out, err := os.Create(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	in, err := os.Open(made)
-	if err != nil {
-		t.Fatalf("%v: run make boot", err)
-	}
-	defer in.Close()
-	n, err := io.Copy(out, in)
-	if err == nil {
-		_, err = out.Write(make([]byte, (4-n%4)%4))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("sh", "-c", "find . | cpio --quiet -o -H newc")
-	cmd.Dir, cmd.Stdout = dir, out
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("cpio (Debian package cpio, run make deps): %v", err)
-	}
-	return file
 }
