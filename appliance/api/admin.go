@@ -10,6 +10,7 @@ import (
 
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
+	"griddle/appliance/layout"
 )
 
 // Machines is one page of the list, by name.
@@ -265,7 +266,8 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, order fleet.Order
 	}
 	v.Job = &j
 	out := show(v)
-	out.Secrets, out.Recovers = len(settings.Secrets()) > 0, recovers(j.Spec.Layout)
+	d, _ := layout.Decode(j.Spec.Layout)
+	out.Secrets, out.Recovers = len(settings.Secrets()) > 0, d.Recovers()
 	return reply(w, http.StatusCreated, out)
 }
 

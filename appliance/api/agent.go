@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -105,7 +104,8 @@ func (h *Handler) spec(ctx context.Context, j fleet.Job, home string) (s job.Spe
 	if err != nil {
 		return s, err
 	}
-	s.Recovery = n > 0 || recovers(s.Layout)
+	d, _ := layout.Decode(s.Layout)
+	s.Recovery = n > 0 || d.Recovers()
 	s.Settings, err = h.hasSettings(ctx, j)
 	return s, err
 }
@@ -116,22 +116,23 @@ const updates = "updates"
 // lacking says what of a job an agent with these features cannot do, "" if it can do all of it.
 func lacking(s job.Spec, features []string) string {
 	can := func(what string) bool { return slices.Contains(features, what) }
+	d, _ := layout.Decode(s.Layout) // one that cannot be read is for the agent to refuse
 	switch {
 	case s.Kind == job.Update && !can(job.FeatureUpdate):
 		return updates
 	case s.Layout != nil && !can(job.FeatureLayout):
 		return "a layout of disks"
-	case mirrors(s.Layout) && !can(job.FeatureMirror):
+	case d.Mirrors() && !can(job.FeatureMirror):
 		return "a layout whose pool is a mirror of two disks"
-	case hasRoots(s.Layout) && !can(job.FeatureRoots):
+	case d.HasRoots() && !can(job.FeatureRoots):
 		return "a layout with roots that are partitions"
-	case hasVolumes(s.Layout) && !can(job.FeatureVolumes):
+	case d.HasVolumes() && !can(job.FeatureVolumes):
 		return "a layout with raid or lvm_volgroup"
-	case encrypts(s.Layout) && !can(job.FeatureLUKS):
+	case d.Encrypts() && !can(job.FeatureLUKS):
 		return "a layout with encrypted partitions"
-	case recovers(s.Layout) && !can(job.FeatureRecovery):
+	case d.Recovers() && !can(job.FeatureRecovery):
 		return "a layout with partitions that a recovery key opens"
-	case encryptsPool(s.Layout) && !can(job.FeatureEncryptedPool):
+	case d.EncryptsPool() && !can(job.FeatureEncryptedPool):
 		return "a layout whose pool is encrypted"
 	case s.Kind == job.Erase && !can(job.FeatureErase):
 		return "erasing a disk"
@@ -145,18 +146,6 @@ func lacking(s job.Spec, features []string) string {
 		return "the settings of this machine"
 	}
 	return ""
-}
-
-// hasRoots says whether a layout has roots that are partitions. One that cannot be read is for the agent to refuse.
-func hasRoots(doc json.RawMessage) bool {
-	d, err := layout.Decode(doc)
-	return err == nil && d.HasRoots()
-}
-
-// hasVolumes says whether a layout has arrays or volume groups.
-func hasVolumes(doc json.RawMessage) bool {
-	d, err := layout.Decode(doc)
-	return err == nil && d.HasVolumes()
 }
 
 // needs says what a person has to do before the pending update of a machine begins, because the service that checked in

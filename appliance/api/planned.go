@@ -133,21 +133,3 @@ func (h *Handler) resume(w http.ResponseWriter, r *http.Request, _ fleet.Proof) 
 
 // harmless says whether a plan loses nothing and shrinks nothing.
 func harmless(p plan.Plan) bool { return len(p.Losses)+len(p.Shrinks) == 0 }
-
-// mirrors says whether a layout has a pool on two disks.
-func mirrors(raw json.RawMessage) bool {
-	doc, err := layout.Decode(raw)
-	return err == nil && doc.Mirrors()
-}
-
-// encrypts says whether a layout has encrypted partitions.
-func encrypts(raw json.RawMessage) bool {
-	doc, err := layout.Decode(raw)
-	return err == nil && doc.Encrypts()
-}
-
-// encryptsPool says whether a layout has an encrypted pool.
-func encryptsPool(raw json.RawMessage) bool {
-	doc, err := layout.Decode(raw)
-	return err == nil && doc.EncryptsPool()
-}

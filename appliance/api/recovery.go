@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -88,10 +87,4 @@ func lost(err error) error {
 		return job.NewProblem(http.StatusConflict, err.Error()+"; write them down first, or say that they may be lost")
 	}
 	return err
-}
-
-// recovers says whether a layout has partitions that a recovery key opens.
-func recovers(doc json.RawMessage) bool {
-	d, err := layout.Decode(doc)
-	return err == nil && d.Recovers()
 }

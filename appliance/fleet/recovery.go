@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -54,7 +53,8 @@ func (f *Fleet) Recover(ctx context.Context, p Proof, id string) (out job.Settin
 		if err != nil {
 			return err
 		}
-		makes := recovers(w.Own.Spec.Layout)
+		d, _ := layout.Decode(w.Own.Spec.Layout)
+		makes := d.Recovers()
 		if makes && (len(all) == 0 || all[0].Renew && all[0].Job != id) {
 			one, err := f.makeRecoveryKey(ctx, tx, w, len(all))
 			if err != nil {
@@ -102,12 +102,6 @@ func (f *Fleet) gaveRecovery(ctx context.Context, tx *sql.Tx, w worker, key stri
 	return f.journal(ctx, tx, w.Machine.ID, "", job.Event{Time: now, Job: w.Own.Spec.ID, Level: job.Info,
 		Message: job.Sentence(fmt.Sprintf("the boot with the key %.16s gets the recovery keys of this machine (%d)",
 			key, len(all)))})
-}
-
-// recovers says whether a layout has partitions that a recovery key opens.
-func recovers(doc json.RawMessage) bool {
-	d, err := layout.Decode(doc)
-	return err == nil && d.Recovers()
 }
 
 // recoveryKeys are those of a machine, the newest first.
