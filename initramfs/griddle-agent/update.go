@@ -56,7 +56,8 @@ func (s *station) updatePool(ctx context.Context, l *uplink.Lease, spec job.Spec
 		return err
 	}
 	settings := once(s.settings(spec))
-	place, shut, err := unlocked(ctx, place, s.tools(spec, job.PhaseCheck), settings, s.recovery(spec))
+	keys := keys(settings, once(s.recovery(spec)))
+	place, shut, err := unlocked(ctx, place, s.tools(spec, job.PhaseCheck), keys)
 	if err != nil {
 		return err
 	}
@@ -68,8 +69,7 @@ func (s *station) updatePool(ctx context.Context, l *uplink.Lease, spec job.Spec
 	if err := keepHead(p, seen); err != nil {
 		return errors.Join(err, p.Close())
 	}
-	end, err := opening.Open(ctx, p.Dir(), opening.Needs{Tools: s.tools(spec, job.PhaseCheck),
-		Keys: keys(settings, s.recovery(spec))})
+	end, err := opening.Open(ctx, p.Dir(), opening.Needs{Tools: s.tools(spec, job.PhaseCheck), Keys: keys})
 	if err != nil {
 		return errors.Join(err, p.Close())
 	}

@@ -137,7 +137,7 @@ func (w *work) openPool(ctx context.Context) error {
 	}
 	var place pool.Place
 	var end func() error
-	err := w.opened(ctx, pool.ErrClosed, func(keys [][]byte) (err error) {
+	err := w.keys()(ctx, pool.ErrClosed, func(keys [][]byte) (err error) {
 		place, end, err = w.place.Unlock(ctx, keys...)
 		return err
 	})

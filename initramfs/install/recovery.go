@@ -2,11 +2,11 @@ package install
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"griddle/appliance/layout"
 	"griddle/initramfs/divide"
+	"griddle/initramfs/mounts/opening"
 )
 
 // recover asks for the recovery keys of the machine. The server has made them durable before it gives them.
@@ -28,31 +28,25 @@ func (w *work) recover(ctx context.Context) error {
 	return nil
 }
 
-// keys open what is encrypted, as far as they were asked for: the passphrase of the settings and the recovery keys.
-func (w *work) keys() [][]byte {
-	return append([][]byte{[]byte(w.settings.Disks.Passphrase)}, w.recovery...)
-}
-
-// opened calls open to open something that is encrypted: by the TPM, by the passphrase of the settings, or by a
-// recovery key. Each of the others is asked for only where open returned closed before.
-func (w *work) opened(ctx context.Context, closed error, open func(keys [][]byte) error) error {
-	err := open(w.keys())
-	if errors.Is(err, closed) && w.o.Settings != nil && !w.asked {
-		if _, err := w.own(ctx); err != nil {
-			return err
+// keys open what is encrypted: the passphrase of the settings, and then the recovery keys. Each of them is asked for
+// only where it is needed, and once.
+func (w *work) keys() opening.Keys {
+	var passphrase, recovery func(context.Context) ([][]byte, error)
+	if w.o.Settings != nil {
+		passphrase = func(ctx context.Context) ([][]byte, error) {
+			s, err := w.own(ctx)
+			return [][]byte{[]byte(s.Disks.Passphrase)}, err
 		}
-		err = open(w.keys())
 	}
-	if errors.Is(err, closed) && w.o.Recovery != nil && w.recovery == nil {
-		if err := w.recover(ctx); err != nil {
-			return err
+	if w.o.Recovery != nil {
+		recovery = func(ctx context.Context) (_ [][]byte, err error) {
+			if w.recovery == nil {
+				err = w.recover(ctx)
+			}
+			return w.recovery, err
 		}
-		err = open(w.keys())
 	}
-	if err != nil {
-		err = fmt.Errorf("%w; give the settings of this machine its passphrase with disks: {passphrase: …}", err)
-	}
-	return err
+	return opening.Asked(passphrase, recovery)
 }
 
 // sayRecovery says which partitions a recovery key opens, by what finds them again: the UUIDs of their volumes.

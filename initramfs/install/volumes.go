@@ -42,7 +42,7 @@ func (w *work) startsVolumes(ctx context.Context, manifest *content.Manifest) (e
 // opens starts and opens what the systems of the pool whose top is at a path mount beside it. What the plan has is
 // started and open already.
 func (w *work) opens(ctx context.Context, top string) error {
-	end, err := opening.Open(ctx, top, opening.Needs{Tools: w.o.Tools, Keys: w.opened})
+	end, err := opening.Open(ctx, top, opening.Needs{Tools: w.o.Tools, Keys: w.keys()})
 	if err != nil {
 		return err
 	}

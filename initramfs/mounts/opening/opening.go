@@ -22,9 +22,34 @@ import (
 type Needs struct {
 	// Tools brings programs that the boot image has not; nil: all are there.
 	Tools func(ctx context.Context, programs ...string) error
-	// Keys calls open with more and more keys of the machine, first without any that it had to ask for, while open
-	// returns an error that wraps closed. Its own error says what a person can do; nil: there are none.
-	Keys func(ctx context.Context, closed error, open func(keys [][]byte) error) error
+	// Keys are those of the machine, see Asked; nil: there are none.
+	Keys Keys
+}
+
+// Keys calls open with one kind of keys after the other, first without any, while open returns an error that wraps
+// closed. Its own error says what a person can do.
+type Keys func(ctx context.Context, closed error, open func(keys [][]byte) error) error
+
+// Asked are Keys that are asked for, in this order. Each is asked only where what was before left something closed; nil
+// ones are none.
+func Asked(kinds ...func(context.Context) ([][]byte, error)) Keys {
+	return func(ctx context.Context, closed error, open func(keys [][]byte) error) error {
+		err := open(nil)
+		for _, ask := range kinds {
+			if ask == nil || !errors.Is(err, closed) {
+				continue
+			}
+			keys, refused := ask(ctx)
+			if refused != nil {
+				return refused
+			}
+			err = open(keys)
+		}
+		if errors.Is(err, closed) {
+			err = fmt.Errorf("%w; give the settings of this machine its passphrase with disks: {passphrase: …}", err)
+		}
+		return err
+	}
 }
 
 // work is one Open.
