@@ -36,13 +36,18 @@ func background(c *exec.Cmd) (func() (time.Duration, error), error) {
 }
 
 // udpcast sends with acknowledgements (its full-duplex mode), and with the options without which it does not survive
-// loss: a hello that is repeated, and a receive buffer of 4 MB.
+// loss: a hello that is repeated, and a receive buffer of 4 MB. Where packets are lost it waits for two seconds, which
+// count, before it begins: else a receiver whose answer is lost then would wait without end.
 type udpcast struct{}
 
 func (udpcast) send(ctx context.Context, t *trial) (func() (time.Duration, error), error) {
+	wait := "0"
+	if t.o.Wire.Loss > 0 {
+		wait = "2"
+	}
 	return background(t.bed.Sender.Command(ctx, "udp-sender", "--interface", "eth0", "--nokbd", "--no-progress",
-		"--full-duplex",
-		"--min-receivers", fmt.Sprint(t.o.Receivers), "--rexmit-hello-interval", "500", "-f", t.file))
+		"--full-duplex", "--min-receivers", fmt.Sprint(t.o.Receivers), "--min-wait", wait, "--rexmit-hello-interval",
+		"500", "-f", t.file))
 }
 
 func (udpcast) receive(ctx context.Context, t *trial, i int) (string, Received, error) {
