@@ -30,8 +30,8 @@ type Needs struct {
 // closed. Its own error says what a person can do.
 type Keys func(ctx context.Context, closed error, open func(keys [][]byte) error) error
 
-// Asked are Keys that are asked for, in this order. Each is asked only where what was before left something closed; nil
-// ones are none.
+// Asked are Keys that are asked for, in this order. Each is asked only where what was before left something closed.
+// Some may be nil.
 func Asked(kinds ...func(context.Context) ([][]byte, error)) Keys {
 	return func(ctx context.Context, closed error, open func(keys [][]byte) error) error {
 		err := open(nil)
