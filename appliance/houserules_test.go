@@ -17,6 +17,8 @@ var house = slices.Concat(houseImages, houseMachines, houseDisks, houseRoots, ho
 		why: "a CA signs for one server, whatever it serves"},
 	{from: "griddle/appliance/publishtoken", only: []string{"griddle/imagestore/durable",
 		"griddle/imagestore/minisign"}, why: "a token says whose it is, and not what that allows"},
+	{from: "griddle/appliance/order", only: []string{"griddle/appliance/job"},
+		why: "how an order for many machines goes is decided by what their jobs say alone"},
 	{from: "griddle/appliance/account", never: []string{"griddle/..."},
 		why: "who a caller is does not depend on what is called"},
 	{from: "griddle/appliance/quota", never: []string{"griddle/..."},
