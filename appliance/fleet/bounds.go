@@ -23,6 +23,7 @@ import (
 //	inventories  64 KiB of a stranger's machine and 64 MiB in all; 256 KiB of an ordered one and 256 MiB in all
 //	journals     64 KiB of a sighting, 256 KiB of a touched one and 32 MiB in all;
 //	             4 MiB of an ordered one and 256 MiB in all
+//	orders       the newest 500, those with the last 200,000 machines; live ones are always kept
 //	records      64 MiB of a job; 4 GiB in all, 1 GiB of touched machines and of 512 jobs, 256 MiB of one address
 const (
 	maxSighted    = 1024 // sightings from network boot
@@ -57,6 +58,7 @@ type totals struct {
 	strangerRecords               int64
 	sourceRecords                 int64
 	recorded                      int64 // jobs of touched machines with records
+	orders, orderRows             int   // orders for many, and machines of those that have ended
 }
 
 func defaultTotals() totals {
@@ -64,6 +66,7 @@ func defaultTotals() totals {
 		sightings: 4096, perSource: 128, touched: 2048,
 		strangerInventories: 64 << 20, allInventories: 256 << 20, strangerJournals: 32 << 20, allJournals: 256 << 20,
 		allRecords: 4 << 30, strangerRecords: 1 << 30, sourceRecords: 256 << 20, recorded: 512,
+		orders: 500, orderRows: 200_000,
 	}
 }
 

@@ -37,6 +37,12 @@
 // key speaks for its own machine: it finds no job of another. A machine may also ask for an update itself (AskUpdate);
 // like a choice on a screen that changes nothing that it boots.
 //
+// # Orders for many
+//
+// An order for many machines (package order) is made by MakeOrder. The server calls StepOrder for each of LiveOrders
+// when the journal grows and every few seconds, and carries out what that says. GiveOrdered makes the job of a machine
+// and notes it in the order in one transaction: wherever the server is killed, a machine has its job once or not yet.
+//
 // # State
 //
 // State is one SQLite file. The numbered files in migrations make its tables; goose (github.com/pressly/goose) records
@@ -62,6 +68,8 @@
 //	events       id (ascending), machine, job, boot, seq, progress, received, size, data (job.Event as JSON)
 //	recorded     job, count and bytes of its records, changed
 //	records      job, number (from 1), data: what its boots keep here, see Record
+//	orders       id, live, created, data (order.Order as JSON, without its machines)
+//	order_machines order_id, place, machine, state, job, data (order.Machine as JSON)
 //
 // What strangers can make it store is limited, see bounds.go. While the file system has less than Options.Spare free,
 // strangers add nothing.

@@ -2,9 +2,11 @@ package fleet
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -135,12 +137,13 @@ func TestOpenRefusesNewer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.db.Exec("PRAGMA user_version = 10"); err != nil {
+	if _, err := f.db.Exec(fmt.Sprintf("PRAGMA user_version = %d", schemaVersion+1)); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()
-	if _, err := Open(t.Context(), file, Options{}); err == nil || !strings.Contains(err.Error(),
-		"it has version 10, and this program can read versions up to 9: use the program that wrote it") {
+	if _, err := Open(t.Context(), file, Options{}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf(
+		"it has version %d, and this program can read versions up to %d: use the program that wrote it",
+		schemaVersion+1, schemaVersion)) {
 		t.Errorf("Open() of a newer file = %v", err)
 	}
 }
@@ -157,7 +160,7 @@ func TestNewestVersionIsKept(t *testing.T) {
 		have = append(have, d.Name())
 	}
 	for v := 1; v < schemaVersion; v++ {
-		if name := string(rune('0' + v)); err != nil || !slices.Contains(have, name) {
+		if name := strconv.Itoa(v); err != nil || !slices.Contains(have, name) {
 			t.Errorf("testdata/versions/%s is missing: %v", name, err)
 		}
 	}

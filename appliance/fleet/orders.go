@@ -164,40 +164,45 @@ func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j 
 		return m, j, err
 	}
 	err = f.change(ctx, func(tx *sql.Tx) error {
-		if o.Kind == job.Update {
-			if _, err := byKey(ctx, tx, key); err != nil {
-				return err
-			}
-		}
-		if m, err = f.named(ctx, tx, key); err != nil {
-			return err
-		}
-		jobs, err := jobsOf(ctx, tx, m.ID)
-		if err != nil {
-			return err
-		}
-		if o.Kind == job.Update && m.Deployed == nil && m.Service == nil && system(jobs) == nil {
-			return fmt.Errorf("%w: %s has no system that could be updated; install it with `griddle machine install`",
-				ErrInvalid, m.Name)
-		}
-		if o.Kind == job.Update && m.Service == nil {
-			return fmt.Errorf("%w: no service on %s has checked in, and only that can report an update; a system that "+
-				"has just started checks in soon, and one without the service cannot report: install it again; /home "+
-				"and /persistent stay", ErrInvalid, m.Name)
-		}
-		if l := ordered(jobs); l != nil && !o.Replace && o.asks(*l) {
-			j = *l
-			return nil
-		}
-		if err := f.endLiveJobs(ctx, tx, m, jobs, o.Replace); err != nil {
-			return err
-		}
-		j, err = f.order(ctx, tx, &m, o, Operator, "")
+		m, j, err = f.install(ctx, tx, key, o)
 		return err
 	})
 	if err == nil {
 		f.grown()
 	}
+	return m, j, err
+}
+
+// install is Install in tx, of an order that is valid.
+func (f *Fleet) install(ctx context.Context, tx *sql.Tx, key string, o Order) (m Machine, j Job, err error) {
+	if o.Kind == job.Update {
+		if _, err := byKey(ctx, tx, key); err != nil {
+			return m, j, err
+		}
+	}
+	if m, err = f.named(ctx, tx, key); err != nil {
+		return m, j, err
+	}
+	jobs, err := jobsOf(ctx, tx, m.ID)
+	if err != nil {
+		return m, j, err
+	}
+	if o.Kind == job.Update && m.Deployed == nil && m.Service == nil && system(jobs) == nil {
+		return m, j, fmt.Errorf("%w: %s has no system that could be updated; install it with `griddle machine "+
+			"install`", ErrInvalid, m.Name)
+	}
+	if o.Kind == job.Update && m.Service == nil {
+		return m, j, fmt.Errorf("%w: no service on %s has checked in, and only that can report an update; a system "+
+			"that has just started checks in soon, and one without the service cannot report: install it again; /home "+
+			"and /persistent stay", ErrInvalid, m.Name)
+	}
+	if l := ordered(jobs); l != nil && !o.Replace && o.asks(*l) {
+		return m, *l, nil
+	}
+	if err := f.endLiveJobs(ctx, tx, m, jobs, o.Replace); err != nil {
+		return m, j, err
+	}
+	j, err = f.order(ctx, tx, &m, o, Operator, "")
 	return m, j, err
 }
 

@@ -2,8 +2,8 @@
 // and when the order stops by itself.
 //
 // Start with Order.Step. It is a function of the time and of what the jobs say, and has no clock, no store and no
-// network: package fleet keeps orders, and package api gives the jobs. Step returns what is to be done; Give, Refuse
-// and TakeBack note that it was done.
+// network: package fleet keeps orders, and package api gives the jobs. Step returns what is to be done; Give, Refuse,
+// Current and TakeBack note that it was done.
 //
 // The machines of an order are fixed when it is made. Each has a state, with a sentence and a time:
 //
@@ -37,7 +37,7 @@ import (
 
 // Order is one order for many machines.
 type Order struct {
-	ID   string   `json:"id"` // a random UUID, lower case
+	ID   string   `json:"id"` // a number from 1, ascending, in decimal digits
 	Kind job.Kind `json:"kind"`
 	What string   `json:"what"` // what the machines get, in words: "update to web:20261120.1"
 	// Asked is what each machine gets, as the request that the server took. This package does not read it.
@@ -170,11 +170,28 @@ type Counts struct {
 	Cancelled int `json:"cancelled"`
 }
 
+// Add adds n machines in a state.
+func (c *Counts) Add(s MachineState, n int) {
+	switch s {
+	case Waiting:
+		c.Waiting += n
+	case Given:
+		c.Given += n
+	case Finished:
+		c.Done += n
+	case Failed:
+		c.Failed += n
+	case Skipped:
+		c.Skipped += n
+	case MachineCancelled:
+		c.Cancelled += n
+	}
+}
+
 // Count counts the machines.
 func (o Order) Count() (c Counts) {
 	for _, m := range o.Machines {
-		*map[MachineState]*int{Waiting: &c.Waiting, Given: &c.Given, Finished: &c.Done, Failed: &c.Failed,
-			Skipped: &c.Skipped, MachineCancelled: &c.Cancelled}[m.State]++
+		c.Add(m.State, 1)
 	}
 	return c
 }

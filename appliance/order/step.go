@@ -26,7 +26,8 @@ type Action struct {
 // Do is what is to be done.
 type Do int
 
-// What can be done. After each, the caller notes it by the method of this name, or that it failed by Refuse.
+// What can be done. After each, the caller notes it by the method of this name. A machine that cannot get its job is
+// noted by Refuse or Current.
 const (
 	DoGive     Do = iota // give the machine its job
 	DoTakeBack           // cancel the job that it was given, if that has not begun
@@ -171,6 +172,11 @@ func (o Order) Give(machine, id string, now time.Time) (Order, error) {
 // Refuse returns the order after a waiting machine could get no job.
 func (o Order) Refuse(machine, why string, now time.Time) (Order, error) {
 	return o.change(machine, Waiting, Skipped, why, now)
+}
+
+// Current returns the order after a waiting machine was found to have already what the order gives.
+func (o Order) Current(machine, why string, now time.Time) (Order, error) {
+	return o.change(machine, Waiting, Finished, why, now)
 }
 
 // TakeBack returns the order after the job of a given machine was taken back, before the machine began it.
