@@ -90,9 +90,9 @@ func TestEveryRouteAsksWhoCalls(t *testing.T) {
 			check("TLS", r.secure.URL, route.Pattern, allowed(route.Access, false, private))
 		}
 		for _, route := range r.api.Routes() {
-			may := map[api.Who][]string{api.Admin: {"administrator"}, api.Agent: {"idle", "boot"}, api.HomeToken: nil,
-				api.MachineKey: {"service", "updating"},
-				api.Worker:     {"idle", "boot", "service", "updating"}, api.Anybody: callersInOrder()}[route.Who]
+			may := map[api.Who][]string{api.Operators: {"administrator"}, api.Agent: {"idle", "boot"},
+				api.HomeToken: nil, api.MachineKey: {"service", "updating"},
+				api.Worker: {"idle", "boot", "service", "updating"}, api.Anybody: callersInOrder()}[route.Who]
 			check("plain", r.plain.URL, route.Pattern, nil)
 			if route.Pattern == "POST "+job.HelloPath && private {
 				continue // private.txtar has what it answers

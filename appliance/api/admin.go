@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
 	"time"
 
 	"griddle/appliance/fleet"
@@ -101,16 +100,28 @@ const (
 // maxPage bounds a page in bytes of JSON, beside fleet.MaxPage machines.
 const maxPage = 2 << 20
 
-func (h *Handler) machines(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	limit, err := number(r, "limit")
+// key is the input of a call on one machine.
+type key struct {
+	Key string `path:"key" doc:"a name, a MAC address or a UUID"`
+}
+
+// keyed is key with a body.
+type keyed[T any] struct {
+	Key string `path:"key" doc:"a name, a MAC address or a UUID"`
+	sent[T]
+}
+
+type listMachines struct {
+	After string `query:"after" doc:"the name after which the page begins"`
+	Limit int64  `query:"limit" minimum:"0" doc:"how many machines at most; 0 for as many as fit"`
+}
+
+func (h *Handler) machines(ctx context.Context, in *listMachines) (out Machines, err error) {
+	views, next, err := h.o.Fleet.List(ctx, in.After, int(min(in.Limit, fleet.MaxPage)))
 	if err != nil {
-		return err
+		return out, err
 	}
-	views, next, err := h.o.Fleet.List(r.Context(), r.URL.Query().Get("after"), int(min(limit, fleet.MaxPage)))
-	if err != nil {
-		return err
-	}
-	out := Machines{Machines: []Machine{}, Next: next, Notices: h.o.Fleet.Notices()}
+	out = Machines{Machines: []Machine{}, Next: next, Notices: h.o.Fleet.Notices()}
 	if h.o.Notices != nil {
 		out.Notices = append(out.Notices, h.o.Notices()...)
 	}
@@ -119,7 +130,7 @@ func (h *Handler) machines(w http.ResponseWriter, r *http.Request, _ fleet.Proof
 		m := show(v)
 		b, err := json.Marshal(m)
 		if err != nil {
-			return err
+			return out, err
 		}
 		if size += len(b); size > maxPage && i > 0 {
 			out.Next = views[i-1].Machine.Name
@@ -127,25 +138,14 @@ func (h *Handler) machines(w http.ResponseWriter, r *http.Request, _ fleet.Proof
 		}
 		out.Machines = append(out.Machines, m)
 	}
-	return reply(w, http.StatusOK, out)
+	return out, nil
 }
 
-func (h *Handler) machine(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	return h.reply(w, r, r.PathValue("key"))
-}
-
-// reply answers with all that is known of the machine that key names.
-func (h *Handler) reply(w http.ResponseWriter, r *http.Request, key string) error {
-	out, err := h.all(r, key)
-	if err != nil {
-		return err
-	}
-	return reply(w, http.StatusOK, out)
-}
+func (h *Handler) machine(ctx context.Context, in *key) (Machine, error) { return h.all(ctx, in.Key) }
 
 // all is what is known of the machine that key names.
-func (h *Handler) all(r *http.Request, key string) (Machine, error) {
-	v, jobs, err := h.o.Fleet.Show(r.Context(), key)
+func (h *Handler) all(ctx context.Context, key string) (Machine, error) {
+	v, jobs, err := h.o.Fleet.Show(ctx, key)
 	if err != nil {
 		return Machine{}, err
 	}
@@ -164,57 +164,51 @@ func show(v fleet.View) Machine {
 		LookAt: v.LookAt(), Job: v.Job, Needs: needs(v)}
 }
 
-func (h *Handler) delete(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	m, err := h.o.Fleet.Delete(r.Context(), r.PathValue("key"), r.URL.Query().Get("recovery") == "lose")
+type deleteMachine struct {
+	Key      string `path:"key" doc:"a name, a MAC address or a UUID"`
+	Recovery string `query:"recovery" enum:"lose" doc:"lose: also if the server keeps recovery keys for it"`
+}
+
+func (h *Handler) delete(ctx context.Context, in *deleteMachine) error {
+	m, err := h.o.Fleet.Delete(ctx, in.Key, in.Recovery == "lose")
 	if err != nil {
-		return busy(lost(err), r.PathValue("key"))
+		return busy(lost(err), in.Key)
 	}
 	h.o.Log.Info("machine deleted", "machine", m.Name, "macs", m.Identity.MACs, "uuid", m.Identity.UUID,
-		"remote", r.RemoteAddr)
-	w.WriteHeader(http.StatusNoContent)
+		"remote", callerOf(ctx).remote)
 	return nil
 }
 
-func (h *Handler) approve(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	var in Approve
-	if err := decode(w, r, true, &in); err != nil {
-		return err
-	}
-	m, err := h.o.Fleet.Approve(r.Context(), r.PathValue("key"), in.Code)
+func (h *Handler) approve(ctx context.Context, in *keyed[Approve]) (out Machine, err error) {
+	m, err := h.o.Fleet.Approve(ctx, in.Key, in.body.Code)
 	if errors.Is(err, fleet.ErrCode) {
-		h.o.Log.Warn("a code for approval does not match", "machine", m.Name, "remote", r.RemoteAddr)
+		h.o.Log.Warn("a code for approval does not match", "machine", m.Name, "remote", callerOf(ctx).remote)
 	}
 	if err != nil {
-		return err
+		return out, err
 	}
-	h.o.Log.Info("boot approved", "machine", m.Name, "remote", r.RemoteAddr)
-	return h.reply(w, r, m.ID)
+	h.o.Log.Info("boot approved", "machine", m.Name, "remote", callerOf(ctx).remote)
+	return h.all(ctx, m.ID)
 }
 
-func (h *Handler) rename(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	var in Rename
-	if err := decode(w, r, true, &in); err != nil {
-		return err
-	}
-	m, err := h.o.Fleet.Rename(r.Context(), r.PathValue("key"), in.Name)
+func (h *Handler) rename(ctx context.Context, in *keyed[Rename]) (out Machine, err error) {
+	m, err := h.o.Fleet.Rename(ctx, in.Key, in.body.Name)
 	if err != nil {
-		return err
+		return out, err
 	}
-	h.o.Log.Info("machine renamed", "machine", m.Name, "was", job.Printable(r.PathValue("key")), "remote", r.RemoteAddr)
-	return h.reply(w, r, m.ID)
+	h.o.Log.Info("machine renamed", "machine", m.Name, "was", job.Printable(in.Key),
+		"remote", callerOf(ctx).remote)
+	return h.all(ctx, m.ID)
 }
 
-func (h *Handler) merge(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	var in Merge
-	if err := decode(w, r, true, &in); err != nil {
-		return err
-	}
-	m, err := h.o.Fleet.Merge(r.Context(), r.PathValue("key"), in.Other)
+func (h *Handler) merge(ctx context.Context, in *keyed[Merge]) (out Machine, err error) {
+	m, err := h.o.Fleet.Merge(ctx, in.Key, in.body.Other)
 	if err != nil {
-		return busy(err, r.PathValue("key"))
+		return out, busy(err, in.Key)
 	}
-	h.o.Log.Info("machines merged", "machine", m.Name, "other", job.Printable(in.Other), "remote", r.RemoteAddr)
-	return h.reply(w, r, m.ID)
+	h.o.Log.Info("machines merged", "machine", m.Name, "other", job.Printable(in.body.Other),
+		"remote", callerOf(ctx).remote)
+	return h.all(ctx, m.ID)
 }
 
 // busy says how to end the job that is in the way.
@@ -226,101 +220,80 @@ func busy(err error, machine string) error {
 	return err
 }
 
-func (h *Handler) install(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	var in Install
-	if err := decode(w, r, true, &in); err != nil {
-		return err
-	}
-	return h.give(w, r, job.Install, in)
+func (h *Handler) install(ctx context.Context, in *keyed[Install]) (Machine, error) {
+	return h.give(ctx, in.Key, job.Install, in.body)
 }
 
 // give makes a job of what is asked for.
-func (h *Handler) give(w http.ResponseWriter, r *http.Request, kind job.Kind, in Install) error {
-	order, err := h.order(r.Context(), kind, in)
+func (h *Handler) give(ctx context.Context, key string, kind job.Kind, in Install) (out Machine, err error) {
+	order, err := h.order(ctx, kind, in)
 	if err != nil {
-		return err
+		return out, err
 	}
-	if err := h.agreed(r.Context(), r.PathValue("key"), order); err != nil {
-		return err
+	if err := h.agreed(ctx, key, order); err != nil {
+		return out, err
 	}
 	order.Replace = in.Replace
-	return h.take(w, r, order)
+	return h.take(ctx, key, order)
 }
 
 // take makes a job of an order.
-func (h *Handler) take(w http.ResponseWriter, r *http.Request, order fleet.Order) error {
-	settings, err := h.check(r.Context(), r.PathValue("key"), order)
+func (h *Handler) take(ctx context.Context, key string, order fleet.Order) (out Machine, err error) {
+	settings, err := h.check(ctx, key, order)
 	if err != nil {
-		return err
+		return out, err
 	}
-	m, j, err := h.o.Fleet.Install(r.Context(), r.PathValue("key"), order)
+	m, j, err := h.o.Fleet.Install(ctx, key, order)
 	if err != nil {
-		return busy(err, m.Name)
+		return out, busy(err, m.Name)
 	}
 	h.o.Log.Info("job created", "machine", m.Name, "kind", string(j.Spec.Kind), "image", j.Spec.Image.Ref,
 		"disk", string(j.Spec.Disk), "erase", job.Sentence(j.Spec.Erase), "plan", j.Spec.Plan, "job", j.Spec.ID,
-		"remote", r.RemoteAddr)
-	v, _, err := h.o.Fleet.Show(r.Context(), m.ID)
+		"remote", callerOf(ctx).remote)
+	v, _, err := h.o.Fleet.Show(ctx, m.ID)
 	if err != nil {
 		v.Machine = m
 	}
 	v.Job = &j
-	out := show(v)
+	out = show(v)
 	d, _ := layout.Decode(j.Spec.Layout)
 	out.Secrets, out.Recovers = len(settings.Secrets()) > 0, d.Recovers()
-	return reply(w, http.StatusCreated, out)
+	return out, nil
 }
 
-func (h *Handler) cancel(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	key := r.PathValue("key")
-	j, err := h.o.Fleet.Cancel(r.Context(), key)
+func (h *Handler) cancel(ctx context.Context, in *key) (out Machine, err error) {
+	j, err := h.o.Fleet.Cancel(ctx, in.Key)
 	if err != nil {
-		return err
+		return out, err
 	}
-	h.o.Log.Info("job cancelled", "machine", job.Printable(key), "image", j.Spec.Image.Ref, "job", j.Spec.ID,
-		"remote", r.RemoteAddr)
-	out, err := h.all(r, key)
-	if err != nil {
-		return err
+	h.o.Log.Info("job cancelled", "machine", job.Printable(in.Key), "image", j.Spec.Image.Ref, "job", j.Spec.ID,
+		"remote", callerOf(ctx).remote)
+	if out, err = h.all(ctx, in.Key); err != nil {
+		return out, err
 	}
 	out.Job = &j // and not the one before it, which says again what the machine has
-	return reply(w, http.StatusOK, out)
+	return out, nil
 }
 
-func (h *Handler) log(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	after, err := number(r, "after")
-	if err != nil {
-		return err
-	}
-	seconds, err := number(r, "wait")
-	if err != nil {
-		return err
-	}
-	wait := min(time.Duration(min(seconds, 3600))*time.Second, logWait)
-	ctx, stop := context.WithTimeout(r.Context(), wait)
+type readLog struct {
+	Key   string `path:"key" doc:"a name, a MAC address or a UUID"`
+	After int64  `query:"after" minimum:"0" doc:"the number of the entry after which the part begins"`
+	Wait  int64  `query:"wait" minimum:"0" doc:"seconds to wait for an entry, a minute at most"`
+}
+
+func (h *Handler) log(ctx context.Context, in *readLog) (out Log, err error) {
+	wait := min(time.Duration(min(in.Wait, 3600))*time.Second, logWait)
+	ctx, stop := context.WithTimeout(ctx, wait)
 	defer stop()
-	entries, err := h.o.Fleet.Log(ctx, r.PathValue("key"), after, logLimit)
+	entries, err := h.o.Fleet.Log(ctx, in.Key, in.After, logLimit)
 	if err != nil {
-		return err
+		return out, err
 	}
-	out := Log{Entries: entries, Next: after}
+	out = Log{Entries: entries, Next: in.After}
 	if n := len(entries); n > 0 {
 		out.Next = entries[n-1].ID
 	} else {
 		out.Entries = []fleet.Entry{}
 	}
-	return reply(w, http.StatusOK, out)
-}
-
-// number reads a whole number of the query, 0 where it is not there.
-func number(r *http.Request, name string) (int64, error) {
-	text := r.URL.Query().Get(name)
-	if text == "" {
-		return 0, nil
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 0 {
-		return 0, job.NewProblem(http.StatusBadRequest, name+" must be a whole number")
-	}
-	return n, nil
+	return out, nil
 }

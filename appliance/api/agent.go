@@ -60,7 +60,7 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) 
 	h.o.Log.Log(r.Context(), level, "agent says hello", "machine", g.Machine.Name, "macs", g.Machine.Identity.MACs,
 		"product", job.Printable(g.Machine.Identity.Product),
 		"disks", len(g.Machine.Inventory.Disks), "boot", in.Boot, "agent", job.Printable(in.Agent), "image", what)
-	return reply(w, http.StatusOK, out)
+	return give(w, http.StatusOK, out)
 }
 
 // zone is by which clocks the screen of a machine shows times: those of its settings, else those of the server.
@@ -218,7 +218,7 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 	}
 	h.o.Log.Info("job chosen at the screen", "machine", j.Spec.Hostname, "image", j.Spec.Image.Ref,
 		"disk", string(j.Spec.Disk), "job", j.Spec.ID, "continued", in.Continue != "")
-	return reply(w, http.StatusOK, s)
+	return give(w, http.StatusOK, s)
 }
 
 // order plans what is asked for. Every mistake in it is told at once.
@@ -272,7 +272,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 			"phase", job.Printable(string(ev.Phase)), "state", job.Printable(string(ev.State)),
 			"disk", job.Printable(ev.Disk), "message", job.Sentence(ev.Message))
 	}
-	return reply(w, http.StatusOK, ack)
+	return give(w, http.StatusOK, ack)
 }
 
 func (h *Handler) home(w http.ResponseWriter, r *http.Request, by fleet.Proof) error {

@@ -15,31 +15,33 @@
 //	home      POST /v1/agent/home                  job.HomeReport -> 204
 //	machine   POST /v1/agent/check-in              job.CheckIn -> job.CheckedIn
 //	machine   POST /v1/agent/update                job.UpdateAsk -> job.Spec
-//	admin     GET  /v1/machines?after=NAME&limit=N Machines; a page of them, without inventories
-//	admin     GET  /v1/machines/KEY                Machine with all its jobs
-//	admin     POST /v1/machines/KEY/install        Install -> 201 Machine
-//	admin     POST /v1/machines/KEY/plan           PlanLayout -> Planned; changes nothing
-//	admin     POST /v1/machines/KEY/update         Update -> 201 Machine, or 200 if it has the image
-//	admin     POST /v1/machines/KEY/erase          Erase -> 201 Machine
-//	admin     POST /v1/machines/KEY/relay          Relay -> 201 Machine
-//	admin     POST /v1/machines/KEY/resume         Machine; its last install by a layout again
-//	admin     POST /v1/machines/KEY/cancel         Machine
-//	admin     POST /v1/machines/KEY/approve        Approve -> Machine
-//	admin     POST /v1/machines/KEY/rename         Rename -> Machine
-//	admin     POST /v1/machines/KEY/merge          Merge -> Machine
-//	admin     GET  /v1/machines/KEY/settings       Settings
-//	admin     PUT  /v1/machines/KEY/settings       setting.Document -> Settings; replaces the machine's own
-//	admin     PATCH /v1/machines/KEY/settings      SettingsChange -> Settings
-//	admin     DELETE /v1/machines/KEY/settings     204
-//	admin     PUT  /v1/settings                    ManySettings -> list of names; all or none
+//	viewer    GET  /v1/machines?after=NAME&limit=N Machines; a page of them, without inventories
+//	viewer    GET  /v1/machines/KEY                Machine with all its jobs
+//	operator  POST /v1/machines/KEY/install        Install -> 201 Machine
+//	viewer    POST /v1/machines/KEY/plan           PlanLayout -> Planned; changes nothing
+//	operator  POST /v1/machines/KEY/update         Update -> 201 Machine, or 200 if it has the image
+//	operator  POST /v1/machines/KEY/erase          Erase -> 201 Machine
+//	operator  POST /v1/machines/KEY/relay          Relay -> 201 Machine
+//	operator  POST /v1/machines/KEY/resume         Machine; its last install by a layout again
+//	operator  POST /v1/machines/KEY/cancel         Machine
+//	operator  POST /v1/machines/KEY/approve        Approve -> Machine
+//	operator  POST /v1/machines/KEY/rename         Rename -> Machine
+//	operator  POST /v1/machines/KEY/merge          Merge -> Machine
+//	viewer    GET  /v1/machines/KEY/settings       Settings
+//	operator  PUT  /v1/machines/KEY/settings       setting.Document -> Settings; replaces the machine's own
+//	operator  PATCH /v1/machines/KEY/settings      SettingsChange -> Settings
+//	operator  DELETE /v1/machines/KEY/settings     204
+//	operator  PUT  /v1/settings                    ManySettings -> list of names; all or none
 //	admin     POST /v1/machines/KEY/recovery-key   ReadRecovery -> Recovery; the journal says so
-//	admin     DELETE /v1/machines/KEY              204; with ?recovery=lose also if it has recovery keys
-//	admin     GET  /v1/machines/KEY/log?after=N&wait=SECONDS   Log; waits for an entry after N
-//	admin     GET  /v1/multicast                   list of multicast.Listed
-//	admin     POST /v1/multicast/ID/ACTION         StreamControl -> 204; start, hold, cap, stop
+//	operator  DELETE /v1/machines/KEY              204; with ?recovery=lose also if it has recovery keys
+//	viewer    GET  /v1/machines/KEY/log?after=N&wait=SECONDS   Log; waits for an entry after N
+//	viewer    GET  /v1/machines/KEY/tables         SavedTables
+//	viewer    GET  /v1/multicast                   list of multicast.Listed
+//	operator  POST /v1/multicast/ID/ACTION         StreamControl -> 204; start, hold, cap, stop
 //
 // A KEY is a name, a MAC address or a UUID. Every call but hello and check-in needs "Authorization: Bearer TOKEN": the
-// one of the Welcome, the one-time token of the job, or the administrator's. A boot that said hello with a key
+// one of the Welcome, the one-time token of the job, or the administrator's. viewer, operator and admin are the roles
+// that a call needs (account.Role). A boot that said hello with a key
 // (job.NewKey) makes all its calls with that key: without it its token is not valid. An installed machine has no token:
 // the key of its connection says which machine it is. A worker is an agent, or an installed machine with a live update.
 // A refusal is a problem document (RFC 9457).
@@ -54,7 +56,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -62,6 +63,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
+	"griddle/appliance/account"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 	"griddle/appliance/quota"
@@ -129,6 +133,9 @@ type Handler struct {
 	o     Options
 	admin [sha256.Size]byte
 	mux   *http.ServeMux
+	api   huma.API // of operators
+
+	operators []Route // that huma registered
 
 	bodies *quota.Quota
 	plans  *quota.Quota
@@ -150,6 +157,8 @@ func New(o Options) (*Handler, error) {
 	}
 	h := &Handler{o: o, admin: sha256.Sum256([]byte(o.Admin)), mux: http.NewServeMux(), bodies: quota.New(bodyQuota),
 		plans: quota.New(planQuota), records: quota.New(recordQuota)}
+	h.api = huma.NewAPI(humaConfig(), adapter{h})
+	h.operate(h.api)
 	for _, r := range h.Routes() {
 		h.mux.HandleFunc(r.Pattern, h.guard(r))
 	}
@@ -164,7 +173,7 @@ type Who int
 
 // The callers. Agent, Worker, HomeToken and MachineKey are checked by the fleet, in the transaction that does the work.
 const (
-	Admin      Who = iota // the zero value, so that a route that forgets to say is closed
+	Operators  Who = iota // people and their programs, with the role of the route; without one it is closed to all
 	Agent                 // bearer of a boot's token
 	HomeToken             // bearer of a one-time token
 	MachineKey            // an installed system that proves the key of a machine
@@ -176,48 +185,29 @@ const (
 type Route struct {
 	Pattern string
 	Who     Who
+	Role    account.Role // that an operator needs
 	do      func(w http.ResponseWriter, r *http.Request, by fleet.Proof) error
 }
 
 // Routes lists every call there is.
-func (h *Handler) Routes() []Route {
+func (h *Handler) Routes() []Route { return append(h.agents(), h.operators...) }
+
+// agents are the calls of machines.
+func (h *Handler) agents() []Route {
 	return []Route{
-		{"POST " + job.HelloPath, Anybody, h.hello},
-		{"POST " + job.ChoosePath, Agent, h.choose},
-		{"GET " + job.SettingsPath, Worker, h.settings},
-		{"POST " + job.RecoveryPath, Agent, h.recovery},
-		{"POST " + job.EventsPath, Agent, h.events},
-		{"POST " + job.StreamPath, Worker, h.stream},
-		{"POST " + job.PlanPath, Worker, h.plan},
-		{"POST " + job.RelayPath, Agent, h.relayReport},
-		{"POST " + job.RecordsPath + "{id}", Agent, h.record},
-		{"GET " + job.RecordsPath + "{id}", Agent, h.giveRecords},
-		{"POST " + job.HomePath, HomeToken, h.home},
-		{"POST " + job.CheckInPath, MachineKey, h.checkIn},
-		{"POST " + job.UpdatePath, MachineKey, h.askUpdate},
-		{"GET /v1/machines", Admin, h.machines},
-		{"GET /v1/machines/{key}", Admin, h.machine},
-		{"POST /v1/machines/{key}/install", Admin, h.install},
-		{"POST /v1/machines/{key}/plan", Admin, h.planLayout},
-		{"POST /v1/machines/{key}/update", Admin, h.update},
-		{"POST /v1/machines/{key}/erase", Admin, h.erase},
-		{"POST /v1/machines/{key}/relay", Admin, h.relay},
-		{"POST /v1/machines/{key}/resume", Admin, h.resume},
-		{"POST /v1/machines/{key}/cancel", Admin, h.cancel},
-		{"POST /v1/machines/{key}/approve", Admin, h.approve},
-		{"POST /v1/machines/{key}/rename", Admin, h.rename},
-		{"POST /v1/machines/{key}/merge", Admin, h.merge},
-		{"GET /v1/machines/{key}/settings", Admin, h.showSettings},
-		{"PUT /v1/machines/{key}/settings", Admin, h.putSettings},
-		{"PATCH /v1/machines/{key}/settings", Admin, h.changeSettings},
-		{"DELETE /v1/machines/{key}/settings", Admin, h.clearSettings},
-		{"POST /v1/machines/{key}/recovery-key", Admin, h.readRecovery},
-		{"PUT /v1/settings", Admin, h.putManySettings},
-		{"DELETE /v1/machines/{key}", Admin, h.delete},
-		{"GET /v1/machines/{key}/log", Admin, h.log},
-		{"GET /v1/machines/{key}/tables", Admin, h.savedTables},
-		{"GET /v1/multicast", Admin, h.multicast},
-		{"POST /v1/multicast/{id}/{action}", Admin, h.control},
+		{Pattern: "POST " + job.HelloPath, Who: Anybody, do: h.hello},
+		{Pattern: "POST " + job.ChoosePath, Who: Agent, do: h.choose},
+		{Pattern: "GET " + job.SettingsPath, Who: Worker, do: h.settings},
+		{Pattern: "POST " + job.RecoveryPath, Who: Agent, do: h.recovery},
+		{Pattern: "POST " + job.EventsPath, Who: Agent, do: h.events},
+		{Pattern: "POST " + job.StreamPath, Who: Worker, do: h.stream},
+		{Pattern: "POST " + job.PlanPath, Who: Worker, do: h.plan},
+		{Pattern: "POST " + job.RelayPath, Who: Agent, do: h.relayReport},
+		{Pattern: "POST " + job.RecordsPath + "{id}", Who: Agent, do: h.record},
+		{Pattern: "GET " + job.RecordsPath + "{id}", Who: Agent, do: h.giveRecords},
+		{Pattern: "POST " + job.HomePath, Who: HomeToken, do: h.home},
+		{Pattern: "POST " + job.CheckInPath, Who: MachineKey, do: h.checkIn},
+		{Pattern: "POST " + job.UpdatePath, Who: MachineKey, do: h.askUpdate},
 	}
 }
 
@@ -225,12 +215,32 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.Serv
 
 // Allow reports whether r has the administrator's token. Its error is a *job.Problem with status 401.
 func (h *Handler) Allow(r *http.Request) error {
+	_, err := h.operator(r)
+	return err
+}
+
+// operator says whose token r has. Its error is a *job.Problem with status 401.
+func (h *Handler) operator(r *http.Request) (account.Who, error) {
 	sum := sha256.Sum256([]byte(bearer(r)))
 	if subtle.ConstantTimeCompare(sum[:], h.admin[:]) != 1 {
-		return job.NewProblem(http.StatusUnauthorized, "the administrator's token is missing or wrong: "+
+		return account.Who{}, job.NewProblem(http.StatusUnauthorized, "the administrator's token is missing or wrong: "+
 			"give --token-file FILE, a copy of admin.token in the server's state directory")
 	}
-	return nil
+	return account.Who{Name: "admin.token", Role: account.Admin}, nil
+}
+
+// enter lets an operator who may call the route in, and notes who it is in the context.
+func (h *Handler) enter(r *http.Request, route Route) (*http.Request, error) {
+	who, err := h.operator(r)
+	if err != nil {
+		return r, err
+	}
+	if !who.Role.May(route.Role) {
+		return r, job.NewProblem(http.StatusForbidden, fmt.Sprintf("this needs the role %s, and %s has the role %s",
+			route.Role, job.Printable(who.Name), who.Role))
+	}
+	c := caller{Who: who, asked: askedOf(r), h: h}
+	return r.WithContext(context.WithValue(r.Context(), callerKey{}, c)), nil
 }
 
 // guard lets a caller who may call the route in, and gives the request a slot of the budget for bodies. An agent's
@@ -246,8 +256,9 @@ func (h *Handler) guard(route Route) http.HandlerFunc {
 			}
 		}
 		switch who {
-		case Admin:
-			known, err = true, h.Allow(r)
+		case Operators:
+			known = true
+			r, err = h.enter(r, route)
 		case Agent:
 			var s fleet.Session
 			s, err = h.o.Fleet.Session(r.Context(), by)
@@ -295,81 +306,4 @@ func bearer(r *http.Request) string {
 		return ""
 	}
 	return strings.TrimSpace(token)
-}
-
-// refuse answers with the problem that err is. What is not the caller's fault is logged and not told.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	var p *job.Problem
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &p):
-	case errors.As(err, &large):
-		p = job.NewProblem(http.StatusRequestEntityTooLarge,
-			fmt.Sprintf("the body has more than %d bytes", large.Limit))
-	case errors.Is(err, fleet.ErrUnknown):
-		p = job.NewProblem(http.StatusNotFound, err.Error())
-	case errors.Is(err, ErrNoSession):
-		p = job.NewProblem(http.StatusNotFound, err.Error())
-	case errors.Is(err, ErrNoImage):
-		p = job.NewProblem(http.StatusUnprocessableEntity, err.Error())
-	case errors.Is(err, fleet.ErrAmbiguous), errors.Is(err, fleet.ErrBusy), errors.Is(err, fleet.ErrOver):
-		p = job.NewProblem(http.StatusConflict, err.Error())
-	case errors.Is(err, fleet.ErrClosed), errors.Is(err, fleet.ErrUnapproved), errors.Is(err, fleet.ErrWeakKey):
-		h.o.Log.Info("a boot was refused", "path", r.URL.Path, "remote", r.RemoteAddr, "why", err)
-		p = job.NewProblem(http.StatusForbidden, err.Error())
-	case errors.Is(err, fleet.ErrGuesses):
-		p = job.NewProblem(http.StatusTooManyRequests, err.Error())
-	case errors.Is(err, fleet.ErrInvalid), errors.Is(err, fleet.ErrCode):
-		p = job.NewProblem(http.StatusBadRequest, err.Error())
-	case errors.Is(err, fleet.ErrOften):
-		p = job.NewProblem(http.StatusTooManyRequests, err.Error())
-		w.Header().Set("Retry-After", "5")
-	case errors.Is(err, fleet.ErrToken), errors.Is(err, fleet.ErrKey):
-		p = job.NewProblem(http.StatusUnauthorized, err.Error())
-	case errors.Is(err, fleet.ErrRecords):
-		p = job.NewProblem(http.StatusRequestEntityTooLarge, err.Error())
-	case errors.Is(err, quota.ErrFull), errors.Is(err, fleet.ErrFull), errors.Is(err, fleet.ErrNoRoom):
-		p = job.NewProblem(http.StatusServiceUnavailable, err.Error()+"; try again later")
-		w.Header().Set("Retry-After", "5")
-	case errors.Is(err, fleet.ErrDiskFull):
-		h.o.Log.Error("the state disk is full", "method", r.Method, "path", r.URL.Path, "error", err)
-		p = job.NewProblem(http.StatusInsufficientStorage,
-			fleet.ErrDiskFull.Error()+"; free space on the filesystem of the server's state directory")
-	case r.Context().Err() != nil:
-		return
-	default:
-		h.o.Log.Error("answering a request failed", "method", r.Method, "path", r.URL.Path,
-			"remote", r.RemoteAddr, "error", err)
-		p = job.NewProblem(http.StatusInternalServerError, "the server could not do it; its log says why")
-	}
-	if p.Status == http.StatusUnauthorized {
-		h.o.Log.Warn("request without a valid token or key", "method", r.Method, "path", r.URL.Path,
-			"remote", r.RemoteAddr)
-		w.Header().Set("WWW-Authenticate", `Bearer realm="griddle"`)
-	}
-	told := *p
-	told.Detail = strings.ReplaceAll(told.Detail, "\n", "; ")
-	write(w, told.Status, job.ProblemType, told)
-}
-
-func reply(w http.ResponseWriter, status int, v any) error {
-	write(w, status, "application/json", v)
-	return nil
-}
-
-func write(w http.ResponseWriter, status int, kind string, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		status, kind, body = http.StatusInternalServerError, "text/plain", []byte("writing the reply as JSON failed")
-	}
-	send(w, status, kind, append(body, '\n'))
-}
-
-// send answers with a body of this kind.
-func send(w http.ResponseWriter, status int, kind string, body []byte) {
-	w.Header().Set("Content-Type", kind)
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	w.Write(body) // who is gone does not read it
 }

@@ -266,7 +266,7 @@ func TestGuard(t *testing.T) {
 		path = strings.NewReplacer("{key}", mac, "{id}", "one", "{action}", "stop").Replace(path)
 		all := r.Who == Anybody
 		tokens := map[string]bool{"": all, "wrong": all, w.Token: all || r.Who == Agent || r.Who == Worker,
-			adminToken: all || r.Who == Admin}
+			adminToken: all || r.Who == Operators}
 		for token, allowed := range tokens {
 			req := httptest.NewRequest(method, path, strings.NewReader(`{"boot":"`+bootID+`"}`))
 			req.Header.Set("Content-Type", "application/json")
@@ -369,7 +369,7 @@ func FuzzBodies(f *testing.F) {
 			req := httptest.NewRequest(method, strings.ReplaceAll(path, "{key}", mac), strings.NewReader(body))
 			req.Header.Set("Content-Type", "application/json")
 			req.Header.Set("Authorization",
-				"Bearer "+map[Who]string{Agent: w.Token, Admin: adminToken, HomeToken: "x"}[r.Who])
+				"Bearer "+map[Who]string{Agent: w.Token, Operators: adminToken, HomeToken: "x"}[r.Who])
 			rec := httptest.NewRecorder()
 			s.handler.ServeHTTP(rec, req)
 			if rec.Code >= 500 {

@@ -55,5 +55,5 @@ func (h *Handler) checkIn(w http.ResponseWriter, r *http.Request, by fleet.Proof
 		h.o.Log.Info("an update ended", "machine", m.Name, "job", in.Job.ID, "state", string(in.Job.State),
 			"message", in.Job.Message)
 	}
-	return reply(w, http.StatusOK, out)
+	return give(w, http.StatusOK, out)
 }

@@ -1,9 +1,9 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
@@ -17,23 +17,20 @@ type Erase struct {
 }
 
 // erase orders an erase. Of a machine whose disks are known, the name must be that of one of them.
-func (h *Handler) erase(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	var in Erase
-	if err := decode(w, r, true, &in); err != nil {
-		return err
-	}
-	level, err := job.ParseEraseLevel(in.Level)
+func (h *Handler) erase(ctx context.Context, in *keyed[Erase]) (out Machine, err error) {
+	level, err := job.ParseEraseLevel(in.body.Level)
 	if err != nil {
-		return fmt.Errorf("%w: %w", fleet.ErrInvalid, err)
+		return out, fmt.Errorf("%w: %w", fleet.ErrInvalid, err)
 	}
-	v, _, err := h.o.Fleet.Show(r.Context(), r.PathValue("key"))
+	v, _, err := h.o.Fleet.Show(ctx, in.Key)
 	if err != nil && !errors.Is(err, fleet.ErrUnknown) {
-		return err
+		return out, err
 	}
 	if disks := v.Machine.Inventory.Disks; len(disks) > 0 {
-		if _, err := job.PickErase(in.Disk, disks); err != nil {
-			return fmt.Errorf("%w: %w", fleet.ErrInvalid, err)
+		if _, err := job.PickErase(in.body.Disk, disks); err != nil {
+			return out, fmt.Errorf("%w: %w", fleet.ErrInvalid, err)
 		}
 	}
-	return h.take(w, r, fleet.Order{Kind: job.Erase, Erase: in.Disk, Level: level, Replace: in.Replace})
+	return h.take(ctx, in.Key, fleet.Order{Kind: job.Erase, Erase: in.body.Disk, Level: level,
+		Replace: in.body.Replace})
 }

@@ -39,7 +39,7 @@ func (h *Handler) settings(w http.ResponseWriter, r *http.Request, by fleet.Proo
 		h.o.Log.Info("a boot gets its settings", "machine", a.Machine.Name, "job", a.Own.Spec.ID,
 			"secrets", len(s.Secrets()), "remote", r.RemoteAddr)
 	}
-	return reply(w, http.StatusOK, out)
+	return give(w, http.StatusOK, out)
 }
 
 // merged is what a machine gets with image: the settings of the image, of the site, and its own, which are the

@@ -36,24 +36,16 @@ type Planned struct {
 const errCut = "the machine has more disks and partitions than the server keeps, so that their plan would not be " +
 	"certain; install it from its screen"
 
-func (h *Handler) planLayout(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	var in PlanLayout
-	if err := decode(w, r, true, &in); err != nil {
-		return err
-	}
-	d, err := layout.Decode(in.Layout)
+func (h *Handler) planLayout(ctx context.Context, in *keyed[PlanLayout]) (out Planned, err error) {
+	d, err := layout.Decode(in.body.Layout)
 	if err != nil {
-		return fmt.Errorf("%w layout: %w", fleet.ErrInvalid, err)
+		return out, fmt.Errorf("%w layout: %w", fleet.ErrInvalid, err)
 	}
-	o, err := h.order(r.Context(), job.Install, Install{Image: in.Image, Layout: in.Layout})
+	o, err := h.order(ctx, job.Install, Install{Image: in.body.Image, Layout: in.body.Layout})
 	if err != nil {
-		return err
+		return out, err
 	}
-	out, err := h.planned(r.Context(), r.PathValue("key"), d, o)
-	if err != nil {
-		return err
-	}
-	return reply(w, http.StatusOK, out)
+	return h.planned(ctx, in.Key, d, o)
 }
 
 // planned makes the plan of a layout for the machine that key names and the images of an order.
@@ -116,19 +108,18 @@ func (h *Handler) agreed(ctx context.Context, key string, o fleet.Order) error {
 }
 
 // resume gives a machine its last install by a layout again, which did not finish.
-func (h *Handler) resume(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	m, j, err := h.o.Fleet.Resume(r.Context(), r.PathValue("key"))
+func (h *Handler) resume(ctx context.Context, in *key) (out Machine, err error) {
+	m, j, err := h.o.Fleet.Resume(ctx, in.Key)
 	if err != nil {
-		return busy(err, r.PathValue("key"))
+		return out, busy(err, in.Key)
 	}
 	h.o.Log.Info("job resumed", "machine", m.Name, "image", j.Spec.Image.Ref, "plan", j.Spec.Plan, "job", j.Spec.ID,
-		"remote", r.RemoteAddr)
-	out, err := h.all(r, m.ID)
-	if err != nil {
-		return err
+		"remote", callerOf(ctx).remote)
+	if out, err = h.all(ctx, m.ID); err != nil {
+		return out, err
 	}
 	out.Job = &j
-	return reply(w, http.StatusOK, out)
+	return out, nil
 }
 
 // harmless says whether a plan loses nothing and shrinks nothing.

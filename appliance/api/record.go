@@ -86,3 +86,16 @@ func (h *Handler) giveRecords(w http.ResponseWriter, r *http.Request, by fleet.P
 	send(w, http.StatusOK, "application/json", out)
 	return nil
 }
+
+// number reads a whole number of the query, 0 where it is not there.
+func number(r *http.Request, name string) (int64, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return 0, job.NewProblem(http.StatusBadRequest, name+" must be a whole number")
+	}
+	return n, nil
+}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -44,29 +45,26 @@ func (h *Handler) recovery(w http.ResponseWriter, r *http.Request, by fleet.Proo
 		h.o.Log.Info("a boot gets its recovery keys", "job", job.Printable(in.Job), "keys", len(out.Recovery), "remote",
 			r.RemoteAddr)
 	}
-	return reply(w, http.StatusOK, out)
+	return give(w, http.StatusOK, out)
 }
 
 // readRecovery shows the recovery keys of a machine to an operator. It changes the journal, so that it is no GET.
-func (h *Handler) readRecovery(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	var in ReadRecovery
-	if err := decode(w, r, true, &in); err != nil {
-		return err
-	}
-	m, keys, err := h.o.Fleet.ReadRecovery(r.Context(), r.PathValue("key"), r.RemoteAddr, in.Renew)
+func (h *Handler) readRecovery(ctx context.Context, in *keyed[ReadRecovery]) (out Recovery, err error) {
+	remote := callerOf(ctx).remote
+	m, keys, err := h.o.Fleet.ReadRecovery(ctx, in.Key, remote, in.body.Renew)
 	if err != nil {
-		return err
+		return out, err
 	}
 	if len(keys) == 0 {
-		return job.NewProblem(http.StatusNotFound, m.Name+" has no recovery key: one is made when the machine begins "+
-			"an install by a layout that has recovery in unlock")
+		return out, job.NewProblem(http.StatusNotFound, m.Name+" has no recovery key: one is made when the machine "+
+			"begins an install by a layout that has recovery in unlock")
 	}
-	v, _, err := h.o.Fleet.Show(r.Context(), m.ID)
+	v, _, err := h.o.Fleet.Show(ctx, m.ID)
 	if err != nil {
-		return err
+		return out, err
 	}
-	h.o.Log.Info("an operator reads recovery keys", "machine", m.Name, "keys", len(keys), "remote", r.RemoteAddr)
-	return reply(w, http.StatusOK, Recovery{Machine: m.Name, Keys: keys, Encrypted: encrypted(v.Machine.Inventory)})
+	h.o.Log.Info("an operator reads recovery keys", "machine", m.Name, "keys", len(keys), "remote", remote)
+	return Recovery{Machine: m.Name, Keys: keys, Encrypted: encrypted(v.Machine.Inventory)}, nil
 }
 
 // encrypted are the encrypted partitions of an inventory.

@@ -45,28 +45,28 @@ type ManySettings struct {
 // maxMany is how many machines one request can give settings.
 const maxMany = 10000
 
-func (h *Handler) showSettings(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	return h.replySettings(w, r, r.PathValue("key"))
+func (h *Handler) showSettings(ctx context.Context, in *key) (Settings, error) {
+	return h.settingsOf(ctx, in.Key)
 }
 
-// replySettings answers with the settings of the machine that key names.
-func (h *Handler) replySettings(w http.ResponseWriter, r *http.Request, key string) error {
-	d, err := h.o.Fleet.Declared(r.Context(), key)
+// settingsOf are the settings of the machine that key names, as operators see them.
+func (h *Handler) settingsOf(ctx context.Context, key string) (out Settings, err error) {
+	d, err := h.o.Fleet.Declared(ctx, key)
 	if err != nil {
-		return err
+		return out, err
 	}
-	m, image, err := h.present(r.Context(), d, d.Settings)
+	m, image, err := h.present(ctx, d, d.Settings)
 	if err != nil {
-		return err
+		return out, err
 	}
-	out := Settings{Machine: d.Machine.Name, Image: image, Values: m.Values(), Proved: d.Proved, Changed: d.Changed}
+	out = Settings{Machine: d.Machine.Name, Image: image, Values: m.Values(), Proved: d.Proved, Changed: d.Changed}
 	if out.Values == nil {
 		out.Values = []setting.Value{}
 	}
 	s, err := m.Resolve(expected(d.Machine))
 	if err != nil {
 		out.Mistakes = mistakes("", m, err)
-		return reply(w, http.StatusOK, out)
+		return out, nil
 	}
 	public := s.Public()
 	out.Secrets, out.Public = s.Secrets(), &public
@@ -75,7 +75,7 @@ func (h *Handler) replySettings(w http.ResponseWriter, r *http.Request, key stri
 			out.Values[i].Text = s.Hostname
 		}
 	}
-	return reply(w, http.StatusOK, out)
+	return out, nil
 }
 
 // present is what the machine gets with the image of its install, if it has one, and own as its own settings.
@@ -96,53 +96,44 @@ func (h *Handler) present(ctx context.Context, d fleet.Declared,
 	return m, "", err
 }
 
-func (h *Handler) putSettings(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	var in json.RawMessage
-	if err := decode(w, r, true, &in); err != nil {
-		return err
+func (h *Handler) putSettings(ctx context.Context, in *keyed[json.RawMessage]) (out Settings, err error) {
+	if _, err := h.setSettings(ctx, map[string]json.RawMessage{in.Key: in.body}); err != nil {
+		return out, err
 	}
-	key := r.PathValue("key")
-	if _, err := h.setSettings(r, map[string]json.RawMessage{key: in}); err != nil {
-		return err
-	}
-	return h.replySettings(w, r, key)
+	return h.settingsOf(ctx, in.Key)
 }
 
-func (h *Handler) putManySettings(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	var in ManySettings
-	if err := decode(w, r, true, &in); err != nil {
-		return err
+func (h *Handler) putManySettings(ctx context.Context, in *sent[ManySettings]) ([]string, error) {
+	if n := len(in.body.Machines); n == 0 || n > maxMany {
+		return nil, job.NewProblem(http.StatusBadRequest, "settings are set for 1 to 10000 machines at once")
 	}
-	if n := len(in.Machines); n == 0 || n > maxMany {
-		return job.NewProblem(http.StatusBadRequest, "settings are set for 1 to 10000 machines at once")
-	}
-	all, err := h.setSettings(r, in.Machines)
+	all, err := h.setSettings(ctx, in.body.Machines)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	names := []string{}
 	for _, m := range all {
 		names = append(names, m.Name)
 	}
 	slices.Sort(names)
-	return reply(w, http.StatusOK, names)
+	return names, nil
 }
 
 // setSettings replaces the own settings of machines, of all or of none.
-func (h *Handler) setSettings(r *http.Request, in map[string]json.RawMessage) ([]fleet.Machine, error) {
-	return h.alter(r, slices.Sorted(maps.Keys(in)), func(key string, d fleet.Declared) (setting.Document, error) {
+func (h *Handler) setSettings(ctx context.Context, in map[string]json.RawMessage) ([]fleet.Machine, error) {
+	return h.alter(ctx, slices.Sorted(maps.Keys(in)), func(key string, d fleet.Declared) (setting.Document, error) {
 		return setting.Decode(d.Settings.From, in[key])
 	})
 }
 
-func (h *Handler) changeSettings(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	var in struct {
-		Clear    []string        `json:"clear"`
-		Settings json.RawMessage `json:"settings"`
-	}
-	if err := decode(w, r, true, &in); err != nil {
-		return err
-	}
+// settingsChange is a SettingsChange as it is read.
+type settingsChange struct {
+	Clear    []string        `json:"clear"`
+	Settings json.RawMessage `json:"settings"`
+}
+
+func (h *Handler) changeSettings(ctx context.Context, of *keyed[settingsChange]) (out Settings, err error) {
+	in := of.body
 	if in.Settings == nil {
 		in.Settings = json.RawMessage("{}")
 	}
@@ -150,8 +141,7 @@ func (h *Handler) changeSettings(w http.ResponseWriter, r *http.Request, _ fleet
 	for _, k := range in.Clear {
 		clear[k] = nil
 	}
-	key := r.PathValue("key")
-	_, err := h.alter(r, []string{key}, func(_ string, d fleet.Declared) (setting.Document, error) {
+	_, err = h.alter(ctx, []string{of.Key}, func(_ string, d fleet.Declared) (setting.Document, error) {
 		later, err := setting.Decode(d.Settings.From, in.Settings)
 		if _, unknown := setting.New(d.Settings.From, clear); unknown != nil {
 			err = errors.Join(unknown, err)
@@ -159,23 +149,23 @@ func (h *Handler) changeSettings(w http.ResponseWriter, r *http.Request, _ fleet
 		return d.Settings.Without(in.Clear...).With(later), err
 	})
 	if err != nil {
-		return err
+		return out, err
 	}
-	return h.replySettings(w, r, key)
+	return h.settingsOf(ctx, of.Key)
 }
 
 // errMistakes stands for mistakes that alter gathers.
 var errMistakes = errors.New("settings have mistakes")
 
 // alter changes the own settings of machines if what each of them then gets has no mistake. The error has all of them.
-func (h *Handler) alter(r *http.Request, keys []string,
+func (h *Handler) alter(ctx context.Context, keys []string,
 	change func(key string, d fleet.Declared) (setting.Document, error)) ([]fleet.Machine, error) {
 	var wrong []job.Mistake
-	all, err := h.o.Fleet.SetSettings(r.Context(), keys, func(key string,
+	all, err := h.o.Fleet.SetSettings(ctx, keys, func(key string,
 		d fleet.Declared) (own setting.Document, err error) {
 		var m setting.Merged
 		if own, err = change(key, d); err == nil {
-			if m, _, err = h.present(r.Context(), d, own); err == nil {
+			if m, _, err = h.present(ctx, d, own); err == nil {
 				_, err = m.Resolve(expected(d.Machine))
 			}
 		}
@@ -186,7 +176,7 @@ func (h *Handler) alter(r *http.Request, keys []string,
 		return own, err
 	})
 	if err == nil {
-		h.o.Log.Info("settings changed", "machines", len(all), "first", all[0].Name, "remote", r.RemoteAddr)
+		h.o.Log.Info("settings changed", "machines", len(all), "first", all[0].Name, "remote", callerOf(ctx).remote)
 		return all, nil
 	}
 	var each fleet.KeyErrors
@@ -208,12 +198,11 @@ func (h *Handler) alter(r *http.Request, keys []string,
 	return nil, p
 }
 
-func (h *Handler) clearSettings(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	m, err := h.o.Fleet.ClearSettings(r.Context(), r.PathValue("key"))
+func (h *Handler) clearSettings(ctx context.Context, in *key) error {
+	m, err := h.o.Fleet.ClearSettings(ctx, in.Key)
 	if err != nil {
 		return err
 	}
-	h.o.Log.Info("settings deleted", "machine", m.Name, "remote", r.RemoteAddr)
-	w.WriteHeader(http.StatusNoContent)
+	h.o.Log.Info("settings deleted", "machine", m.Name, "remote", callerOf(ctx).remote)
 	return nil
 }

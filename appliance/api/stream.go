@@ -63,7 +63,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, answer)
+	return give(w, http.StatusOK, answer)
 }
 
 func (h *Handler) relayReport(w http.ResponseWriter, r *http.Request, by fleet.Proof) error {
@@ -79,32 +79,27 @@ func (h *Handler) relayReport(w http.ResponseWriter, r *http.Request, by fleet.P
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, command)
+	return give(w, http.StatusOK, command)
 }
 
-func (h *Handler) multicast(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	return reply(w, http.StatusOK, h.o.Streams.List())
+func (h *Handler) multicast(context.Context, *struct{}) (any, error) { return h.o.Streams.List(), nil }
+
+type controlStream struct {
+	ID     string `path:"id" doc:"of the session"`
+	Action string `path:"action" doc:"start, hold, cap or stop"`
+	sent[StreamControl]
 }
 
-func (h *Handler) control(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	var c StreamControl
-	if err := decode(w, r, true, &c); err != nil {
-		return err
-	}
-	id, action := r.PathValue("id"), r.PathValue("action")
+func (h *Handler) control(ctx context.Context, in *controlStream) error {
+	id, action, c := in.ID, in.Action, in.body
 	if err := h.o.Streams.Control(id, action, c); err != nil {
 		return err
 	}
 	h.o.Log.Info("multicast session controlled", "session", job.Printable(id), "action", job.Printable(action),
-		"seconds", c.Seconds, "rate", c.Rate, "remote", r.RemoteAddr)
-	w.WriteHeader(http.StatusNoContent)
+		"seconds", c.Seconds, "rate", c.Rate, "remote", callerOf(ctx).remote)
 	return nil
 }
 
-func (h *Handler) relay(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	var in Relay
-	if err := decode(w, r, true, &in); err != nil {
-		return err
-	}
-	return h.give(w, r, job.Relay, Install{Image: in.Image, Replace: in.Replace})
+func (h *Handler) relay(ctx context.Context, in *keyed[Relay]) (Machine, error) {
+	return h.give(ctx, in.Key, job.Relay, Install{Image: in.body.Image, Replace: in.body.Replace})
 }

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 	"griddle/appliance/layout/plan"
 )
@@ -18,20 +17,20 @@ type SavedTables struct {
 
 // savedTables is the handler of SavedTables. The steps that save tables come first in a plan, so the first records have
 // all of them.
-func (h *Handler) savedTables(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
+func (h *Handler) savedTables(ctx context.Context, in *key) (out SavedTables, err error) {
 	const first = 16 << 20 // bytes; a layout with 20 disks whose tables are the largest ones
-	records, err := h.o.Fleet.LastRecords(r.Context(), r.PathValue("key"), first)
+	records, err := h.o.Fleet.LastRecords(ctx, in.Key, first)
 	if err != nil {
-		return err
+		return out, err
 	}
 	tables, err := plan.SavedTables(records)
 	if err != nil {
-		return err
+		return out, err
 	}
 	if tables == nil {
 		tables = []job.SavedTable{}
 	}
-	return reply(w, http.StatusOK, SavedTables{tables})
+	return SavedTables{tables}, nil
 }
 
 // SavedTables returns them.

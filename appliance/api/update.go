@@ -31,38 +31,36 @@ var planQuota = quota.Options{
 const maxPlanAsk = 16 << 10
 
 // update orders an update. A machine that has the image gets no job.
-func (h *Handler) update(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
-	var in Update
-	if err := decode(w, r, true, &in); err != nil {
-		return err
-	}
+func (h *Handler) update(ctx context.Context, of *keyed[Update]) (out answer[Machine], err error) {
+	in := of.body
 	if in.Image == "" {
-		return fmt.Errorf("%w: the update names no image", fleet.ErrInvalid)
+		return out, fmt.Errorf("%w: the update names no image", fleet.ErrInvalid)
 	}
 	when, err := job.ParseWhen(in.When)
 	if err != nil {
-		return fmt.Errorf("%w: %w", fleet.ErrInvalid, err)
+		return out, fmt.Errorf("%w: %w", fleet.ErrInvalid, err)
 	}
-	has, err := h.o.Fleet.SystemOf(r.Context(), r.PathValue("key"))
+	has, err := h.o.Fleet.SystemOf(ctx, of.Key)
 	if err != nil {
-		return err
+		return out, err
 	}
 	reset, err := job.ParseReset(in.Reset)
 	if err != nil {
-		return fmt.Errorf("%w: %w", fleet.ErrInvalid, err)
+		return out, fmt.Errorf("%w: %w", fleet.ErrInvalid, err)
 	}
-	order, err := h.step(r.Context(), has, in.Image, in.AllowOlder)
+	order, err := h.step(ctx, has, in.Image, in.AllowOlder)
 	if err != nil {
-		return err
+		return out, err
 	}
 	order.Asked, order.When, order.Replace, order.Reset = in.Image, when, in.Replace, reset
 	same := reset.After(has.Machine.Service.Reset()) == has.Machine.Service.Reset()
 	if has.Image == order.Image.Ref && same && !has.Ordered && !has.Unsure {
-		out := show(fleet.View{Machine: has.Machine})
-		out.Current = true
-		return reply(w, http.StatusOK, out)
+		m := show(fleet.View{Machine: has.Machine})
+		m.Current = true
+		return answer[Machine]{http.StatusOK, m}, nil
 	}
-	return h.take(w, r, order)
+	out.value, err = h.take(ctx, of.Key, order)
+	return out, err
 }
 
 // step plans an update of a machine to an image, and refuses one to another architecture, or back to an older version.
@@ -128,7 +126,7 @@ func (h *Handler) askUpdate(w http.ResponseWriter, r *http.Request, by fleet.Pro
 		order.Asked = has.Asked
 	}
 	if has.Image == order.Image.Ref && !has.Unsure {
-		return reply(w, http.StatusOK, job.Spec{Kind: job.Update, Image: order.Image})
+		return give(w, http.StatusOK, job.Spec{Kind: job.Update, Image: order.Image})
 	}
 	if why := has.Refuses(order.Image.Document); why != "" && in.Image == "" && !has.Ordered {
 		return job.NewProblem(http.StatusConflict, why+", so the machine does not take it by itself; publish a newer "+
@@ -146,7 +144,7 @@ func (h *Handler) askUpdate(w http.ResponseWriter, r *http.Request, by fleet.Pro
 		return err
 	}
 	h.o.Log.Info("a machine asks for an update", "machine", m.Name, "image", s.Image.Ref, "job", s.ID)
-	return reply(w, http.StatusOK, s)
+	return give(w, http.StatusOK, s)
 }
 
 // plan says how the machine of a job gets its image, from what its pool has. It plans for no other image.
@@ -179,7 +177,7 @@ func (h *Handler) plan(w http.ResponseWriter, r *http.Request, by fleet.Proof) e
 	}
 	h.o.Log.Debug("planned an image", "machine", m.Name, "image", out.Ref, "have", len(in.Have),
 		"streams", len(out.Streams))
-	return reply(w, http.StatusOK, out)
+	return give(w, http.StatusOK, out)
 }
 
 // planning takes a slot for a plan for m.

@@ -1,0 +1,69 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"griddle/appliance/account"
+)
+
+// operate registers the calls of operators, each with the role that it needs.
+func (h *Handler) operate(a huma.API) {
+	op := func(id, pattern, summary string) huma.Operation {
+		method, path, _ := strings.Cut(pattern, " ")
+		return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary}
+	}
+	order := func(id, pattern, summary string) huma.Operation { // makes a job
+		o := op(id, pattern, summary)
+		o.DefaultStatus = http.StatusCreated
+		return o
+	}
+	route(h, a, op("list-machines", "GET /v1/machines",
+		"List machines by name, a page of them"), account.Viewer, h.machines)
+	route(h, a, op("get-machine", "GET /v1/machines/{key}",
+		"Show a machine with its jobs"), account.Viewer, h.machine)
+	route(h, a, order("install-machine", "POST /v1/machines/{key}/install",
+		"Order an install"), account.Operator, h.install)
+	route(h, a, op("plan-layout", "POST /v1/machines/{key}/plan",
+		"Say what a layout would do to the disks; change nothing"), account.Viewer, h.planLayout)
+	routeAnswer(h, a, order("update-machine", "POST /v1/machines/{key}/update",
+		"Order an update; 200 if the machine has the image already"), account.Operator, h.update)
+	route(h, a, order("erase-disk", "POST /v1/machines/{key}/erase",
+		"Order the erase of a disk"), account.Operator, h.erase)
+	route(h, a, order("relay-image", "POST /v1/machines/{key}/relay",
+		"Order a machine to relay an image to its network"), account.Operator, h.relay)
+	route(h, a, op("resume-machine", "POST /v1/machines/{key}/resume",
+		"Order the last install by a layout again"), account.Operator, h.resume)
+	route(h, a, op("cancel-job", "POST /v1/machines/{key}/cancel",
+		"Take the job of a machine back"), account.Operator, h.cancel)
+	route(h, a, op("approve-boot", "POST /v1/machines/{key}/approve",
+		"Approve the boot whose screen shows a code"), account.Operator, h.approve)
+	route(h, a, op("rename-machine", "POST /v1/machines/{key}/rename",
+		"Give a machine another name"), account.Operator, h.rename)
+	route(h, a, op("merge-machines", "POST /v1/machines/{key}/merge",
+		"Say that another machine is the same one"), account.Operator, h.merge)
+	route(h, a, op("get-settings", "GET /v1/machines/{key}/settings",
+		"Show the settings of a machine, without secrets"), account.Viewer, h.showSettings)
+	route(h, a, op("replace-settings", "PUT /v1/machines/{key}/settings",
+		"Replace a machine's own settings"), account.Operator, h.putSettings)
+	route(h, a, op("change-settings", "PATCH /v1/machines/{key}/settings",
+		"Change a machine's own settings"), account.Operator, h.changeSettings)
+	routeEmpty(h, a, op("clear-settings", "DELETE /v1/machines/{key}/settings",
+		"Delete a machine's own settings"), account.Operator, h.clearSettings)
+	route(h, a, op("replace-many-settings", "PUT /v1/settings",
+		"Replace the own settings of several machines, of all or of none"), account.Operator, h.putManySettings)
+	route(h, a, op("read-recovery-keys", "POST /v1/machines/{key}/recovery-key",
+		"Show the recovery keys of a machine; its journal says so"), account.Admin, h.readRecovery)
+	routeEmpty(h, a, op("delete-machine", "DELETE /v1/machines/{key}",
+		"Forget a machine"), account.Operator, h.delete)
+	route(h, a, op("read-log", "GET /v1/machines/{key}/log",
+		"Read a machine's journal, or wait for an entry"), account.Viewer, h.log)
+	route(h, a, op("get-saved-tables", "GET /v1/machines/{key}/tables",
+		"Show the partition tables that the last layout changed"), account.Viewer, h.savedTables)
+	route(h, a, op("list-multicast", "GET /v1/multicast",
+		"List multicast sessions"), account.Viewer, h.multicast)
+	routeEmpty(h, a, op("control-multicast", "POST /v1/multicast/{id}/{action}",
+		"Control a multicast session"), account.Operator, h.control)
+}
