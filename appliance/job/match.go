@@ -51,6 +51,12 @@ func (m Match) Pick(disks []Disk) (Disk, error) {
 	return Disk{}, fmt.Errorf("%w: %d disks fit: %s; add serial, wwn or path", ErrMatch, len(found), list(found))
 }
 
+// Among returns the disks of a machine that fit, without those that Pick would pass over.
+func (m Match) Among(disks []Disk) []Disk {
+	found, _ := m.choose(disks)
+	return found
+}
+
 // nameThem is why a disk was passed over.
 const nameThem = "removable disks, USB disks and disks with several paths must be named by serial, wwn or path"
 
