@@ -21,38 +21,51 @@ const MaxBytes = 64 << 10
 // file is a file that is being read.
 type file struct {
 	*yamltree.Reader
-	name string
+	base string // the place of the layout in the file, "" if the file is a layout
 }
 
 // Parse reads the bytes of the file that is called name. The document that it returns is valid.
 func Parse(name string, b []byte) (layout.Document, error) {
-	f := file{yamltree.NewReader(name), name}
-	f.Places = map[string]yamltree.Place{}
-	n := f.Read(b, yamltree.Options{Bytes: MaxBytes})
+	r := yamltree.NewReader(name)
+	r.Places = map[string]yamltree.Place{}
+	n := r.Read(b, yamltree.Options{Bytes: MaxBytes})
 	if n == nil {
-		return layout.Document{}, f.Faults()
+		return layout.Document{}, r.Faults()
 	}
-	f.Places[""] = n.At
+	d := Read(r, n, "")
+	if err := r.Faults().Err(); err != nil {
+		return layout.Document{}, err
+	}
+	return d, nil
+}
+
+// Read reads the layout that is a value of another file, at path. What is wrong is among the faults of r, which must
+// have Places; without faults the document is valid.
+func Read(r *yamltree.Reader, n *yamltree.Node, path string) layout.Document {
+	f := file{r, path}
+	f.Places[path] = n.At
 	if n.Find("layout") != nil {
 		return f.form(n)
 	}
 	var d layout.Document
+	before := len(f.Faults())
 	f.document(n, &d)
-	if len(f.Faults()) == 0 {
+	if len(f.Faults()) == before {
 		f.add(d.Check())
 	}
-	return d, f.Faults().Err()
+	return d
 }
 
 // form reads a document in its short form. What is wrong with the long one is wrong with the short one as a whole.
-func (f file) form(n *yamltree.Node) (layout.Document, error) {
+func (f file) form(n *yamltree.Node) layout.Document {
 	var s layout.Form
+	before := len(f.Faults())
 	f.short(n, &s)
-	if len(f.Faults()) == 0 {
+	if len(f.Faults()) == before {
 		f.add(s.Check())
 	}
-	if err := f.Faults().Err(); err != nil {
-		return layout.Document{}, err
+	if len(f.Faults()) > before {
+		return layout.Document{}
 	}
 	d := s.Document()
 	mistakes := d.Check()
@@ -70,20 +83,24 @@ func (f file) form(n *yamltree.Node) (layout.Document, error) {
 		mistakes[i].Place = place
 	}
 	f.add(mistakes)
-	return d, f.Faults().Err()
+	return d
 }
 
 // add gives mistakes their places in the file.
 func (f file) add(all layout.Mistakes) {
 	for _, m := range all {
-		f.Wrong(f.where(m.Place), m.Place, m.Hint, "%s", m.Text)
+		place := f.base
+		if m.Place != "" {
+			place = yamltree.Below(f.base, m.Place)
+		}
+		f.Wrong(f.where(place), place, m.Hint, "%s", m.Text)
 	}
 }
 
 // where is where the file has a value, or else what the value is in.
 func (f file) where(place string) yamltree.Place {
 	for {
-		if at, ok := f.Places[place]; ok || place == "" {
+		if at, ok := f.Places[place]; ok || place == f.base {
 			return at
 		}
 		place = place[:max(0, strings.LastIndexAny(place, ".["))]
@@ -91,7 +108,7 @@ func (f file) where(place string) yamltree.Place {
 }
 
 func (f file) document(n *yamltree.Node, d *layout.Document) {
-	f.Object(n, "", "document", []yamltree.Field{
+	f.Object(n, f.base, "document", []yamltree.Field{
 		yamltree.Key("version", f.number(&d.Version, 1, 1<<20)),
 		yamltree.Key("disks", func(n *yamltree.Node, path string) {
 			f.List(n, path, layout.MaxDisks, func(n *yamltree.Node, path string) {
@@ -115,7 +132,7 @@ func (f file) document(n *yamltree.Node, d *layout.Document) {
 }
 
 func (f file) short(n *yamltree.Node, s *layout.Form) {
-	f.Object(n, "", "form", []yamltree.Field{
+	f.Object(n, f.base, "form", []yamltree.Field{
 		yamltree.Key("version", f.number(&s.Version, 1, 1<<20)),
 		yamltree.Key("layout", func(n *yamltree.Node, path string) {
 			s.Layout = f.Reference(n, path, "layout", layout.Forms)
