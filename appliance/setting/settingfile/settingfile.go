@@ -51,6 +51,32 @@ func ParseKey(name, key string, b []byte) (File, error) {
 	return f.of(v)
 }
 
+// Read reads the settings that are a value of another file, at path. What is wrong is among the faults of r. If r has
+// Places, those of the values are there too: path, a dot, and what setting.Mistake has.
+func Read(r *yamltree.Reader, n *yamltree.Node, path string) setting.Document {
+	if n.Kind == yamltree.Broken {
+		return setting.Document{}
+	}
+	v, places := n.Plainly(), map[string]yamltree.Place{}
+	setting.Places(v, func(place string, steps []any) {
+		if places[place] = follow(n, steps); place != "" && r.Places != nil {
+			r.Places[yamltree.Below(path, place)] = places[place]
+		}
+	})
+	d, err := setting.New(path, v)
+	if err == nil {
+		return d
+	}
+	f, all := File{places: places}, setting.Mistakes(err)
+	for _, m := range all {
+		r.Wrong(f.Where(m.Place), yamltree.Below(path, m.Place), "", "%s", m.Text)
+	}
+	if len(all) == 0 {
+		r.Wrong(n.At, path, "", "%v", err)
+	}
+	return setting.Document{}
+}
+
 // of gives f the document v.
 func (f File) of(v any) (File, error) {
 	var err error
