@@ -54,6 +54,8 @@ var houseMachines = []rule{
 		why: "settings travel as JSON, and machines read no YAML"},
 	{from: "griddle/initramfs/...", never: []string{"griddle/appliance/layout/layoutfile"},
 		why: "layouts travel as JSON, and machines read no YAML"},
+	{from: "griddle/initramfs/...", never: []string{"griddle/appliance/rule/..."},
+		why: "rules are for the server: a machine gets a job"},
 	{from: "griddle/initramfs/...", never: []string{"griddle/netboot/...", "griddle/appliance",
 		"griddle/appliance/fleet", "griddle/appliance/api", "griddle/appliance/griddle", "modernc.org/..."},
 		why: "the agent stays small, and the machine's side knows the server by the contract alone"},
