@@ -98,7 +98,7 @@ func jobBecomes(t *testing.T, f *Fleet, m many.Machine, s job.State) {
 func TestManyOrder(t *testing.T) {
 	c := newClock()
 	f := open(t, Options{Now: c.now})
-	o := makeOrder(t, f, roomOf(t, f, 4, many.Limits{AtMost: 2, Begin: time.Hour}))
+	o := makeOrder(t, f, roomOf(t, f, 4, many.Limits{AtMost: 2, Begin: 3600}))
 	if o.ID != "1" || o.State != many.Running {
 		t.Fatalf("MakeOrder() = %+v", o)
 	}
@@ -266,7 +266,7 @@ func numbers(t *testing.T, f *Fleet) string {
 func TestHeldMeanwhile(t *testing.T) {
 	c := newClock()
 	f := open(t, Options{Now: c.now})
-	o := makeOrder(t, f, roomOf(t, f, 2, many.Limits{AtMost: 1, Begin: time.Minute}))
+	o := makeOrder(t, f, roomOf(t, f, 2, many.Limits{AtMost: 1, Begin: 60}))
 	_, todo, err := f.StepOrder(t.Context(), o.ID)
 	if err != nil {
 		t.Fatal(err)

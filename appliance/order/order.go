@@ -116,25 +116,31 @@ func (m *Machine) become(s MachineState, now time.Time, why string) {
 
 // Limits say how fast an order goes, and when it stops.
 type Limits struct {
-	AtMost int           `json:"atMost,omitempty"` // machines that have a job at once; 0 for all
-	Pause  time.Duration `json:"pause,omitempty"`  // least time between two machines that get their jobs
+	AtMost int     `json:"atMost,omitempty"` // machines that have a job at once; 0 for all
+	Pause  Seconds `json:"pause,omitempty"`  // least time between two machines that get their jobs
 	// Waves are rising shares of the machines in percent, the last one 100. A wave begins when all machines of those
 	// before have ended. Empty is one wave.
 	Waves    []int     `json:"waves,omitempty"`
 	Failures Allowance `json:"failures,omitempty"` // of machines; with more, the order holds
 	Retries  int       `json:"retries,omitempty"`  // how often a machine that failed gets another job by itself
 	// Begin is how long a job may wait for its machine before it is taken back; 0 for ever.
-	Begin time.Duration `json:"begin,omitempty"`
+	Begin Seconds `json:"begin,omitempty"`
 	// Silence is how long a machine may say nothing after it began; 0 for ever.
-	Silence time.Duration `json:"silence,omitempty"`
+	Silence Seconds `json:"silence,omitempty"`
 }
+
+// Seconds is a time span in whole seconds.
+type Seconds int64
+
+// Duration is s as package time has it.
+func (s Seconds) Duration() time.Duration { return time.Duration(s) * time.Second }
 
 // The most that an order may have.
 const (
 	MaxMachines = 10000
 	MaxWaves    = 20
 	MaxRetries  = 10
-	maxTime     = 30 * 24 * time.Hour
+	MaxSeconds  = 30 * 24 * 3600
 )
 
 // Validate reports every mistake in the limits.
@@ -145,10 +151,10 @@ func (l Limits) Validate() error {
 	}
 	for _, d := range []struct {
 		what string
-		is   time.Duration
+		is   Seconds
 	}{{"pause", l.Pause}, {"time to begin", l.Begin}, {"time of silence", l.Silence}} {
-		if d.is < 0 || d.is > maxTime {
-			errs = append(errs, fmt.Errorf("the %s is %v: use 0 to %v", d.what, d.is, maxTime))
+		if d.is < 0 || d.is > MaxSeconds {
+			errs = append(errs, fmt.Errorf("the %s is %d s: use 0 to %d s, which are 30 days", d.what, d.is, MaxSeconds))
 		}
 	}
 	if l.Retries < 0 || l.Retries > MaxRetries {

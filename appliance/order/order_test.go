@@ -67,7 +67,7 @@ func TestStep(t *testing.T) {
 		}
 	})
 	t.Run("pause", func(t *testing.T) {
-		o, todo := room(3, Limits{Pause: time.Minute}).Step(start, nil)
+		o, todo := room(3, Limits{Pause: 60}).Step(start, nil)
 		o = give(t, o, todo, start)
 		run := map[string]Report{"m0": {State: job.Pending}}
 		_, early := o.Step(start.Add(59*time.Second), run)
@@ -97,7 +97,7 @@ func TestStep(t *testing.T) {
 		}
 	})
 	t.Run("silence", func(t *testing.T) {
-		o, todo := room(1, Limits{Silence: time.Hour, Begin: time.Hour}).Step(start, nil)
+		o, todo := room(1, Limits{Silence: 3600, Begin: 3600}).Step(start, nil)
 		o = give(t, o, todo, start)
 		at := start.Add(30 * time.Minute)
 		run := map[string]Report{"m0": {State: job.Started, Heard: at}}
@@ -119,7 +119,7 @@ func TestStep(t *testing.T) {
 		}
 	})
 	t.Run("does not begin", func(t *testing.T) {
-		o, todo := room(2, Limits{Begin: time.Hour, Failures: "0"}).Step(start, nil)
+		o, todo := room(2, Limits{Begin: 3600, Failures: "0"}).Step(start, nil)
 		o = give(t, o, todo, start)
 		wait := map[string]Report{"m0": {State: job.Pending}, "m1": {State: job.Started, Heard: start}}
 		o, todo = o.Step(start.Add(time.Hour), wait)
@@ -267,8 +267,8 @@ func TestStepProperties(t *testing.T) {
 		l := Limits{AtMost: r.IntN(5), Retries: r.IntN(3),
 			Failures: []Allowance{"", "0", "2", "10%", "50%"}[r.IntN(5)],
 			Waves:    [][]int{nil, {100}, {5, 25, 100}, {50, 100}}[r.IntN(4)],
-			Pause:    time.Duration(r.IntN(2)*r.IntN(50)) * time.Second,
-			Begin:    time.Duration(r.IntN(2)*600) * time.Second, Silence: time.Duration(r.IntN(2)*600) * time.Second}
+			Pause:    Seconds(r.IntN(2) * r.IntN(50)),
+			Begin:    Seconds(r.IntN(2) * 600), Silence: Seconds(r.IntN(2) * 600)}
 		if err := l.Validate(); err != nil {
 			t.Fatal(err)
 		}
@@ -426,7 +426,7 @@ func (w *world) do(fail func(string, ...any), o Order, a Action, now time.Time, 
 func TestValidate(t *testing.T) {
 	l := Limits{AtMost: -1, Pause: -1, Begin: 1 << 62, Silence: -1, Retries: 11, Failures: "x", Waves: []int{5}}
 	err := l.Validate()
-	for _, want := range []string{"at most -1", "the pause is -1ns", "the time to begin", "the time of silence",
+	for _, want := range []string{"at most -1", "the pause is -1 s", "the time to begin", "the time of silence",
 		"11 retries", "allowed failures", "waves:"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Validate() has no %q: %v", want, err)

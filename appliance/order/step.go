@@ -84,8 +84,8 @@ func (o Order) hear(m *Machine, now time.Time, r Report) bool {
 		m.become(Failed, now, "the server has its job no more")
 	case r.Parked:
 	case !begun:
-		return o.State == Cancelled || o.Limits.Begin > 0 && now.Sub(m.Given) >= o.Limits.Begin
-	case o.Limits.Silence > 0 && now.Sub(last) >= o.Limits.Silence:
+		return o.State == Cancelled || o.Limits.Begin > 0 && now.Sub(m.Given) >= o.Limits.Begin.Duration()
+	case o.Limits.Silence > 0 && now.Sub(last) >= o.Limits.Silence.Duration():
 		m.become(Failed, now, fmt.Sprintf("it began, and has said nothing since %s UTC; look at its screen",
 			last.UTC().Format(time.DateTime)))
 		m.Silent = true
@@ -119,7 +119,7 @@ func (o *Order) judge(now time.Time, of int) {
 // turns are the machines that get their jobs now.
 func (o Order) turns(now time.Time, waves []int) (todo []Action) {
 	free, wave := o.free(), o.wave(waves)
-	if o.State != Running || o.Limits.Pause > 0 && now.Sub(o.Gave) < o.Limits.Pause {
+	if o.State != Running || o.Limits.Pause > 0 && now.Sub(o.Gave) < o.Limits.Pause.Duration() {
 		return nil
 	}
 	if o.Limits.Pause > 0 {
@@ -185,7 +185,7 @@ func (o Order) TakeBack(machine string, now time.Time) (Order, error) {
 		return o.change(machine, Given, MachineCancelled, "the order was cancelled before the machine began", now)
 	}
 	return o.change(machine, Given, Skipped, fmt.Sprintf("it did not begin within %v, so that its job was taken back",
-		o.Limits.Begin), now)
+		o.Limits.Begin.Duration()), now)
 }
 
 func (o Order) change(machine string, from, to MachineState, why string, now time.Time) (Order, error) {
