@@ -249,6 +249,7 @@ func (s *server) run(ctx context.Context, o Options) (err error) {
 	g.Go(func() error { return nb.Run(ctx) })
 	g.Go(func() error { return s.tidy(ctx) })
 	g.Go(func() error { return s.recompress(ctx) })
+	g.Go(func() error { return s.api.CarryOutOrders(ctx) })
 	g.Go(func() error { return s.reloads(ctx, nb, o) })
 	s.serveHTTP(ctx, g, plain, s.plainHandler(nb.Handler(), files))
 	s.serveHTTP(ctx, g, tls.NewListener(secure, s.authority.TLSConfig()), s.secureHandler())

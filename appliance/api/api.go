@@ -38,6 +38,12 @@
 //	viewer    GET  /v1/machines/KEY/tables         SavedTables
 //	viewer    GET  /v1/multicast                   list of multicast.Listed
 //	operator  POST /v1/multicast/ID/ACTION         StreamControl -> 204; start, hold, cap, stop
+//	operator  POST /v1/orders/preview              MakeOrder -> OrderPreview; changes nothing
+//	operator  POST /v1/orders                      MakeOrder -> 201 Order
+//	viewer    GET  /v1/orders?before=ID&limit=N    Orders; a page of them, without machines
+//	viewer    GET  /v1/orders/ID                   Order
+//	operator  POST /v1/orders/ID/ACTION            Order; hold, continue, cancel
+//	operator  POST /v1/orders/ID/retry             RetryOrder -> Order
 //
 // A KEY is a name, a MAC address or a UUID. Every call but hello and check-in needs "Authorization: Bearer TOKEN": the
 // one of the Welcome, the one-time token of the job, or the administrator's. viewer, operator and admin are the roles

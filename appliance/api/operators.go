@@ -66,4 +66,21 @@ func (h *Handler) operate(a huma.API) {
 		"List multicast sessions"), account.Viewer, h.multicast)
 	routeEmpty(h, a, op("control-multicast", "POST /v1/multicast/{id}/{action}",
 		"Control a multicast session"), account.Operator, h.control)
+
+	route(h, a, op("preview-order", "POST /v1/orders/preview",
+		"Say what an order for many machines would do; change nothing"), account.Operator, h.previewOrder)
+	route(h, a, order("make-order", "POST /v1/orders",
+		"Order jobs for many machines"), account.Operator, h.newOrder)
+	route(h, a, op("list-orders", "GET /v1/orders",
+		"List orders for many machines, the newest first"), account.Viewer, h.orders)
+	route(h, a, op("get-order", "GET /v1/orders/{id}",
+		"Show an order, with what became of each machine"), account.Viewer, h.showOrder)
+	route(h, a, op("hold-order", "POST /v1/orders/{id}/hold",
+		"Give no further machine of an order a job"), account.Operator, h.holdOrder)
+	route(h, a, op("continue-order", "POST /v1/orders/{id}/continue",
+		"Continue an order that is held"), account.Operator, h.continueOrder)
+	route(h, a, op("cancel-order", "POST /v1/orders/{id}/cancel",
+		"Take back the jobs of an order that have not begun, and give no others"), account.Operator, h.cancelOrder)
+	route(h, a, op("retry-order", "POST /v1/orders/{id}/retry",
+		"Give machines that failed, were skipped or cancelled another job"), account.Operator, h.retryOrder)
 }

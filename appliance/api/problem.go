@@ -12,6 +12,7 @@ import (
 
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
+	"griddle/appliance/order"
 	"griddle/appliance/quota"
 )
 
@@ -38,18 +39,19 @@ func (h *Handler) problem(ctx context.Context, a asked, to http.Header, err erro
 			fmt.Sprintf("the body has more than %d bytes", large.Limit))
 	case errors.Is(err, fleet.ErrUnknown):
 		p = job.NewProblem(http.StatusNotFound, err.Error())
-	case errors.Is(err, ErrNoSession):
+	case errors.Is(err, ErrNoSession), errors.Is(err, fleet.ErrNoOrder):
 		p = job.NewProblem(http.StatusNotFound, err.Error())
 	case errors.Is(err, ErrNoImage):
 		p = job.NewProblem(http.StatusUnprocessableEntity, err.Error())
-	case errors.Is(err, fleet.ErrAmbiguous), errors.Is(err, fleet.ErrBusy), errors.Is(err, fleet.ErrOver):
+	case errors.Is(err, fleet.ErrAmbiguous), errors.Is(err, fleet.ErrBusy), errors.Is(err, fleet.ErrOver),
+		errors.Is(err, order.ErrState):
 		p = job.NewProblem(http.StatusConflict, err.Error())
 	case errors.Is(err, fleet.ErrClosed), errors.Is(err, fleet.ErrUnapproved), errors.Is(err, fleet.ErrWeakKey):
 		h.o.Log.Info("a boot was refused", "path", a.path, "remote", a.remote, "why", err)
 		p = job.NewProblem(http.StatusForbidden, err.Error())
 	case errors.Is(err, fleet.ErrGuesses):
 		p = job.NewProblem(http.StatusTooManyRequests, err.Error())
-	case errors.Is(err, fleet.ErrInvalid), errors.Is(err, fleet.ErrCode):
+	case errors.Is(err, fleet.ErrInvalid), errors.Is(err, fleet.ErrCode), errors.Is(err, order.ErrNotOne):
 		p = job.NewProblem(http.StatusBadRequest, err.Error())
 	case errors.Is(err, fleet.ErrOften):
 		p = job.NewProblem(http.StatusTooManyRequests, err.Error())

@@ -67,18 +67,26 @@ func (h *Handler) update(ctx context.Context, of *keyed[Update]) (out answer[Mac
 func (h *Handler) step(ctx context.Context, has fleet.System, asked string, allowOlder bool) (fleet.Order, error) {
 	order, err := h.order(ctx, job.Update, Install{Image: h.o.Names.For(asked, has.Image)})
 	order.AllowOlder = allowOlder
-	if err != nil || has.Image == "" {
-		return order, err
+	if err == nil {
+		err = h.fits(has, order)
 	}
-	switch step := h.o.Names.Step(has.Image, order.Image.Ref); {
+	return order, err
+}
+
+// fits refuses an update of a machine to another architecture, or back to an older version.
+func (h *Handler) fits(has fleet.System, o fleet.Order) error {
+	if has.Image == "" {
+		return nil
+	}
+	switch step := h.o.Names.Step(has.Image, o.Image.Ref); {
 	case step.Arch:
-		return order, fmt.Errorf("%w update: %s has another architecture than %s, which %s has", fleet.ErrInvalid,
-			order.Image.Ref, has.Image, has.Machine.Name)
-	case step.Older && !allowOlder:
-		return order, job.NewProblem(http.StatusConflict, fmt.Sprintf("%s is older than %s, which %s has; to go back, "+
-			"add --allow-older", order.Image.Ref, has.Image, has.Machine.Name))
+		return fmt.Errorf("%w update: %s has another architecture than %s, which %s has", fleet.ErrInvalid,
+			o.Image.Ref, has.Image, has.Machine.Name)
+	case step.Older && !o.AllowOlder:
+		return job.NewProblem(http.StatusConflict, fmt.Sprintf("%s is older than %s, which %s has; to go back, "+
+			"add --allow-older", o.Image.Ref, has.Image, has.Machine.Name))
 	}
-	return order, nil
+	return nil
 }
 
 // askUpdate gives an installed machine the update that it asks for. While images are private it sees those of its own

@@ -99,6 +99,15 @@ func liveOrder(ctx context.Context, tx *sql.Tx, machine string) (id string, err 
 	return id, err
 }
 
+// OrderOf returns the ID of the live order in which a machine, by its ID, waits or has its job; "" for none.
+func (f *Fleet) OrderOf(ctx context.Context, machine string) (id string, err error) {
+	err = f.change(ctx, func(tx *sql.Tx) error {
+		id, err = liveOrder(ctx, tx, machine)
+		return err
+	})
+	return id, err
+}
+
 // encodeHead is an order without its machines, which have rows of their own.
 func encodeHead(o many.Order) string {
 	o.Machines = nil

@@ -38,7 +38,7 @@ func (o Order) Continue(now time.Time) (Order, error) {
 }
 
 // Cancel returns the order after an operator cancelled it: the machines that wait get no job. Step then takes back the
-// jobs that have not begun. Machines that have begun continue.
+// jobs that have not begun. Machines that have begun continue, and Step follows them.
 func (o Order) Cancel(now time.Time) (Order, error) {
 	if o.State != Running && o.State != Held {
 		return o, fmt.Errorf("%w: it is %s already", ErrState, o.State)

@@ -154,7 +154,8 @@ func (l Limits) Validate() error {
 		is   Seconds
 	}{{"pause", l.Pause}, {"time to begin", l.Begin}, {"time of silence", l.Silence}} {
 		if d.is < 0 || d.is > MaxSeconds {
-			errs = append(errs, fmt.Errorf("the %s is %d s: use 0 to %d s, which are 30 days", d.what, d.is, MaxSeconds))
+			errs = append(errs, fmt.Errorf("the %s is %d s: use 0 to %d s, which are 30 days", d.what, d.is,
+				MaxSeconds))
 		}
 	}
 	if l.Retries < 0 || l.Retries > MaxRetries {
