@@ -37,9 +37,18 @@ func (s *server) secureHandler() http.Handler {
 	for _, r := range remote.Routes() {
 		mux.Handle(r.Pattern, store)
 	}
+	mux.HandleFunc("GET "+CAPath, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-pem-file")
+		w.Header().Set("Cache-Control", "no-store")
+		w.Write(s.authority.Bundle()) // who is gone does not read it
+	})
 	mux.Handle("/", s.callers.meet(s.api))
 	return mux
 }
+
+// CAPath is the path of the server's CA, and of the one that will follow, in PEM. A client that does not know the CA
+// yet has it from a connection that proves nothing: a person compares its fingerprint.
+const CAPath = "/v1/ca"
 
 // images serves the store. Without who everybody is a stranger.
 func (s *server) images(who func(*http.Request) (remote.Caller, error)) http.Handler {

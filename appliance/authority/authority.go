@@ -12,6 +12,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -25,6 +26,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -173,6 +175,33 @@ func (a *Authority) Bundle() []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Concat(a.caPEM, a.nextPEM)
+}
+
+// Fingerprint is the SHA-256 of a certificate, by which people compare it, as `openssl x509 -noout -fingerprint
+// -sha256` prints it.
+func Fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
+	return strings.ReplaceAll(strings.ToUpper(fmt.Sprintf("% x", sum)), " ", ":")
+}
+
+// Certificates reads the certificates of a bundle in PEM.
+func Certificates(bundle []byte) (out []*x509.Certificate, err error) {
+	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != certificatePEM {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("reading a certificate: %w", err)
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// Encode writes a certificate in PEM.
+func Encode(c *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: certificatePEM, Bytes: c.Raw})
 }
 
 func makeCA(now time.Time) (cert, key []byte, err error) {

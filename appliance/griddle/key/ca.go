@@ -2,6 +2,7 @@ package key
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"time"
@@ -19,10 +20,50 @@ type NextCA struct {
 }
 
 func caCommand(e *cli.Env) *cobra.Command {
-	c := cli.Group("ca", "Replace the CA of a server, in two steps",
-		"Replace the certificate authority (CA) that machines and operators know a server by, in two steps. After\n"+
-			"the first one, machines learn the next CA; the second one makes the server use it.",
-		caNextCommand(e), caSwitchCommand(e))
+	c := cli.Group("ca", "Show the CA of a server, or replace it in two steps",
+		"Show the certificate authority (CA) that machines and operators know a server by, or replace it in two\n"+
+			"steps. After the first one, machines learn the next CA; the second one makes the server use it.",
+		caShowCommand(e), caNextCommand(e), caSwitchCommand(e))
+	return c
+}
+
+// CA is the result of `griddle key ca show -o json`.
+type CA struct {
+	File        string `json:"file"`
+	Fingerprint string `json:"fingerprint"` // SHA-256
+}
+
+func caShowCommand(e *cli.Env) *cobra.Command {
+	var stateDir string
+	c := &cobra.Command{
+		Use:   "show",
+		Short: "Show the fingerprint of the CA",
+		Long: "Show the SHA-256 fingerprint of the CA of the server on this host. `griddle login` shows the one\n" +
+			"of the server that it reached: both must be the same. It is also what\n" +
+			"`openssl x509 -in ca.pem -noout -fingerprint -sha256` prints.",
+		Example: "  griddle key ca show",
+		Args:    cobra.NoArgs,
+	}
+	c.Flags().StringVar(&stateDir, "state-dir", config.Default().StateDir, "the server's state `DIR`")
+	c.RunE = func(*cobra.Command, []string) error {
+		path := filepath.Join(stateDir, authority.File)
+		b, err := cli.ReadSmall(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return cli.WithHint(err, "Run this on the host of `griddle serve`, or give its --state-dir.")
+		}
+		if err != nil {
+			return fmt.Errorf("reading the CA: %w", err)
+		}
+		all, err := authority.Certificates(b)
+		if err == nil && len(all) == 0 {
+			err = errors.New("there is no certificate in it")
+		}
+		if err != nil {
+			return fmt.Errorf("reading the CA %s: %w", path, err)
+		}
+		r := CA{File: path, Fingerprint: authority.Fingerprint(all[0])}
+		return e.Printf(r, "%s", r.Fingerprint)
+	}
 	return c
 }
 
