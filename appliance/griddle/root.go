@@ -17,6 +17,7 @@ import (
 	"griddle/appliance/griddle/machine"
 	"griddle/appliance/griddle/multicast"
 	"griddle/appliance/griddle/publish"
+	"griddle/appliance/griddle/remote"
 	"griddle/appliance/griddle/serve"
 	"griddle/appliance/griddle/settings"
 	"griddle/appliance/griddle/store"
@@ -52,6 +53,7 @@ func rootCommand(e *cli.Env) *cobra.Command {
 		key.Command(e),
 		catalog.Command(e),
 		store.Command(e),
+		remote.Command(e),
 		bench.Command(e),
 		versionCommand(e),
 		docsCommand(e),

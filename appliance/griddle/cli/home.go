@@ -5,6 +5,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/spf13/cobra"
+
+	"griddle/appliance/remotes"
 	"griddle/imagestore/head"
 )
 
@@ -38,6 +41,38 @@ func HomeDir(e *Env, variable, below string) (string, error) {
 	return "", nil
 }
 
+// RemotesPath is the file with the servers that the user knows; "" where there is no home directory.
+func (e *Env) RemotesPath() (string, error) {
+	dir, err := HomeDir(e, "XDG_CONFIG_HOME", ".config")
+	if err != nil || dir == "" {
+		return "", err
+	}
+	return filepath.Join(dir, "griddle", "remotes.json"), nil
+}
+
+// Remotes reads the servers that the user knows, and warns where others can read their tokens.
+func (e *Env) Remotes() (remotes.File, error) {
+	path, err := e.RemotesPath()
+	if err != nil || path == "" {
+		return remotes.File{}, err
+	}
+	f, exposed, err := remotes.Load(path)
+	if exposed {
+		e.Warn(fmt.Sprintf("other users can read the tokens in %s; `chmod 600 %s` keeps them out", path, path))
+	}
+	return f, err
+}
+
+// CompleteRemotes completes the name of one of them.
+func (e *Env) CompleteRemotes(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	f, err := e.Remotes()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return append(f.Names(), remotes.Local), cobra.ShellCompDirectiveNoFileComp
+}
+
+// ReadSmall reads a file of at most 64 KiB.
 func ReadSmall(path string) ([]byte, error) {
 	st, err := os.Stat(path)
 	if err != nil {

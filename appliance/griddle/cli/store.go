@@ -18,51 +18,80 @@ import (
 // StoreFlags say which image store a command works on.
 type StoreFlags struct {
 	Dir, Server, TokenFile, CA string
+
+	Remote string // name of one of the user's servers
 }
 
 // Add adds --store and --server, with what it takes to reach a server, to c.
 func (f *StoreFlags) Add(c *cobra.Command) {
 	c.Flags().StringVar(&f.Dir, "store", "", "local image store `DIR` (default "+config.Default().StoreDir()+")")
+	c.Flags().StringVar(&f.Remote, "remote", "", "`NAME` of a server that `griddle remote list` shows, or local for "+
+		"this host's store (env GRIDDLE_REMOTE)")
 	c.Flags().StringVar(&f.Server, "server", "", "`URL` of the server whose store to use, https://HOST:8443 "+
 		"(env GRIDDLE_SERVER)")
-	c.Flags().StringVar(&f.TokenFile, "token-file", "", "`FILE` with the administrator's or a publisher's token; "+
+	c.Flags().StringVar(&f.TokenFile, "token-file", "", "`FILE` with a token of an admin or a publisher; "+
 		"only changes need one (env GRIDDLE_TOKEN_FILE)")
 	c.Flags().StringVar(&f.CA, "ca", "", "`FILE` with the server's CA, a copy of its ca.pem (env GRIDDLE_CA)")
 	_ = c.MarkFlagDirname("store")
 	_ = c.MarkFlagFilename("ca", "pem")
 }
 
-// Where returns the server or the directory that the flags or the environment name.
+// Where returns the server or the directory that the flags, the environment or the user's servers name.
 func (f *StoreFlags) Where(e *Env) string {
+	server, r, err := f.server(e)
 	switch {
 	case f.Dir != "":
 		return f.Dir
-	case f.Server != "":
-		return f.Server
-	case e.Getenv("GRIDDLE_SERVER") != "":
-		return e.Getenv("GRIDDLE_SERVER")
+	case err == nil && server != "":
+		return server
+	case err == nil && r != nil:
+		if _, known, err := r.known(""); err == nil {
+			return known.URL
+		}
 	}
 	return config.Default().StoreDir()
 }
 
-// OpenStore opens the store that the flags or the environment name. If create is false, a local store must exist.
-func OpenStore(e *Env, f StoreFlags, create bool) (*imagestore.Store, error) {
-	if f.Dir != "" && f.Server != "" {
-		return nil, Usagef("--store and --server exclude each other")
-	}
+// server returns the URL that the flags or the environment name, or else the one of the user's servers that they name
+// or that is current, or neither for the local store.
+func (f *StoreFlags) server(e *Env) (string, *Remote, error) {
 	server := f.Server
 	if server == "" && f.Dir == "" {
 		server = e.Getenv("GRIDDLE_SERVER")
 	}
+	if f.Remote != "" && (f.Dir != "" || f.Server != "") || f.Dir != "" && f.Server != "" {
+		return "", nil, Usagef("--store, --server and --remote exclude each other")
+	}
+	if f.Dir != "" || server != "" && f.Remote == "" {
+		return server, nil, nil
+	}
+	r := &Remote{e: e, token: f.TokenFile, ca: f.CA, name: f.Remote, stateDir: config.Default().StateDir}
+	name, _, err := r.known("")
+	if err != nil || name == "" {
+		return "", nil, err
+	}
+	return "", r, nil
+}
+
+// OpenStore opens the store that the flags, the environment or the user's servers name. If create is false, a local
+// store must exist.
+func OpenStore(e *Env, f StoreFlags, create bool) (*imagestore.Store, error) {
+	server, r, err := f.server(e)
+	if err != nil {
+		return nil, err
+	}
 	if server != "" {
 		return OpenServer(e, f, server, create)
+	}
+	if r != nil {
+		r.reads = !create
+		return r.store()
 	}
 	dir := f.Dir
 	if dir == "" {
 		dir = config.Default().StoreDir()
 	}
 	var st *imagestore.Store
-	var err error
 	if create {
 		st, err = imagestore.Open(dir)
 	} else {
