@@ -58,7 +58,7 @@ type Machine struct {
 // Install asks for an install. The fields are what an operator types.
 type Install struct {
 	Image string `json:"image"`
-	Disk  string `json:"disk"`
+	Disk  string `json:"disk" required:"false"`
 	Erase string `json:"erase,omitempty"`
 	// Layout is a layout.Document, and takes the place of Disk and Erase. Plan is the hash of the plan that was agreed
 	// to, as job.Spec.Plan.

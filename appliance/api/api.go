@@ -165,6 +165,7 @@ func New(o Options) (*Handler, error) {
 		plans: quota.New(planQuota), records: quota.New(recordQuota)}
 	h.api = huma.NewAPI(humaConfig(), adapter{h})
 	h.operate(h.api)
+	describe(h.api.OpenAPI())
 	for _, r := range h.Routes() {
 		h.mux.HandleFunc(r.Pattern, h.guard(r))
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"reflect"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -29,7 +28,7 @@ func humaConfig() huma.Config {
 		OpenAPI: &huma.OpenAPI{
 			Info: &huma.Info{Title: "Griddle", Version: "1"},
 			Components: &huma.Components{
-				Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName),
+				Schemas: newSchemas(),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
 					bearerScheme: {Type: "http", Scheme: "bearer"},
 				},
@@ -42,19 +41,6 @@ func humaConfig() huma.Config {
 }
 
 const bearerScheme = "token"
-
-// schemaName is the name of a type in the document: of package api as it is, of others with their package before it.
-func schemaName(t reflect.Type, hint string) string {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	name := huma.DefaultSchemaNamer(t, hint)
-	pkg := t.PkgPath()[strings.LastIndexByte(t.PkgPath(), '/')+1:]
-	if pkg == "" || pkg == "api" {
-		return name
-	}
-	return strings.ToUpper(pkg[:1]) + pkg[1:] + name
-}
 
 // marshal writes what is JSON already as it is. Whoever is gone does not read it, so that it never fails for that.
 func marshal(w io.Writer, v any) error {
@@ -204,6 +190,7 @@ func (s *sent[T]) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
+// content is the schema of the body.
 func (*sent[T]) content(r huma.Registry) *huma.Schema {
 	return r.Schema(reflect.TypeFor[T](), true, "")
 }

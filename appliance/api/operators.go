@@ -28,8 +28,8 @@ func (h *Handler) operate(a huma.API) {
 		"Order an install"), account.Operator, h.install)
 	route(h, a, op("plan-layout", "POST /v1/machines/{key}/plan",
 		"Say what a layout would do to the disks; change nothing"), account.Viewer, h.planLayout)
-	routeAnswer(h, a, order("update-machine", "POST /v1/machines/{key}/update",
-		"Order an update; 200 if the machine has the image already"), account.Operator, h.update)
+	routeAnswer(h, a, also[Machine](a, order("update-machine", "POST /v1/machines/{key}/update",
+		"Order an update; 200 if the machine has the image already"), http.StatusOK), account.Operator, h.update)
 	route(h, a, order("erase-disk", "POST /v1/machines/{key}/erase",
 		"Order the erase of a disk"), account.Operator, h.erase)
 	route(h, a, order("relay-image", "POST /v1/machines/{key}/relay",

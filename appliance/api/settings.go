@@ -34,7 +34,7 @@ type Settings struct {
 type SettingsChange struct {
 	Clear []string `json:"clear,omitempty"` // keys of the highest level that are deleted first, such as "network"
 	// Settings are merged into what is left, see setting.Document.With.
-	Settings setting.Document `json:"settings"`
+	Settings setting.Document `json:"settings" required:"false"`
 }
 
 // ManySettings are the own settings of several machines, by their keys.
@@ -96,8 +96,8 @@ func (h *Handler) present(ctx context.Context, d fleet.Declared,
 	return m, "", err
 }
 
-func (h *Handler) putSettings(ctx context.Context, in *keyed[json.RawMessage]) (out Settings, err error) {
-	if _, err := h.setSettings(ctx, map[string]json.RawMessage{in.Key: in.body}); err != nil {
+func (h *Handler) putSettings(ctx context.Context, in *keyed[settingsDocument]) (out Settings, err error) {
+	if _, err := h.setSettings(ctx, map[string]json.RawMessage{in.Key: in.body.RawMessage}); err != nil {
 		return out, err
 	}
 	return h.settingsOf(ctx, in.Key)
