@@ -7,7 +7,7 @@
 //	       GET /boot/site.cpio      the site's part of the boot image
 //	       GET /boot.ipxe           the boot script of a machine
 //	       GET /v1/images, /v1/blobs/DIGEST   what is published: public, signed, with Range
-//	       GET /healthz             204 while it serves
+//	       GET /healthz, /readyz    whether it serves, and whether it can work (package readiness); https too
 //	https  /v1/agent, /v1/machines  package api
 //	       /v1/images, /v1/catalog, /v1/blobs, /v1/collect   publishing, with the administrator's token
 //

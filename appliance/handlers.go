@@ -26,7 +26,7 @@ func (s *server) plainHandler(boot http.Handler, files *os.Root) http.Handler {
 			mux.Handle(r.Pattern, store)
 		}
 	}
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	s.serveReadiness(mux)
 	return mux
 }
 
@@ -42,8 +42,15 @@ func (s *server) secureHandler() http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Write(s.authority.Bundle()) // who is gone does not read it
 	})
+	s.serveReadiness(mux)
 	mux.Handle("/", s.callers.meet(s.api))
 	return mux
+}
+
+// serveReadiness adds what tells anyone whether the server lives and works.
+func (s *server) serveReadiness(mux *http.ServeMux) {
+	mux.HandleFunc("GET /healthz", s.ready.Health)
+	mux.HandleFunc("GET /readyz", s.ready.Ready)
 }
 
 // CAPath is the path of the server's CA, and of the one that will follow, in PEM. A client that does not know the CA

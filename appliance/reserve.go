@@ -25,11 +25,10 @@ const (
 // reserve makes the file that holds room back, or gives it up where less than that room is free; freed says that it
 // did. It is no error where it can do neither: the start shows what is missing.
 func (s *state) reserve() (freed bool, err error) {
-	var at unix.Statfs_t
-	if err := unix.Statfs(s.dir, &at); err != nil {
-		return false, fmt.Errorf("reading the free space of the state directory's filesystem: %w", err)
+	free, err := freeSpace(s.dir)
+	if err != nil {
+		return false, err
 	}
-	free := int64(at.Bavail) * at.Bsize
 	st, err := os.Stat(s.path(reserveFile))
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):

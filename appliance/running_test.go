@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -55,7 +56,8 @@ func newRunning(t testing.TB, images string) *running {
 	t.Cleanup(func() { st.close() })
 	conf := config.Default()
 	conf.Images = images
-	s := &server{config: conf, now: time.Now, state: st}
+	conf.StateDir = st.dir
+	s := &server{config: conf, now: time.Now, state: st, log: slog.New(slog.DiscardHandler)}
 	s.live.Store(&live{config: conf})
 	s.store, err = imagestore.Open(filepath.Join(st.dir, "store"))
 	must(err)
@@ -89,7 +91,7 @@ func newRunning(t testing.TB, images string) *running {
 		Streams: streams{s.streams},
 		Sources: []string{r.secure.URL}, Home: r.secure.URL, Admin: admin, Private: images == config.ImagesPrivate})
 	must(err)
-	s.callers, s.limits = s.newCallers(), newLimits()
+	s.callers, s.limits, s.ready = s.newCallers(), newLimits(), s.readiness()
 	mux.Handle("/", s.limits.inTurn(s.callers.acquainted, s.secureHandler()))
 	root, err := os.OpenRoot(t.TempDir())
 	must(err)

@@ -23,6 +23,7 @@ import (
 	"griddle/appliance/config"
 	"griddle/appliance/fleet"
 	"griddle/appliance/httpserver"
+	"griddle/appliance/readiness"
 	"griddle/appliance/setting"
 	"griddle/appliance/site"
 	"griddle/imagestore"
@@ -127,6 +128,7 @@ type server struct {
 	streams   *coordinator.Coordinator
 	api       *api.Handler
 	callers   *callers
+	ready     *readiness.Probe
 	made      siteCache
 	limits    *limits
 	watched   atomic.Pointer[netboot.Server] // nil until it listens
@@ -208,7 +210,7 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 	if err != nil {
 		return errors.Join(err, s.streams.Close(), s.fleet.Close())
 	}
-	s.callers, s.limits = s.newCallers(), newLimits()
+	s.callers, s.limits, s.ready = s.newCallers(), newLimits(), s.readiness()
 	return nil
 }
 
