@@ -79,6 +79,9 @@ func (f *Fleet) reports(ctx context.Context, tx *sql.Tx, o many.Order) (map[stri
 		}
 		j := jobs[0]
 		r := many.Report{State: j.State, Message: j.Message, Heard: j.Changed, Parked: j.parked(f.o.Now())}
+		if j.Spec.Kind == job.Relay && j.State == job.Started { // which has no end of its own
+			r.State, r.Message = job.Done, "it relays"
+		}
 		// A machine that was merged with another one has its jobs there.
 		of, err := queryMachines(ctx, tx, "WHERE id = $1", j.Machine)
 		if err != nil {

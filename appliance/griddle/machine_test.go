@@ -33,7 +33,8 @@ type shelf struct{}
 func (shelf) Choices(context.Context) ([]job.ImageChoice, error) { return nil, nil }
 
 func (shelf) Plan(_ context.Context, ref string, _ ...string) (job.Image, error) {
-	version, ok := map[string]string{"web": "1", "web:1": "1", "web:stable": "2", "web:2": "2"}[ref]
+	named := strings.TrimSuffix(ref, "@amd64")
+	version, ok := map[string]string{"web": "1", "web:1": "1", "web:stable": "2", "web:2": "2"}[named]
 	if !ok {
 		return job.Image{}, fmt.Errorf("%w: %s", api.ErrNoImage, ref)
 	}

@@ -18,6 +18,7 @@ import (
 	"griddle/appliance/griddle/multicast"
 	"griddle/appliance/griddle/publish"
 	"griddle/appliance/griddle/remote"
+	"griddle/appliance/griddle/room"
 	"griddle/appliance/griddle/serve"
 	"griddle/appliance/griddle/settings"
 	"griddle/appliance/griddle/store"
@@ -44,6 +45,8 @@ func rootCommand(e *cli.Env) *cobra.Command {
 		serve.Command(e),
 		serve.ConfigCommand(e),
 		machine.Command(e),
+		room.Command(e),
+		room.OrderCommand(e),
 		settings.Command(e),
 		layout.Command(e),
 		multicast.Command(e),
