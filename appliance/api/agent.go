@@ -89,7 +89,7 @@ func (h *Handler) zone(ctx context.Context, m fleet.Machine) job.Zone {
 func (h *Handler) spec(ctx context.Context, j fleet.Job, home string) (s job.Spec, err error) {
 	s = j.Spec
 	s.Sources = h.o.Sources
-	if s.Kind == job.Erase { // it fetches nothing, and leaves no system
+	if s.Kind == job.Erase || s.Kind.IsAction() { // it fetches nothing, and leaves no system
 		s.Sources = nil
 		return s, nil
 	}
@@ -120,6 +120,8 @@ func lacking(s job.Spec, features []string) string {
 	switch {
 	case s.Kind == job.Update && !can(job.FeatureUpdate):
 		return updates
+	case s.Kind.IsAction() && !can(job.ActionFeature(s.Kind)):
+		return "a job of the kind " + string(s.Kind)
 	case s.Layout != nil && !can(job.FeatureLayout):
 		return "a layout of disks"
 	case d.Mirrors() && !can(job.FeatureMirror):

@@ -31,7 +31,8 @@ func (h *Handler) checkIn(w http.ResponseWriter, r *http.Request, by fleet.Proof
 		return err
 	}
 	m := got.Machine
-	out := job.CheckedIn{Time: h.o.Now().UTC(), Machine: m.Name, Next: m.Service.Every, Cancelled: got.Cancelled}
+	out := job.CheckedIn{Time: h.o.Now().UTC(), Machine: m.Name, Next: m.Service.Every, Cancelled: got.Cancelled,
+		ActionOver: got.ActionOver}
 	if got.Job != nil {
 		s, err := h.spec(r.Context(), *got.Job, "")
 		if err != nil {
@@ -51,9 +52,11 @@ func (h *Handler) checkIn(w http.ResponseWriter, r *http.Request, by fleet.Proof
 	}
 	h.o.Log.Debug("service checks in", "machine", m.Name, "agent", m.Service.Agent, "root", m.Service.Root,
 		"trouble", m.Service.Trouble)
-	if in := in.Bounded(); in.Job != nil && (in.Job.State == job.Done || in.Job.State == job.Failed) {
-		h.o.Log.Info("an update ended", "machine", m.Name, "job", in.Job.ID, "state", string(in.Job.State),
-			"message", in.Job.Message)
+	in = in.Bounded()
+	for what, r := range map[string]*job.JobReport{"an update ended": in.Job, "an action ended": in.Action} {
+		if r != nil && (r.State == job.Done || r.State == job.Failed) {
+			h.o.Log.Info(what, "machine", m.Name, "job", r.ID, "state", string(r.State), "message", r.Message)
+		}
 	}
 	return give(w, http.StatusOK, out)
 }

@@ -35,6 +35,7 @@ const (
 	maxHomes      = 16  // one-time tokens of one job
 	maxJobs       = 100 // jobs of an ordered machine
 	maxScreenJobs = 8   // jobs of a touched one
+	maxActions    = 20  // actions of a machine, beside its other jobs
 	maxChoosing   = 4   // live jobs of one machine that screens chose
 	maxEventsKept = 20000
 

@@ -100,17 +100,19 @@ func keyOwner(ctx context.Context, tx *sql.Tx, key string) (Machine, error) {
 
 // Answer is what the service of a machine learns from a check-in.
 type Answer struct {
-	Machine   Machine
-	Job       *Job // an update that it carries out; nil for none
-	Cancelled bool // the job that it reported on is over
+	Machine    Machine
+	Job        *Job // an update that it carries out, or an action that waits; nil for none
+	Cancelled  bool // the update that it reported on is over
+	ActionOver bool // likewise the action
 }
 
-// CheckIn records what the service of the machine that has the key says, and returns the machine with its update. It
+// CheckIn records what the service of the machine that has the key says, and returns the machine with its update or
+// action. It
 // changes no other machine and no job of another. from is the quota.Key of its address. A check-in within four seconds
 // of the last one is ErrOften and changes nothing.
 func (f *Fleet) CheckIn(ctx context.Context, from, key string, in job.CheckIn) (a Answer, err error) {
 	in = in.Bounded()
-	said := in.Trouble != "" || in.Job != nil || in.Fell != nil
+	said := in.Trouble != "" || in.Job != nil || in.Action != nil || in.Fell != nil
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		m, err := keyOwner(ctx, tx, key)
 		if err != nil {
@@ -139,10 +141,14 @@ func (f *Fleet) CheckIn(ctx context.Context, from, key string, in job.CheckIn) (
 		if err := keepRoot(ctx, tx, m, jobs); err != nil {
 			return err
 		}
-		if in.Job != nil {
-			if a.Cancelled, err = f.report(ctx, tx, &m, jobs, in); err != nil {
-				return err
-			}
+		if a.Cancelled, err = f.report(ctx, tx, &m, jobs, in, in.Job); err != nil {
+			return err
+		}
+		if a.ActionOver, err = f.report(ctx, tx, &m, jobs, in, in.Action); err != nil {
+			return err
+		}
+		if err := f.lapse(ctx, tx, jobs); err != nil {
+			return err
 		}
 		if in.Fell != nil {
 			if err := f.fell(ctx, tx, &m, jobs, *in.Fell); err != nil {
@@ -155,6 +161,8 @@ func (f *Fleet) CheckIn(ctx context.Context, from, key string, in job.CheckIn) (
 			if a.Job.Spec.Kexec, err = f.mayKexec(ctx, tx, m, l.Spec.Kind); err != nil {
 				return err
 			}
+		} else if l == nil || !l.due() {
+			a.Job = f.gives(jobs, in)
 		}
 		a.Machine = m
 		return save(ctx, tx, m)

@@ -43,6 +43,11 @@
 // when the journal grows and every few seconds, and carries out what that says. GiveOrdered makes the job of a machine
 // and notes it in the order in one transaction: wherever the server is killed, a machine has its job once or not yet.
 //
+// # Actions
+//
+// An action, such as a restart, is for the service alone, which the key of its machine proves: no boot gets one or can
+// report one. It waits for its machine for a time, and is taken back then.
+//
 // # State
 //
 // State is one SQLite file. The numbered files in migrations make its tables; goose (github.com/pressly/goose) records
@@ -53,7 +58,7 @@
 //	machines     id, name, uuid, firm (its UUID), rank, source, seen, data (Machine as JSON)
 //	macs         mac, machine, firm; a firm one has one machine
 //	inventories  machine, updated, size, data (job.Inventory as JSON)
-//	jobs         id, machine, origin, state, created, data (Job as JSON)
+//	jobs         id, machine, origin ("action" of an operator's action), state, created, data (Job as JSON)
 //	boots        boot, machine, token (SHA-256), seq (highest event in the journal), created, used, acted, source, mac,
 //	             uuid, key (see Proof), code (of its screen), waiting (for an operator: when last), settings (its agent
 //	             asks for them), given (the job whose settings it got last), kernel (its agent can add one), layout

@@ -87,8 +87,8 @@ func (j Job) Live() bool { return j.State == job.Pending || j.State == job.Start
 //	   |   `---- failed <-----'   `---> done
 //	   `-------> cancelled <--'           (done, failed and cancelled stay)
 //
-// A relay and an update name no disk. An update may be done without having started: the reports between were lost. Once
-// it is in PhaseSwitch it stays there until it ends.
+// A relay, an update and an action name no disk. An update and an action may be done without having started: the
+// reports between were lost. Once an update is in PhaseSwitch it stays there until it ends.
 func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
 	if !j.Live() {
 		if ev.State == "" || ev.State == j.State {
@@ -113,7 +113,7 @@ func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
 	case "", job.Pending:
 		return j, nil
 	case job.Started:
-		if j.Spec.Kind == job.Relay || j.Spec.Kind == job.Update {
+		if j.Spec.Kind == job.Relay || j.Spec.Kind == job.Update || j.isAction() {
 			j.State, j.Message = job.Started, ""
 			return j, nil
 		}
@@ -130,7 +130,7 @@ func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
 		j.State, j.Spec.Started, j.Message = job.Started, disk, ""
 		j.certify(ev)
 	case job.Done:
-		if j.State != job.Started && j.Spec.Kind != job.Update {
+		if j.State != job.Started && j.Spec.Kind != job.Update && !j.isAction() {
 			return j.fail("the machine reports that it is done, but it never started"),
 				fmt.Errorf("%w: it never started", ErrOtherDisk)
 		}
@@ -154,10 +154,13 @@ func (j *Job) certify(ev job.Event) {
 	}
 }
 
-// what says what the job is about: the image, or the disk that is erased.
+// what says what the job is about: the image, the disk that is erased, or the action.
 func (j Job) what() string {
-	if j.Spec.Kind == job.Erase {
+	switch {
+	case j.Spec.Kind == job.Erase:
 		return "erasing disk " + job.Sentence(j.Spec.Erase)
+	case j.isAction():
+		return "a " + string(j.Spec.Kind)
 	}
 	return j.Spec.Image.Ref
 }
@@ -167,11 +170,15 @@ func (j Job) fail(why string) Job {
 	return j
 }
 
-// Report returns the update after what the service of its machine says about it. It may also be done after it was
-// cancelled or failed: the machine could not be stopped any more, and the service of the new root says what runs.
+// Report returns the update or action after what the service of its machine says about it. It may also be done after it
+// was cancelled or failed: the machine could not be stopped any more, and the service says what became of it. root is
+// that of an update.
 func (j Job) Report(r job.JobReport, root string, now time.Time) (Job, error) {
 	if r.State == job.Done {
-		j.State, j.Changed, j.Message, j.Progress, j.Root = job.Done, now, r.Message, nil, root
+		j.State, j.Changed, j.Message, j.Progress = job.Done, now, r.Message, nil
+		if j.Spec.Kind == job.Update {
+			j.Root = root
+		}
 		return j, nil
 	}
 	level := job.Info

@@ -157,9 +157,9 @@ func adopt(ctx context.Context, tx *sql.Tx, s Session) error {
 }
 
 // foreign says whether the boot of s has nothing to say of the job of its machine. An update that has switched is for
-// the service of the new root.
+// the service of the new root, and an action for the service.
 func (f *Fleet) foreign(j Job, s Session) bool {
-	switched := j.Spec.Kind == job.Update && j.Phase == job.PhaseSwitch
+	switched := j.Spec.Kind == job.Update && j.Phase == job.PhaseSwitch || j.isAction()
 	return j.carrier() != s.Boot && (j.Origin != Operator || !f.mayWork(s.Approved) || switched)
 }
 

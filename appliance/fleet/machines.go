@@ -32,7 +32,7 @@ type View struct {
 // "installed, no report yet" (its system has not reported in time), "deployed", "away" (it was deployed, and its
 // service does not check in), or "relaying". An update is "update pending", "updating", "update ready" (the new root
 // waits for its start, or has not proved itself yet) or "update failed". An erase is "erase pending", "erasing", "erase
-// failed", or "erased" if the machine has no system then.
+// failed", or "erased" if the machine has no system then. An action is "reboot pending" or "restarting".
 func (v View) Status() string {
 	switch s := v.course(); {
 	case s != "":
@@ -60,6 +60,9 @@ func (v View) course() string {
 	}
 	if j.Spec.Kind == job.Erase {
 		return v.eraseCourse()
+	}
+	if j.isAction() {
+		return j.actionCourse()
 	}
 	relay := j.Spec.Kind == job.Relay
 	switch {
@@ -151,10 +154,10 @@ func (f *Fleet) List(ctx context.Context, after string, limit int) (out []View, 
 	return out, next, nil
 }
 
-// view adds to a machine what is kept elsewhere. Of its jobs an operator's live one says most; then one that a screen
-// chose and that is under way; then the newest that an operator gave or the machine asked for and that was not
-// cancelled, or that a screen chose and that is done. So a stranger's choice that came to nothing does not hide what
-// the machine is.
+// view adds to a machine what is kept elsewhere. Of its jobs a live action says most; then an operator's live one; then
+// one that a screen chose and that is under way; then the newest that an operator gave or the machine asked for and
+// that was not cancelled, or that a screen chose and that is done. So a stranger's choice that came to nothing does not
+// hide what the machine is, and neither does an action that is over.
 func (f *Fleet) view(ctx context.Context, tx *sql.Tx, m Machine) (View, error) {
 	now := f.o.Now()
 	v := View{Machine: m, Away: m.Service.away(now)}
@@ -164,7 +167,7 @@ func (f *Fleet) view(ctx context.Context, tx *sql.Tx, m Machine) (View, error) {
 		`WITH own AS (SELECT rowid AS n, data, origin, state, state IN ('pending', 'started') AS live,
 			EXISTS (SELECT 1 FROM boots WHERE boot = jobs.data ->> '$.boot' AND used > ?2) AS heard FROM jobs WHERE machine = ?1)
 		SELECT data, live AND origin = 'screen' AND NOT heard FROM own
-		ORDER BY live AND origin = 'operator' DESC, live AND (heard OR origin = 'machine') DESC, state = 'done' OR origin <> 'screen' AND state <> 'cancelled' DESC, n DESC LIMIT 1`, m.ID, silent).Scan(&data, &v.Interrupted)
+		ORDER BY live AND origin = 'action' DESC, live AND origin = 'operator' DESC, live AND (heard OR origin = 'machine') DESC, origin <> 'action' AND (state = 'done' OR origin <> 'screen' AND state <> 'cancelled') DESC, origin <> 'action' DESC, n DESC LIMIT 1`, m.ID, silent).Scan(&data, &v.Interrupted)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return v, err
 	}
@@ -173,6 +176,11 @@ func (f *Fleet) view(ctx context.Context, tx *sql.Tx, m Machine) (View, error) {
 		if err := json.Unmarshal([]byte(data), v.Job); err != nil {
 			return v, fmt.Errorf("reading a stored job: %w", err)
 		}
+		own := []Job{*v.Job}
+		if err := f.lapse(ctx, tx, own); err != nil {
+			return v, err
+		}
+		*v.Job = own[0]
 		since := v.Job.Changed
 		if h := m.Handed; h != nil && h.Job == v.Job.Spec.ID {
 			since = h.Time

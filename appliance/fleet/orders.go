@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -19,7 +20,8 @@ import (
 
 // Order is what an operator or a user at the screen wants a machine to do.
 type Order struct {
-	// "" means job.Install; a job.Relay and a job.Update need only the image, and a job.Erase only Erase
+	// "" means job.Install; a job.Relay and a job.Update need only the image, a job.Erase only Erase, and an action
+	// only the kind
 	Kind   job.Kind
 	Image  job.Image
 	Asked  string    // the image as it was asked for; "" means Image.Ref
@@ -38,6 +40,8 @@ type Order struct {
 
 	When       job.When // of an update: when the new root starts
 	AllowOlder bool     // of an update: the image may be older than the one that runs
+
+	Within time.Duration // of an action: the machine begins it in this time, or not at all; 0 means job.ActionWait
 }
 
 // spec is what the order says of a job, after validate.
@@ -102,7 +106,7 @@ var planHash = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 func (o Order) validate() error {
 	var errs []error
-	if o.Image.Ref == "" && o.Kind != job.Erase {
+	if o.Image.Ref == "" && o.Kind != job.Erase && !o.Kind.IsAction() {
 		errs = append(errs, fmt.Errorf("%w: the order has no image", ErrInvalid))
 	}
 	switch o.Kind {
@@ -111,6 +115,10 @@ func (o Order) validate() error {
 	case job.Erase:
 		errs = append(errs, o.validateErase())
 	default:
+		if o.Kind.IsAction() {
+			errs = append(errs, o.disks(), o.validateAction())
+			break
+		}
 		errs = append(errs, fmt.Errorf("%w: unknown kind of job %q", ErrInvalid, job.Printable(string(o.Kind))))
 	}
 	if len(o.Erase) > 256 {
@@ -158,7 +166,8 @@ func (o Order) validateErase() error {
 // Install gives a job to the machine that key names, and makes key firm: the order goes to the boot that reports this
 // address or UUID, whatever else it reports. If no machine has this key, Install makes one, but not for an update. It
 // returns ErrBusy if the machine has a live job. An update that the machine has already from an operator is returned
-// as it is, so that an order of many machines can be repeated.
+// as it is, so that an order of many machines can be repeated; likewise an action that waits for its machine. An action
+// needs a machine whose service has said that it can do that. It leaves a live update alone that waits for a restart.
 func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j Job, err error) {
 	if err := o.validate(); err != nil {
 		return m, j, err
@@ -175,6 +184,9 @@ func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j 
 
 // install is Install in tx, of an order that is valid.
 func (f *Fleet) install(ctx context.Context, tx *sql.Tx, key string, o Order) (m Machine, j Job, err error) {
+	if o.Kind.IsAction() {
+		return f.act(ctx, tx, key, o)
+	}
 	if o.Kind == job.Update {
 		if _, err := byKey(ctx, tx, key); err != nil {
 			return m, j, err
@@ -225,6 +237,9 @@ func (o Order) asks(j Job) bool {
 // where replace says so.
 func (f *Fleet) endLiveJobs(ctx context.Context, tx *sql.Tx, m Machine, jobs []Job, replace bool) error {
 	now := f.o.Now().UTC()
+	if err := f.lapse(ctx, tx, jobs); err != nil {
+		return err
+	}
 	for _, l := range jobs {
 		if !l.Live() {
 			continue
@@ -295,6 +310,11 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 		}
 	case job.Erase:
 		what = fmt.Sprintf("job: erase disk %s", job.Sentence(spec.Erase))
+	case job.Reboot:
+		what = "job: restart the machine"
+	}
+	if spec.Kind.IsAction() {
+		spec.Until = f.o.Now().Add(cmp.Or(o.Within, job.ActionWait)).UTC()
 	}
 	if spec.Kexec, err = f.mayKexec(ctx, tx, *m, spec.Kind); err != nil {
 		return Job{}, err
@@ -309,7 +329,7 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 	}
 	_, err = tx.ExecContext(ctx,
 		"INSERT INTO jobs (id, machine, origin, state, created, data) VALUES (?, ?, ?, ?, ?, ?)",
-		j.Spec.ID, m.ID, string(by), string(j.State), now.UnixNano(), encode(j))
+		j.Spec.ID, m.ID, j.origin(), string(j.State), now.UnixNano(), encode(j))
 	if err != nil {
 		return Job{}, err
 	}
@@ -322,7 +342,8 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 
 // forgetJobs keeps the newest of a machine's jobs, those that are live, and the last of each origin that wrote a system
 // to a disk, which say what the machine boots: a machine that chooses and fails in turns must not fill the disk, and
-// each of its calls reads all its jobs.
+// each of its calls reads all its jobs. Actions are counted for themselves: a room that restarts each night keeps its
+// updates.
 func forgetJobs(ctx context.Context, tx *sql.Tx, m Machine) error {
 	keep := maxJobs
 	if m.Rank != Ordered {
@@ -330,8 +351,11 @@ func forgetJobs(ctx context.Context, tx *sql.Tx, m Machine) error {
 	}
 	const last = "AND rowid NOT IN (SELECT rowid FROM jobs WHERE machine = ?1 AND origin = '%s' AND data ->> " +
 		"'$.spec.started' <> '' AND data ->> '$.spec.kind' <> 'erase' ORDER BY rowid DESC LIMIT 1)"
-	_, err := tx.ExecContext(ctx, `DELETE FROM jobs WHERE machine = ?1 AND state NOT IN ('pending', 'started')
-		AND rowid NOT IN (SELECT rowid FROM jobs WHERE machine = ?1 ORDER BY rowid DESC LIMIT ?2) `+fmt.Sprintf(last, Operator)+fmt.Sprintf(last, Screen), m.ID, keep)
+	const newest = "AND rowid NOT IN (SELECT rowid FROM jobs WHERE machine = ?1 AND origin %s 'action' ORDER BY " +
+		"rowid DESC LIMIT %s) "
+	_, err := tx.ExecContext(ctx, "DELETE FROM jobs WHERE machine = ?1 AND state NOT IN ('pending', 'started') "+
+		fmt.Sprintf(newest, "<>", "?2")+fmt.Sprintf(newest, "=", "?3")+fmt.Sprintf(last, Operator)+
+		fmt.Sprintf(last, Screen), m.ID, keep, maxActions)
 	return err
 }
 

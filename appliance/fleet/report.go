@@ -10,14 +10,19 @@ import (
 	"griddle/appliance/job"
 )
 
-// report takes in what the service of m says about an update, and says whether that is over for the server. The key
-// names the machine, so that only its own jobs are found. It changes jobs, which are those of m.
-func (f *Fleet) report(ctx context.Context, tx *sql.Tx, m *Machine, jobs []Job, in job.CheckIn) (over bool, err error) {
-	r, now := *in.Job, f.o.Now().UTC()
+// report takes in what the service of m says about an update or an action, as r, and says whether that is over for the
+// server. The key names the machine, so that only its own jobs are found. It changes jobs, which are those of m.
+func (f *Fleet) report(ctx context.Context, tx *sql.Tx, m *Machine, jobs []Job, in job.CheckIn,
+	r *job.JobReport) (over bool, err error) {
+	if r == nil {
+		return false, nil
+	}
+	now := f.o.Now().UTC()
 	ended := r.State == job.Done || r.State == job.Failed
 	var own *Job
 	for i := range jobs {
-		if jobs[i].Spec.ID == r.ID && jobs[i].Spec.Kind == job.Update {
+		if j := jobs[i]; j.Spec.ID == r.ID && (j.isAction() && r == in.Action ||
+			j.Spec.Kind == job.Update && r == in.Job) {
 			own = &jobs[i]
 		}
 	}
@@ -29,13 +34,13 @@ func (f *Fleet) report(ctx context.Context, tx *sql.Tx, m *Machine, jobs []Job, 
 	if before.State == job.Done || !before.Live() && r.State != job.Done {
 		return !ended, nil
 	}
-	if *own, err = before.Report(r, in.Root, now); err != nil {
+	if *own, err = before.Report(*r, in.Root, now); err != nil {
 		return !ended, f.note(ctx, tx, before, job.Warning, err.Error())
 	}
 	if own.Live() {
 		own.Carrier = byService
 	}
-	if own.State == job.Done {
+	if own.State == job.Done && !own.isAction() {
 		m.deploy(*own, r.Kernel, now)
 	}
 	if err := saveJob(ctx, tx, *own); err != nil {

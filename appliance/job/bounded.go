@@ -13,8 +13,8 @@ import (
 const (
 	maxText       = 128 // bytes of one string
 	maxMACs       = 64
-	maxSources    = 8 // and as many features of a service
-	maxFeatures   = 16
+	maxSources    = 8
+	maxFeatures   = 16 // of an agent, and of a service
 	maxDisks      = 128
 	maxPartitions = 512 // of all disks
 	maxWord       = 32  // bytes of a string that is a word

@@ -29,13 +29,15 @@ type CheckIn struct {
 	Trouble string `json:"trouble,omitempty"`
 
 	// Features are what the service can do beyond the first version of the contract: FeatureUpdate, FeatureKernel,
-	// FeatureKexec, FeatureReset.
+	// FeatureKexec, FeatureReset, and those of actions.
 	Features []string `json:"features,omitempty"`
 	// Boot is a random ID of this start of the system: /proc/sys/kernel/random/boot_id.
 	Boot  string `json:"boot,omitempty"`
 	Roots []Root `json:"roots,omitempty"` // of the pool, the newest first
 	// Job is the update that the service carries out, or one that ended since the last check-in.
 	Job *JobReport `json:"job,omitempty"`
+	// Action is the same of an action. An update that waits for a restart and the action that restarts are both there.
+	Action *JobReport `json:"action,omitempty"`
 	// Fell is the last fallback; it is repeated until a check-in with it was answered.
 	Fell *Fell `json:"fell,omitempty"`
 	// Kexec is the last start by kexec, as long as the machine has a record of it.
@@ -59,10 +61,12 @@ type Root struct {
 	Reset Reset  `json:"reset,omitempty"` // what is fresh at each of its starts
 }
 
-// JobReport says how far an update is. A service repeats the end of a job until a check-in with it was answered.
+// JobReport says how far an update or an action is. A service repeats the end of a job until a check-in with it was
+// answered.
 type JobReport struct {
-	ID       string    `json:"id"`
-	State    State     `json:"state"` // Started, Done or Failed; Done after the new root runs and proved itself
+	ID string `json:"id"`
+	// State is Started, Done or Failed; an update is done after the new root runs and proved itself.
+	State    State     `json:"state"`
 	Phase    Phase     `json:"phase,omitempty"`
 	Message  string    `json:"message,omitempty"` // one line; with Failed, why
 	Progress *Progress `json:"progress,omitempty"`
@@ -89,7 +93,7 @@ const (
 func (c CheckIn) Bounded() CheckIn {
 	c.Agent, c.Root, c.Trouble = Printable(c.Agent), short(c.Root), Sentence(c.Trouble)
 	c.Notice = max(c.Notice, 0)
-	c.Features = append([]string(nil), c.Features[:min(len(c.Features), maxSources)]...)
+	c.Features = append([]string(nil), c.Features[:min(len(c.Features), maxFeatures)]...)
 	for i := range c.Features {
 		c.Features[i] = Printable(c.Features[i])
 	}
@@ -98,9 +102,11 @@ func (c CheckIn) Bounded() CheckIn {
 	for i := range c.Roots {
 		c.Roots[i] = c.Roots[i].bounded()
 	}
-	if c.Job != nil {
-		j := c.Job.bounded()
-		c.Job = &j
+	for _, r := range []**JobReport{&c.Job, &c.Action} {
+		if *r != nil {
+			j := (*r).bounded()
+			*r = &j
+		}
 	}
 	if c.Fell != nil {
 		f := c.Fell.bounded()
@@ -159,11 +165,14 @@ type CheckedIn struct {
 	Head    []byte    `json:"head,omitempty"`   // the signed head of the catalog, base64
 	Notice  []byte    `json:"notice,omitempty"` // the signed notice, base64
 
-	// Job is an update that waits for this machine or that its service carries out. It is repeated until its phase is
-	// PhaseSwitch or it is over. Only a service with FeatureUpdate gets one.
+	// Job is an update that waits for this machine or that its service carries out, or an action that waits. An update
+	// is repeated until its phase is PhaseSwitch or it is over, an action until the service reports it. A service gets
+	// only what its features name.
 	Job *Spec `json:"job,omitempty"`
-	// Cancelled says that the job of CheckIn.Job is over for the server: the service stops it.
-	Cancelled bool `json:"cancelled,omitempty"`
+	// Cancelled says that the job of CheckIn.Job is over for the server: the service stops it. ActionOver says the same
+	// of CheckIn.Action.
+	Cancelled  bool `json:"cancelled,omitempty"`
+	ActionOver bool `json:"actionOver,omitempty"`
 }
 
 // CheckIn checks in. The client needs no Hello, and its TLS configuration the machine's key.

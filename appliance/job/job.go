@@ -68,7 +68,7 @@ type Stream struct {
 // Kind is the purpose of a job.
 type Kind string
 
-// The kinds of a job.
+// The kinds of a job; Erase and the actions have files of their own.
 const (
 	Install Kind = "install" // write an image to a disk
 	Relay   Kind = "relay"   // fetch an image once and send it to the neighbours; uses no disk
@@ -123,6 +123,10 @@ type Spec struct {
 	Pool       string `json:"pool,omitempty"`
 	AllowOlder bool   `json:"allowOlder,omitempty"` // the image may be older than the one that runs
 	When       When   `json:"when,omitempty"`       // the new root starts
+
+	// Of an action, which has none of the above but ID, Kind and Hostname.
+	// Until is when the server takes the action back if the machine has not begun it.
+	Until time.Time `json:"until,omitzero"`
 }
 
 // Home is what the installed system needs to report once that it is up.

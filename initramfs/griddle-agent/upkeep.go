@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"griddle/appliance/job"
+	"griddle/initramfs/action"
 	"griddle/initramfs/bless/unit"
 	"griddle/initramfs/kexec"
 	"griddle/initramfs/liveupdate"
@@ -56,12 +57,23 @@ func keepUp(ctx context.Context, args []string) int {
 			})
 			return spec, err
 		},
-		Carry:     func(ctx context.Context) error { return liveupdate.Run(ctx, live(log, orders, folder)) },
+		Carry: func(ctx context.Context) error {
+			if w, err := orders.Waiting(); err == nil && w != nil && w.Spec.Kind.IsAction() {
+				return action.Run(ctx, acting(log, orders))
+			}
+			return liveupdate.Run(ctx, live(log, orders, folder))
+		},
 		Installed: updatable,
 		SetUp:     setUp,
 		Restart:   func(ctx context.Context) error { return systemctl(ctx, "reboot") },
 	}
 	return c.Run(ctx, args)
+}
+
+// acting is what an action needs of this system.
+func acting(log *slog.Logger, orders order.Files) action.Options {
+	return action.Options{Orders: orders, Boot: order.Boot(), Root: strings.TrimPrefix(rootSubvolume(), "@roots/"),
+		Restart: restart.Firmware, Log: log}
 }
 
 // live is what an update needs of this system.

@@ -79,6 +79,9 @@ func Run(ctx context.Context, o Options) error {
 	if w == nil {
 		return o.Orders.Clean() // what a power cut left of one that ended
 	}
+	if w.Spec.Kind != job.Update {
+		return nil // another order took its place
+	}
 	r := &run{Options: o, spec: w.Spec, given: w.Given, held: map[string]*held{}, phase: job.PhaseCheck}
 	defer o.Orders.Still()
 	return r.run(ctx)

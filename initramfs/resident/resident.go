@@ -5,9 +5,9 @@
 // Run returns ErrReplaced then, and the new program has to be started. Check checks in once, which is how a candidate
 // is tried.
 //
-// An update that the server orders it leaves as a file for UpdateUnit (package order), because its own sandbox cannot
-// update the system, and reports what becomes of it. Install writes the units into a tree. A system that was installed
-// before there were updates has no such unit: its service gets no orders.
+// An update or an action that the server orders it leaves as a file for UpdateUnit (package order), because its own
+// sandbox cannot update or restart the system, and reports what becomes of it. Install writes the units into a tree. A
+// system that was installed before there were updates has no such unit: its service gets no orders.
 //
 // The service calls out and never listens. It believes what the site's key signed, and nothing else: TLS says that the
 // server is the site's, and a server that someone took over can keep a machine waiting, but cannot give it another
@@ -226,11 +226,13 @@ func (s *service) round(ctx context.Context) (next time.Duration, err error) {
 // checkIn calls the server, and returns the address that answered.
 func (s *service) checkIn(ctx context.Context, now order.Situation) (out job.CheckedIn, base string, err error) {
 	in := job.CheckIn{Agent: s.Version, Root: s.Root, Sealed: machinekey.Sealed(s.at.Folder), Notice: s.at.Notice.Seq,
-		Trouble: s.trouble, Boot: now.Boot, Roots: s.orders.Roots(), Job: now.Job(), Fell: now.Fell()}
+		Trouble: s.trouble, Boot: now.Boot, Roots: s.orders.Roots(), Job: now.Job(), Action: now.Action(),
+		Fell: now.Fell()}
 	switch {
 	case s.updates():
 		in.Features = []string{job.FeatureUpdate, job.FeatureKernel, job.FeatureReset}
 		s.kexec(&in)
+		in.Features = append(in.Features, s.actions()...)
 	case s.Updates != nil && in.Trouble == "":
 		in.Trouble = noUnits
 	}

@@ -90,6 +90,7 @@ type server struct {
 
 	job       *job.Spec // for the machine
 	cancelled bool
+	over      bool // its action
 }
 
 func newServer(t testing.TB) *server {
@@ -129,7 +130,7 @@ func (s *server) checkIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	json.NewEncoder(w).Encode(job.CheckedIn{Time: time.Now(), Machine: "web1", Next: 300, Head: s.head,
-		Notice: s.notice, Job: s.job, Cancelled: s.cancelled})
+		Notice: s.notice, Job: s.job, Cancelled: s.cancelled, ActionOver: s.over})
 }
 
 // says makes the notice with that number.

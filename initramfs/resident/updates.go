@@ -16,15 +16,17 @@ import (
 // situation is what the service knows of updates. The error is that of a file; what could be read is there.
 func (s *service) situation() (order.Situation, error) {
 	now := order.Here(strings.TrimPrefix(s.Root, "@roots/"))
-	var err, err2 error
+	var err, err2, err3 error
 	now.Waiting, err = s.orders.Waiting()
 	now.History, err2 = history.Read(s.at.Folder)
 	now.Progress, now.Result, now.Reported = s.orders.Progress(), s.orders.Result(), s.orders.Reported()
-	now.Roots = s.orders.Roots()
-	return now, errors.Join(err, err2)
+	now.Begun, err3 = s.orders.Begun()
+	now.Acted, now.Roots = s.orders.Acted(), s.orders.Roots()
+	return now, errors.Join(err, err2, err3)
 }
 
-// obey does what follows from an answer to a check-in for updates. First it records what the server has heard.
+// obey does what follows from an answer to a check-in for updates and actions. First it records what the server has
+// heard.
 func (s *service) obey(now order.Situation, out job.CheckedIn) error {
 	if heard := now.Heard(); heard != now.Reported {
 		if err := s.orders.Report(heard); err != nil {
@@ -33,19 +35,31 @@ func (s *service) obey(now order.Situation, out job.CheckedIn) error {
 	}
 	switch now.Next(out) {
 	case order.Take:
-		ref := job.Printable(out.Job.Image.Ref)
-		if out.Job.Kind != job.Update || !s.updates() {
-			return fmt.Errorf("the server ordered %q of %s, which this system cannot do", job.Printable(
-				string(out.Job.Kind)), ref)
+		if err := s.can(out.Job.Kind); err != nil {
+			return err
 		}
-		s.Log.Info("an update was ordered", "image", ref, "job", job.Printable(out.Job.ID))
+		s.Log.Info("an order of the server", "kind", string(out.Job.Kind), "image", job.Printable(out.Job.Image.Ref),
+			"job", job.Printable(out.Job.ID))
 		return s.orders.Give(order.Order{Spec: *out.Job, Given: s.Now().UTC()})
 	case order.Forget:
-		s.Log.Info("the update was cancelled", "image", job.Printable(now.Waiting.Spec.Image.Ref))
+		s.Log.Info("the server took its order back", "kind", string(now.Waiting.Spec.Kind),
+			"image", job.Printable(now.Waiting.Spec.Image.Ref))
 		return s.orders.Withdraw(now.Waiting.Spec.ID)
 	}
 	return nil
 }
+
+// can is the error of a kind of job that this system cannot carry out.
+func (s *service) can(kind job.Kind) error {
+	if what := job.ActionFeature(kind); kind != job.Update && !slices.Contains(s.actions(), what) || !s.updates() {
+		return fmt.Errorf("the server ordered a job of the kind %q, which this system cannot do",
+			job.Printable(string(kind)))
+	}
+	return nil
+}
+
+// actions are the features of the actions that this system carries out.
+func (s *service) actions() []string { return []string{job.FeatureReboot} }
 
 // noUnits is what the service reports on a system that was installed before there were updates. Its sandbox lets it
 // install nothing.

@@ -46,8 +46,8 @@ func (c *Command) rollback(ctx context.Context, args []string) error {
 // back has a root boot, and says what starts next.
 func (c *Command) back(p *pool.Pool, word string) (string, error) {
 	if w, err := c.Orders.Waiting(); err == nil && w != nil {
-		return "", fmt.Errorf("an update to %s runs, and would have its own system start next: wait for it, or cancel "+
-			"it on the server (griddle machine cancel)", w.Spec.Image.Ref)
+		return "", fmt.Errorf("%s runs, and would have its own system start next: wait for it, or cancel it on the "+
+			"server (griddle machine cancel)", w.What())
 	}
 	all, err := p.Read()
 	if err != nil {

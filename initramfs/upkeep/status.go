@@ -65,7 +65,7 @@ func (c *Command) settle(p *pool.Pool) error {
 		return err
 	}
 	var waiting []string
-	if w != nil {
+	if w != nil && w.Spec.Kind == job.Update {
 		waiting = append(waiting, w.Spec.Image.Ref)
 	}
 	gone, err := update.Clean(p, waiting...)
@@ -122,6 +122,9 @@ func (c *Command) present() string {
 	if w != nil {
 		ref := job.Printable(w.Spec.Image.Ref)
 		p := c.Orders.Progress()
+		if w.Spec.Kind != job.Update {
+			ref = w.What()
+		}
 		switch {
 		case p == nil || p.Job != w.Spec.ID:
 			return fmt.Sprintf("%s is ordered", ref)

@@ -66,8 +66,7 @@ func (c *Command) update(ctx context.Context, args []string) error {
 	if w, err := c.Orders.Waiting(); err != nil {
 		return err
 	} else if w != nil {
-		return fmt.Errorf("an update to %s runs already: `griddle-agent status` shows it",
-			job.Printable(w.Spec.Image.Ref))
+		return fmt.Errorf("%s runs already: `griddle-agent status` shows it", w.What())
 	}
 	spec, err := c.Ask(ctx, job.UpdateAsk{Image: *image, When: at, AllowOlder: *older})
 	if *nightly && withheld(err) {

@@ -1,5 +1,5 @@
 // Package order hands an update from the service, or from a person, to the unit that carries it out, and what comes of
-// it back.
+// it back; likewise an action of the server, such as a restart.
 //
 // Call Open. The service calls Give with a job of the server, and Situation.Report for each check-in. The unit calls
 // Waiting, then Tell while it works, and End when it is done: after that the order is gone.
@@ -9,13 +9,15 @@
 //
 //	/persistent/griddle/order.json      Order    Give writes it, End, Clean and Withdraw remove it
 //	/persistent/griddle/update.json     Result   End writes it; the service only reads it
+//	/persistent/griddle/begun.json      Begun    Begin writes it, before the machine does what an action says
+//	/persistent/griddle/acted.json      Result   of the last action, as update.json
 //	/persistent/griddle/reported.json   Reported what the server has heard; only the service writes it
 //	/run/griddle/update.json            Progress Tell writes it; gone with the next start of the machine
 //	/run/griddle/roots.json             the roots of the pool, for the service, which cannot read the pool itself
 //
 // End writes the result before it removes the order. A power cut between the two leaves an order that is over: Waiting
-// does not return it. A file that is not valid JSON counts as missing, except the order: that one is an error, which
-// ends it.
+// does not return it. A file that is not valid JSON counts as missing, except the order and begun.json: those are
+// errors, which end the order.
 package order
 
 import (
@@ -39,6 +41,8 @@ import (
 const (
 	orderFile    = "order.json"
 	resultFile   = "update.json"
+	begunFile    = "begun.json"
+	actedFile    = "acted.json"
 	reportedFile = "reported.json"
 	rootsFile    = "roots.json"
 )
@@ -49,10 +53,10 @@ const Run = "/run/griddle"
 // maxFile bounds each file, in bytes.
 const maxFile = 1 << 20
 
-// ErrDamaged is wrapped by Waiting if there is an order that cannot be read.
-var ErrDamaged = errors.New("the order cannot be read")
+// ErrDamaged is wrapped by Waiting if there is an order that cannot be read, and by Begun.
+var ErrDamaged = errors.New("the file cannot be read")
 
-// Order is an update that waits.
+// Order is an update or an action that waits.
 type Order struct {
 	Spec  job.Spec  `json:"spec"`
 	Given time.Time `json:"given"`
@@ -65,7 +69,8 @@ type State string
 const (
 	Switched State = "switched" // the new root is made, and the machine starts it next
 	Current  State = "current"  // the system that runs is of this image already
-	Failed   State = "failed"   // nothing was switched
+	Failed   State = "failed"   // nothing was switched; of an action, it was not done, or not all of it
+	Done     State = "done"     // of an action
 )
 
 // Result is what became of the last order.
@@ -95,6 +100,8 @@ type Reported struct {
 	Switched string    `json:"switched,omitempty"` // the last job of which it knows that the next start takes its root
 	Job      string    `json:"job,omitempty"`      // the last one whose end was reported
 	Failed   time.Time `json:"failed,omitzero"`    // of the newest root that failed
+	Restarts string    `json:"restarts,omitempty"` // the last action of which it knows that the machine restarts for it
+	Acted    string    `json:"acted,omitempty"`    // the last action whose end was reported
 }
 
 // Files are the files. Programs may use them at the same time.
@@ -123,7 +130,7 @@ func (f Files) Waiting() (*Order, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", filepath.Join(f.dir, orderFile), err)
 	}
-	if r := f.Result(); r != nil && r.Job == o.Spec.ID {
+	if f.ended(o) {
 		return nil, nil
 	}
 	return &o, nil
@@ -132,7 +139,7 @@ func (f Files) Waiting() (*Order, error) {
 // Give leaves an order, in place of the one before. It is durable on return.
 func (f Files) Give(o Order) error {
 	if err := f.alone(func() error { return f.write(f.dir, orderFile, o) }); err != nil {
-		return fmt.Errorf("leaving the order for %s: %w", job.Printable(o.Spec.Image.Ref), err)
+		return fmt.Errorf("leaving the order for %s: %w", o.What(), err)
 	}
 	return nil
 }
@@ -144,22 +151,46 @@ func (f Files) Withdraw(id string) error {
 
 // Clean removes an order that has ended, or cannot be read.
 func (f Files) Clean() error {
+	return f.remove(func(o Order, damaged bool) bool { return damaged || o.Spec.ID == "" || f.ended(o) })
+}
+
+// ended says whether there is a result of an order.
+func (f Files) ended(o Order) bool {
 	r := f.Result()
-	return f.remove(func(o Order, damaged bool) bool {
-		return damaged || o.Spec.ID == "" || r != nil && r.Job == o.Spec.ID
-	})
+	if o.Spec.Kind.IsAction() {
+		r = f.Acted()
+	}
+	return r != nil && r.Job == o.Spec.ID
+}
+
+// What is an order for people, such as "an update to web:2@amd64".
+func (o Order) What() string {
+	switch k := o.Spec.Kind; {
+	case k == job.Reboot:
+		return "a restart"
+	case k.IsAction():
+		return "an action of the kind " + job.Printable(string(k))
+	}
+	return "an update to " + job.Printable(o.Spec.Image.Ref)
 }
 
 // End says what became of an order, and removes it, if no other one took its place. It is durable on return. If the
 // result cannot be written, the order stays.
 func (f Files) End(r Result) error {
+	if err := f.end(resultFile, r); err != nil {
+		return fmt.Errorf("recording what became of the update: %w", err)
+	}
+	return nil
+}
+
+func (f Files) end(file string, r Result) error {
 	r.Message = job.Sentence(r.Message)
-	err := f.write(f.dir, resultFile, r)
+	err := f.write(f.dir, file, r)
 	if err == nil {
 		err = f.Clean()
 	}
 	if err != nil {
-		return fmt.Errorf("recording what became of the update: %w", err)
+		return err
 	}
 	f.Still()
 	return nil
@@ -260,7 +291,7 @@ func (f Files) Reported() Reported {
 func (f Files) Changed() string {
 	var out strings.Builder
 	for _, path := range []string{filepath.Join(f.dir, orderFile), filepath.Join(f.dir, resultFile),
-		filepath.Join(f.dir, history.File), filepath.Join(f.run, resultFile)} {
+		filepath.Join(f.dir, actedFile), filepath.Join(f.dir, history.File), filepath.Join(f.run, resultFile)} {
 		if st, err := os.Lstat(path); err == nil {
 			fmt.Fprintln(&out, st.Size(), st.ModTime().UnixNano())
 		} else {

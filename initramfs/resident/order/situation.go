@@ -14,6 +14,8 @@ type Situation struct {
 	Waiting  *Order
 	Progress *Progress
 	Result   *Result
+	Begun    Begun
+	Acted    *Result // of the last action
 	Reported Reported
 
 	Root    string          // the one that runs, without "@roots/"
@@ -28,10 +30,10 @@ type Situation struct {
 // of a trial (package bless).
 const trial = 15 * time.Minute
 
-// Job is what the server should hear of the last order, nil for nothing: an end that it has heard is nothing.
+// Job is what the server should hear of the last update, nil for nothing: an end that it has heard is nothing.
 func (s Situation) Job() *job.JobReport {
 	switch {
-	case s.Waiting != nil:
+	case s.Waiting != nil && !s.acts():
 		r := &job.JobReport{ID: s.Waiting.Spec.ID, State: job.Started, Phase: job.PhaseCheck,
 			Message: "the machine has the order"}
 		if p := s.Progress; p != nil && p.Job == r.ID {
@@ -114,15 +116,22 @@ func (s Situation) Fell() *job.Fell {
 	return nil
 }
 
-// Heard is what the server has heard after a check-in with Job and Fell.
+// Heard is what the server has heard after a check-in with Job, Action and Fell.
 func (s Situation) Heard() Reported {
 	out := s.Reported
 	r := s.Job()
 	if r != nil && (r.State == job.Done || r.State == job.Failed) {
 		out.Job = r.ID
 	}
-	if r != nil && s.Waiting == nil {
+	if r != nil && (s.Waiting == nil || s.acts()) {
 		out.Switched = r.ID
+	}
+	switch a := s.Action(); {
+	case a == nil:
+	case a.State != job.Started:
+		out.Acted = a.ID
+	case a.Phase == job.PhaseRestart:
+		out.Restarts = a.ID
 	}
 	if f := s.Fell(); f != nil {
 		out.Failed = f.Time
@@ -140,17 +149,26 @@ const (
 	Forget        // the order is over on the server
 )
 
-// Next decides what follows from the answer to a check-in with Job.
+// Next decides what follows from the answer to a check-in with Job and Action.
 func (s Situation) Next(out job.CheckedIn) Action {
 	spec := out.Job
 	switch {
-	case spec != nil && (s.Result == nil || s.Result.Job != spec.ID):
+	case spec != nil && !s.over(*spec):
 		if s.Waiting != nil && s.Waiting.Spec.ID == spec.ID {
 			return Stay
 		}
 		return Take
-	case out.Cancelled && s.Waiting != nil:
+	case s.acts() && out.ActionOver, s.Waiting != nil && !s.acts() && out.Cancelled:
 		return Forget
 	}
 	return Stay
+}
+
+// over says whether a job of the server was carried out here before.
+func (s Situation) over(spec job.Spec) bool {
+	if spec.Kind.IsAction() {
+		waits := s.acts() && s.Waiting.Spec.ID == spec.ID
+		return s.Begun.Has(spec.ID) && !waits || s.Acted != nil && s.Acted.Job == spec.ID
+	}
+	return s.Result != nil && s.Result.Job == spec.ID
 }
