@@ -25,8 +25,10 @@ const (
 func (h *Handler) CarryOutOrders(ctx context.Context) error {
 	for {
 		grown := h.o.Fleet.Growth()
+		began := time.Now()
 		h.stepOrders(ctx)
-		if !wait(ctx, stepPause, nil) || !wait(ctx, stepEvery-stepPause, grown) {
+		// Large orders leave most of the time to the calls of machines.
+		if !wait(ctx, max(stepPause, 10*time.Since(began)), nil) || !wait(ctx, stepEvery-stepPause, grown) {
 			return nil
 		}
 	}

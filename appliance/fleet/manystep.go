@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -64,33 +65,9 @@ func (f *Fleet) StepOrder(ctx context.Context, id string) (o many.Order, todo []
 
 // reports are what the jobs of an order say, and which of its waiting machines are gone.
 func (f *Fleet) reports(ctx context.Context, tx *sql.Tx, o many.Order) (map[string]many.Report, error) {
-	out := map[string]many.Report{}
-	for _, m := range o.Machines {
-		if m.State != many.Given && !m.Silent {
-			continue
-		}
-		jobs, err := queryJobs(ctx, tx, "WHERE id = $1", m.Job)
-		if err != nil {
-			return nil, err
-		}
-		if len(jobs) == 0 {
-			out[m.ID] = many.Report{}
-			continue
-		}
-		j := jobs[0]
-		r := many.Report{State: j.State, Message: j.Message, Heard: j.Changed, Parked: j.parked(f.o.Now())}
-		if j.Spec.Kind == job.Relay && j.State == job.Started { // which has no end of its own
-			r.State, r.Message = job.Done, "it relays"
-		}
-		// A machine that was merged with another one has its jobs there.
-		of, err := queryMachines(ctx, tx, "WHERE id = $1", j.Machine)
-		if err != nil {
-			return nil, err
-		}
-		if len(of) > 0 && of[0].Service != nil && of[0].Service.Time.After(r.Heard) {
-			r.Heard = of[0].Service.Time
-		}
-		out[m.ID] = r
+	out, err := f.jobReports(ctx, tx, o.ID)
+	if err != nil {
+		return nil, err
 	}
 	rows, err := tx.QueryContext(ctx, "SELECT machine FROM order_machines WHERE order_id = $1 AND state = 'waiting' "+
 		"AND NOT EXISTS (SELECT 1 FROM machines WHERE machines.id = machine)", o.ID)
@@ -106,6 +83,53 @@ func (f *Fleet) reports(ctx context.Context, tx *sql.Tx, o many.Order) (map[stri
 		out[id] = many.Report{Gone: true}
 	}
 	return out, rows.Err()
+}
+
+// jobReports are what the jobs of an order say, by machine. They are one query: an order may have thousands.
+func (f *Fleet) jobReports(ctx context.Context, tx *sql.Tx, id string) (map[string]many.Report, error) {
+	// A machine that was merged with another one has its jobs there. One that failed may be silent alone.
+	rows, err := tx.QueryContext(ctx, `SELECT order_machines.machine, coalesce(jobs.data, ''), coalesce(machines.data, '')
+		FROM order_machines LEFT JOIN jobs ON jobs.id = order_machines.job LEFT JOIN machines ON machines.id = jobs.machine
+		WHERE order_id = $1 AND order_machines.state IN ('given', 'failed')`, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[string]many.Report{}
+	for rows.Next() {
+		var machine, data, of string
+		if err := rows.Scan(&machine, &data, &of); err != nil {
+			return nil, err
+		}
+		out[machine] = many.Report{}
+		if data == "" {
+			continue
+		}
+		var j Job
+		var m struct{ Service *Service }
+		if err := json.Unmarshal([]byte(data), &j); err != nil {
+			return nil, fmt.Errorf("reading a stored job: %w", err)
+		}
+		if of != "" {
+			if err := json.Unmarshal([]byte(of), &m); err != nil {
+				return nil, fmt.Errorf("reading a stored machine: %w", err)
+			}
+		}
+		out[machine] = j.report(m.Service, f.o.Now())
+	}
+	return out, rows.Err()
+}
+
+// report is what the job, and the service of its machine, say to an order.
+func (j Job) report(s *Service, now time.Time) many.Report {
+	r := many.Report{State: j.State, Message: j.Message, Heard: j.Changed, Parked: j.parked(now)}
+	if j.Spec.Kind == job.Relay && j.State == job.Started { // which has no end of its own
+		r.State, r.Message = job.Done, "it relays"
+	}
+	if s != nil && s.Time.After(r.Heard) {
+		r.Heard = s.Time
+	}
+	return r
 }
 
 // parked says whether the new root of an update waits for a start that its order leaves open: by a person, or at a time
