@@ -12,6 +12,7 @@ import (
 	"griddle/appliance/griddle/cli"
 	clouds "griddle/appliance/griddle/cloud"
 	"griddle/appliance/griddle/image"
+	"griddle/appliance/griddle/inventory"
 	"griddle/appliance/griddle/key"
 	"griddle/appliance/griddle/layout"
 	"griddle/appliance/griddle/machine"
@@ -47,6 +48,7 @@ func rootCommand(e *cli.Env) *cobra.Command {
 		machine.Command(e),
 		room.Command(e),
 		room.OrderCommand(e),
+		inventory.Command(e),
 		settings.Command(e),
 		layout.Command(e),
 		multicast.Command(e),
