@@ -103,6 +103,10 @@ fuzz: go ## every fuzz target for FUZZTIME (default 30s)
 		done
 	done
 
+api: go ## docs/openapi.yaml from the code, refused where it would break clients, and the Go client from that
+	go test -count=1 -run '^TestDocument$$' ./appliance/api -update
+	go generate ./appliance/api/client
+
 lint: go ## gofmt, go vet, staticcheck, deadcode, length of lines, words of the glossary
 	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))
 	[[ -z $$bad ]] || { echo "gofmt -w these: $$bad"; exit 1; }
@@ -121,4 +125,4 @@ go:
 root:
 	@[[ $$(id -u) == 0 ]] || { echo 'run make as root: it installs packages, and makes network namespaces, loop devices and mounts'; exit 1; }
 
-.PHONY: help deps deps-boot build boot boot-verify demo test e2e pictures torture cloud bench fuzz lint clean go root
+.PHONY: help deps deps-boot build boot boot-verify demo test e2e pictures torture cloud bench fuzz api lint clean go root

@@ -19,7 +19,7 @@ const golden = "../../docs/openapi.yaml"
 var update = flag.Bool("update", false, "write the document of the API again, if no client stops working by that")
 
 // TestDocument: the document in docs is that of the code, and the code breaks no client that was made of it. After an
-// addition run `go test ./appliance/api -run TestDocument -update`.
+// addition run `make api`.
 func TestDocument(t *testing.T) {
 	h, err := New(Options{Admin: adminToken})
 	if err != nil {
@@ -40,7 +40,7 @@ func TestDocument(t *testing.T) {
 		return
 	}
 	if !*update || t.Failed() {
-		t.Fatalf("%s is not that of the code; run go test ./appliance/api -run TestDocument -update", golden)
+		t.Fatalf("%s is not that of the code; run make api", golden)
 	}
 	if err := os.WriteFile(golden, now, 0o644); err != nil {
 		t.Fatal(err)

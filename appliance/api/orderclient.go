@@ -11,13 +11,13 @@ import (
 
 // PreviewOrder returns what an order would do, and changes nothing.
 func (c *Client) PreviewOrder(ctx context.Context, in MakeOrder) (out OrderPreview, err error) {
-	err = c.call(ctx, http.MethodPost, "/v1/orders/preview", in, &out)
+	err = c.made.PreviewOrder(ctx, in, &out)
 	return out, err
 }
 
 // MakeOrder makes an order for many machines.
 func (c *Client) MakeOrder(ctx context.Context, in MakeOrder) (out Order, err error) {
-	err = c.call(ctx, http.MethodPost, "/v1/orders", in, &out)
+	err = c.made.MakeOrder(ctx, in, &out)
 	return out, err
 }
 
@@ -26,7 +26,7 @@ func (c *Client) MakeOrder(ctx context.Context, in MakeOrder) (out Order, err er
 func (c *Client) EachOrderPage(ctx context.Context, do func(Orders) bool) error {
 	for before := ""; ; {
 		var page Orders
-		if err := c.call(ctx, http.MethodGet, "/v1/orders?before="+url.QueryEscape(before), nil, &page); err != nil {
+		if err := c.made.ListOrders(ctx, before, 0, &page); err != nil {
 			return err
 		}
 		if !do(page) || page.Next == "" {
@@ -41,7 +41,7 @@ func (c *Client) EachOrderPage(ctx context.Context, do func(Orders) bool) error 
 
 // Order returns the order with this ID, with its machines.
 func (c *Client) Order(ctx context.Context, id string) (out Order, err error) {
-	err = c.call(ctx, http.MethodGet, "/v1/orders/"+url.PathEscape(id), nil, &out)
+	err = c.made.GetOrder(ctx, id, &out)
 	return out, err
 }
 
@@ -53,6 +53,6 @@ func (c *Client) ChangeOrder(ctx context.Context, id, action string) (out Order,
 
 // RetryOrder gives machines of an order that failed, were skipped or cancelled another job.
 func (c *Client) RetryOrder(ctx context.Context, id string, in RetryOrder) (out Order, err error) {
-	err = c.call(ctx, http.MethodPost, "/v1/orders/"+url.PathEscape(id)+"/retry", in, &out)
+	err = c.made.RetryOrder(ctx, id, in, &out)
 	return out, err
 }

@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
-	"net/url"
 
 	"griddle/appliance/job"
 	"griddle/appliance/layout/plan"
@@ -35,6 +33,6 @@ func (h *Handler) savedTables(ctx context.Context, in *key) (out SavedTables, er
 
 // SavedTables returns them.
 func (c *Client) SavedTables(ctx context.Context, key string) (out SavedTables, err error) {
-	err = c.call(ctx, http.MethodGet, "/v1/machines/"+url.PathEscape(key)+"/tables", nil, &out)
+	err = c.made.GetSavedTables(ctx, key, &out)
 	return out, err
 }
