@@ -106,7 +106,7 @@ func (h *Handler) hasSettings(ctx context.Context, j fleet.Job) (bool, error) {
 // check refuses an order for a machine whose settings have mistakes, and returns the settings. A machine that is not
 // known yet gets those of the image and the site.
 func (h *Handler) check(ctx context.Context, key string, o fleet.Order) (s setting.Settings, err error) {
-	if o.Kind == job.Relay || o.Kind == job.Erase {
+	if o.Kind == job.Relay || o.Kind == job.Erase || o.Kind.IsAction() {
 		return s, nil
 	}
 	d, err := h.o.Fleet.Declared(ctx, key)

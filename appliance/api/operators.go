@@ -32,6 +32,8 @@ func (h *Handler) operate(a huma.API) {
 		"Order an update; 200 if the machine has the image already"), http.StatusOK), account.Operator, h.update)
 	route(h, a, order("erase-disk", "POST /v1/machines/{key}/erase",
 		"Order the erase of a disk"), account.Operator, h.erase)
+	route(h, a, order("reboot-machine", "POST /v1/machines/{key}/reboot",
+		"Order a restart of the installed system"), account.Operator, h.reboot)
 	route(h, a, order("relay-image", "POST /v1/machines/{key}/relay",
 		"Order a machine to relay an image to its network"), account.Operator, h.relay)
 	route(h, a, op("resume-machine", "POST /v1/machines/{key}/resume",

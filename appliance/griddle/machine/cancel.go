@@ -73,6 +73,9 @@ func cancelled(w io.Writer, m api.Machine) error {
 	if m.Job.Spec.Kind == job.Erase {
 		what = "erasing disk " + job.Sentence(m.Job.Spec.Erase)
 	}
+	if m.Job.Spec.Kind.IsAction() {
+		what = "its " + actionOf(*m.Job)
+	}
 	_, err := fmt.Fprintf(w, "%s: %s is cancelled.\n", m.Name, what)
 	if disk := m.Job.Spec.Started; err == nil && disk != "" {
 		_, err = fmt.Fprintf(w, "It had started to write on disk %s, which has no usable content now.\n",

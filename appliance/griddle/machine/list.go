@@ -132,7 +132,7 @@ func (m *machines) needs(all []api.Machine) {
 func imageOf(m api.Machine) string {
 	switch {
 	case m.Deployed != nil && (m.Status == "deployed" || m.Status == "away" || m.Job == nil || updates(m) ||
-		m.Job.Spec.Kind == job.Erase):
+		m.Job.Spec.Kind == job.Erase || m.Job.Spec.Kind.IsAction()):
 		return m.Deployed.Image
 	case m.Job != nil:
 		return m.Job.Spec.Image.Ref

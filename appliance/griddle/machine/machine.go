@@ -23,6 +23,7 @@ func Command(e *cli.Env) *cobra.Command {
 	m := &machines{e: e, remote: cli.RemoteFlags(e, c)}
 	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.planCommand(), m.resumeCommand(),
 		m.updateCommand(),
+		m.rebootCommand(),
 		m.eraseCommand(),
 		m.cancelCommand(),
 		m.logCommand(), m.tablesCommand(), m.approveCommand(), m.auditCommand(), m.settingsCommand(),

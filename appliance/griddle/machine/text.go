@@ -108,6 +108,9 @@ func pageOf(w io.Writer, m api.Machine) error {
 		if j.Spec.Kind == job.Erase {
 			what = "erase disk " + job.Sentence(j.Spec.Erase)
 		}
+		if j.Spec.Kind.IsAction() {
+			what = actionOf(j)
+		}
 		line("job", fmt.Sprintf("%s  %s, %s: %s", seen(j.Created), what, j.State, or(job.Sentence(j.Message), "-")))
 		certificateLines(line, j.Certificate)
 	}

@@ -156,6 +156,9 @@ func failures(all []*result, doing string) (out []error) {
 		if r.Machine == nil || r.Job == nil {
 			return ": " + r.Error
 		}
+		if r.Job.Spec.Kind.IsAction() {
+			return ": " + r.Error
+		}
 		return " to " + r.Job.Spec.Image.Ref + ": " + r.Error
 	}
 	done := map[string]bool{}

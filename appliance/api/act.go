@@ -1,0 +1,39 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"griddle/appliance/fleet"
+	"griddle/appliance/job"
+)
+
+// Reboot asks for a restart of a machine whose installed system is up.
+type Reboot struct {
+	Within  int  `json:"within,omitempty"`  // seconds in which the machine begins it, or not at all; 0 means an hour
+	Replace bool `json:"replace,omitempty"` // take back what waits or runs on the machine
+}
+
+// reboot orders a restart.
+func (h *Handler) reboot(ctx context.Context, in *keyed[Reboot]) (out Machine, err error) {
+	return h.act(ctx, in.Key, in.body.Within, fleet.Order{Kind: job.Reboot, Replace: in.body.Replace})
+}
+
+// act orders an action that waits for its machine for so many seconds.
+func (h *Handler) act(ctx context.Context, key string, within int, o fleet.Order) (out Machine, err error) {
+	if within < 0 || within > int(job.ActionWaitMost/time.Second) {
+		return out, fmt.Errorf("%w: a machine begins a %s within 1 to %d seconds", fleet.ErrInvalid, o.Kind,
+			int(job.ActionWaitMost/time.Second))
+	}
+	o.Within = time.Duration(within) * time.Second
+	return h.take(ctx, key, o)
+}
+
+// Reboot has it restart.
+func (c *Client) Reboot(ctx context.Context, key string, in Reboot) (out Machine, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/reboot", in, &out)
+	return out, err
+}
