@@ -114,6 +114,11 @@ func (o OrderOptions) check(kind job.Kind) error {
 		if install || update || o.Reset != "" {
 			return wrong("a relay needs an image alone")
 		}
+	case job.Reboot:
+		if install || update || o.Reset != "" || o.Image != "" {
+			return wrong("a reboot has no image and no disk")
+		}
+		return nil
 	default:
 		return wrong("jobs of the kind %q cannot be ordered for many machines", job.Printable(string(kind)))
 	}
@@ -138,6 +143,8 @@ func (o OrderOptions) what(kind job.Kind) string {
 		return fmt.Sprintf("install %s on disk %s", image, job.Sentence(o.Disk))
 	case kind == job.Update:
 		return "update to " + image
+	case kind == job.Reboot:
+		return "restart"
 	}
 	return string(kind) + " " + image
 }
@@ -155,7 +162,7 @@ func (h *Handler) preview(ctx context.Context, in MakeOrder) (OrderPreview, erro
 		return out, fmt.Errorf("%w: an order has 1 to %d machines, and this one %d", fleet.ErrInvalid,
 			order.MaxMachines, len(in.Machines))
 	}
-	p, err := h.planner(in.Kind, in.Options)
+	p, err := h.planner(in.Kind, in.Options, in.Limits)
 	if err != nil {
 		return out, err
 	}
@@ -255,12 +262,13 @@ type planner struct {
 	h      *Handler
 	kind   job.Kind
 	o      OrderOptions
+	begin  order.Seconds // within which a machine begins; 0 for no limit
 	layout layout.Document
 	images map[string]fleet.Order // by the image asked for
 }
 
-func (h *Handler) planner(kind job.Kind, o OrderOptions) (*planner, error) {
-	p := &planner{h: h, kind: kind, o: o, images: map[string]fleet.Order{}}
+func (h *Handler) planner(kind job.Kind, o OrderOptions, l order.Limits) (*planner, error) {
+	p := &planner{h: h, kind: kind, o: o, begin: l.Begin, images: map[string]fleet.Order{}}
 	if o.Layout == nil {
 		return p, nil
 	}
@@ -274,6 +282,9 @@ func (h *Handler) planner(kind job.Kind, o OrderOptions) (*planner, error) {
 // order is what a machine gets that has such an image: image, "" for the one that was asked for. It is current if the
 // machine has that already.
 func (p *planner) order(ctx context.Context, key, image string) (o fleet.Order, current bool, err error) {
+	if p.kind.IsAction() {
+		return fleet.Order{Kind: p.kind, Replace: p.o.Replace, Within: p.begin.Duration()}, false, nil
+	}
 	if image == "" {
 		image = p.o.Image
 	}

@@ -24,7 +24,7 @@ func (p *planner) preview(ctx context.Context, key string) (m PreviewedMachine, 
 	}
 	m.ID, m.Name, m.Status = v.Machine.ID, v.Machine.Name, v.Status()
 	o, current, err := p.order(ctx, m.ID, "")
-	if err == nil && !current {
+	if err == nil && !current && !p.kind.IsAction() {
 		_, err = p.h.check(ctx, m.ID, o)
 	}
 	if err == nil {
@@ -46,6 +46,9 @@ func (p *planner) preview(ctx context.Context, key string) (m PreviewedMachine, 
 // situation notes what keeps the machine from its job, or delays it.
 func (p *planner) situation(ctx context.Context, m *PreviewedMachine, v fleet.View) error {
 	busy := v.Job != nil && v.Job.Live() && v.Job.Origin == fleet.Operator
+	if busy && p.kind == job.Reboot && v.Job.Spec.Kind == job.Update && v.Job.Phase == job.PhaseSwitch {
+		busy = false // the restart is what the update waits for
+	}
 	ours := busy && p.kind == job.Update && v.Job.Spec.Kind == job.Update && v.Job.Spec.Image.Ref == m.Image
 	switch {
 	case busy && p.o.Replace:
@@ -56,6 +59,11 @@ func (p *planner) situation(ctx context.Context, m *PreviewedMachine, v fleet.Vi
 	}
 	if p.kind == job.Update && v.Machine.Service == nil {
 		m.Refused = "it has no system that checks in, so that it cannot be updated"
+	}
+	if p.kind.IsAction() {
+		if err := v.Machine.Can(p.kind); err != nil {
+			m.Refused = err.Error()
+		}
 	}
 	id, err := p.h.o.Fleet.OrderOf(ctx, m.ID)
 	if err != nil {

@@ -307,6 +307,59 @@ func TestHeldMeanwhile(t *testing.T) {
 	}
 }
 
+// TestManyReboots: a restart that its machine may have begun at the last moment is not taken back, unless an operator
+// cancels the order.
+func TestManyReboots(t *testing.T) {
+	r := newRoom(t, Options{})
+	r.able("ada", macA)
+	m := r.show(macA).Machine
+	o := many.Order{Kind: job.Reboot, Limits: many.Limits{Begin: 3600},
+		Machines: []many.Machine{{ID: m.ID, Name: m.Name, State: many.Waiting}}}
+	o = makeOrder(t, r.Fleet, o)
+	give := func() {
+		t.Helper()
+		_, todo, err := r.StepOrder(t.Context(), o.ID)
+		if err != nil || len(todo) != 1 || todo[0].Do != many.DoGive {
+			t.Fatal(todo, err)
+		}
+		order := Order{Kind: job.Reboot, Within: o.Limits.Begin.Duration()}
+		if _, _, err := r.GiveOrdered(t.Context(), o.ID, m.ID, order); err != nil {
+			t.Fatal(err)
+		}
+	}
+	back := func(want many.MachineState) {
+		t.Helper()
+		_, todo, err := r.StepOrder(t.Context(), o.ID)
+		if err != nil || len(todo) != 1 || todo[0].Do != many.DoTakeBack {
+			t.Fatal(todo, err)
+		}
+		if err := r.TakeBackOrdered(t.Context(), o.ID, m.ID); err != nil {
+			t.Fatal(err)
+		}
+		if o, err = r.ShowOrder(t.Context(), o.ID); err != nil || o.Machines[0].State != want {
+			t.Errorf("the machine is %+v, want %s, %v", o.Machines[0], want, err)
+		}
+	}
+	change := func(do func(many.Order) (many.Order, error)) {
+		t.Helper()
+		if _, err := r.ChangeOrder(t.Context(), o.ID, do); err != nil {
+			t.Fatal(err)
+		}
+	}
+	give()
+	r.c.pass(time.Hour)
+	back(many.Given)
+	r.c.pass(2 * time.Minute)
+	back(many.Skipped)
+	change(func(o many.Order) (many.Order, error) {
+		o, _, err := o.Retry(nil, r.c.now())
+		return o, err
+	})
+	give()
+	change(func(o many.Order) (many.Order, error) { return o.Cancel(r.c.now()) })
+	back(many.MachineCancelled)
+}
+
 // TestKilledOrder kills the program at many points of an order for 50 machines. Each machine gets one job.
 func TestKilledOrder(t *testing.T) {
 	const machines = 50

@@ -143,15 +143,21 @@ func (m *computer) turn(ctx context.Context) error {
 	if m.system == "" {
 		return nil
 	}
-	in := job.CheckIn{Root: m.system, Boot: m.hello.Boot, Features: []string{job.FeatureUpdate}}
+	in := job.CheckIn{Root: m.system, Boot: m.hello.Boot, Features: []string{job.FeatureUpdate, job.FeatureReboot}}
 	out, err := m.client.CheckIn(ctx, in)
 	if err != nil || out.Job == nil {
 		return err
 	}
-	m.roots++
-	m.system = fmt.Sprintf("@roots/web-%d", m.roots)
+	report := &job.JobReport{ID: out.Job.ID, State: job.Done}
+	if out.Job.Kind == job.Reboot {
+		m.hello.Boot = uuid.NewString()
+		in.Boot, in.Action = m.hello.Boot, report
+	} else {
+		m.roots++
+		m.system = fmt.Sprintf("@roots/web-%d", m.roots)
+		in.Root, in.Job = m.system, report
+	}
 	for {
-		in.Root, in.Job = m.system, &job.JobReport{ID: out.Job.ID, State: job.Done}
 		_, err := m.client.CheckIn(ctx, in)
 		var p *job.Problem
 		if !errors.As(err, &p) || p.Status != 429 {

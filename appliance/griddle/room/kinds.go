@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
 	"griddle/appliance/layout/layoutfile"
+	"griddle/appliance/order"
 )
 
 func (r *rooms) installCommand() *cobra.Command {
@@ -93,6 +95,25 @@ func (r *rooms) updateCommand() *cobra.Command {
 	resetFlag(c, &in.Options.Reset)
 	cli.CompleteFlag(c, "when", cli.Words("now", "reboot"))
 	return c
+}
+
+func (r *rooms) rebootCommand() *cobra.Command {
+	in := &asked{}
+	in.Kind = job.Reboot
+	return r.command(&cobra.Command{
+		Use:   "reboot MACHINE...",
+		Short: "Restart many installed machines",
+		Long: "Restart installed machines through their firmware. The service of each machine does that after its\n" +
+			"next check-in; what people have not saved is lost. A machine that does not begin within an hour, or\n" +
+			"within --begin, is skipped. It restarts at most once.\n\n" + selectHelp + goHelp,
+		Example: "  griddle room reboot lab-1 lab-2 lab-3 --pause 10s\n" +
+			"  griddle room reboot --from room.txt --at-most 5 --wait",
+	}, in, func() error {
+		if in.begin == 0 {
+			in.Limits.Begin = order.Seconds(job.ActionWait / time.Second)
+		}
+		return nil
+	})
 }
 
 func (r *rooms) relayCommand() *cobra.Command {

@@ -48,7 +48,9 @@ func writePreview(w io.Writer, p api.OrderPreview) error {
 			row("no job", m.Refused)
 			continue
 		}
-		row("gets", m.Image)
+		if m.Image != "" {
+			row("gets", m.Image)
+		}
 		for _, line := range m.Loses {
 			row("LOST", line)
 		}
@@ -60,6 +62,10 @@ func writePreview(w io.Writer, p api.OrderPreview) error {
 		}
 	}
 	for _, image := range images {
+		if image == "" {
+			fmt.Fprintf(&b, "%s: %s\n", p.What, strings.Join(plain[image], " "))
+			continue
+		}
 		fmt.Fprintf(&b, "%s, and nothing is lost: %s\n", image, strings.Join(plain[image], " "))
 	}
 	if len(have) > 0 {

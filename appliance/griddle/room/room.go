@@ -27,7 +27,7 @@ func Command(e *cli.Env) *cobra.Command {
 			"Each command first shows what each machine gets, and names what each disk loses. Then it asks once.\n"+
 			"docs/ROOM.md tells more.")
 	r := &rooms{e: e, remote: cli.RemoteFlags(e, c)}
-	c.AddCommand(r.installCommand(), r.updateCommand(), r.relayCommand())
+	c.AddCommand(r.installCommand(), r.updateCommand(), r.rebootCommand(), r.relayCommand())
 	return c
 }
 
@@ -79,7 +79,11 @@ const goHelp = "With --at-most N, no more than N machines have a job at once; --
 // flags adds the flags that all commands of the group have.
 func (r *rooms) flags(c *cobra.Command, in *asked) {
 	f := c.Flags()
-	f.StringVar(&in.Options.Image, "image", "", "`IMAGE`, NAME[:VERSION|:CHANNEL]; all machines get the same version")
+	if !in.Kind.IsAction() {
+		f.StringVar(&in.Options.Image, "image", "", "`IMAGE`, NAME[:VERSION|:CHANNEL]; all machines get the same "+
+			"version")
+		cli.CompleteFlag(c, "image", cli.ServerImages(r.remote))
+	}
 	f.StringVar(&in.from, "from", "", "`FILE` with names of machines, one in each line")
 	f.IntVar(&in.Limits.AtMost, "at-most", 0, "`N` machines have a job at once; 0 is all of them")
 	f.DurationVar(&in.pause, "pause", 0, "least `TIME` between two machines that get their jobs, such as 30s")
@@ -96,7 +100,6 @@ func (r *rooms) flags(c *cobra.Command, in *asked) {
 	f.StringVar(&in.Plan, "plan", "", "`HASH` of what you agree to, as --preview prints it")
 	f.BoolVar(&in.wait, "wait", false, "wait until the order has ended or holds")
 	cli.YesFlag(c, &in.yes)
-	cli.CompleteFlag(c, "image", cli.ServerImages(r.remote))
 	cli.CompleteFlag(c, "from", cli.Files)
 }
 
@@ -113,7 +116,7 @@ func (r *rooms) command(c *cobra.Command, in *asked, check func() error) *cobra.
 		if len(args) == 0 && in.from == "" {
 			return cli.Usagef("name machines, or give --from FILE")
 		}
-		if in.Options.Image == "" {
+		if in.Options.Image == "" && !in.Kind.IsAction() {
 			return cli.Usagef("--image is required")
 		}
 		if err := errors.Join(in.limits(), check()); err != nil {
@@ -252,8 +255,11 @@ func (r *rooms) agree(p api.OrderPreview, given string, yes bool) error {
 		return nil
 	}
 	if p.Loses == 0 {
-		return cli.Confirm(r.e, yes, doing, fmt.Sprintf("%s: %s. Nothing is lost. Order it?", p.What,
-			jobs(p.Gets)))
+		lost := "Nothing is lost"
+		if p.Kind == job.Reboot {
+			lost = "What people have not saved is lost"
+		}
+		return cli.Confirm(r.e, yes, doing, fmt.Sprintf("%s: %s. %s. Order it?", p.What, jobs(p.Gets), lost))
 	}
 	return cli.Typed(r.e, fmt.Sprint(p.Loses), doing, fmt.Sprintf("Machines that lose data or have a filesystem made "+
 		"smaller: %d. To agree to that, type this number:", p.Loses), "In a script, give --plan HASH. "+look)
