@@ -48,6 +48,8 @@ var houseMachines = []rule{
 			"knows layouts"},
 	{from: "griddle/initramfs/journal", only: []string{"griddle/appliance/job"},
 		why: "events are delivered the same way, whatever makes or shows them"},
+	{from: "griddle/initramfs/lldp", only: []string{"griddle/appliance/job"},
+		why: "a switch says the same to every machine, whatever the machine is for"},
 	{from: "griddle/initramfs/hardware", never: []string{"griddle/..."},
 		why: "firmware is the same, whatever is installed"},
 	{from: "griddle/initramfs/...", never: []string{"griddle/appliance/setting/settingfile"},

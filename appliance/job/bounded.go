@@ -91,6 +91,7 @@ func (v Inventory) Bounded() Inventory {
 	for i := range v.NICs {
 		n := &v.NICs[i]
 		n.Name, n.MAC, n.Driver, n.Address = clip(n.Name), clip(n.MAC), clip(n.Driver), clip(n.Address)
+		n.Neighbour = n.Neighbour.bounded()
 	}
 	return v
 }

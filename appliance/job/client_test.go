@@ -113,7 +113,7 @@ func TestRetryable(t *testing.T) {
 // it is bounded twice.
 func FuzzBounded(f *testing.F) {
 	f.Add([]byte(
-		`{"boot":"b","identity":{"uuid":"4C4C4544-0042-3510-8052-B4C04F4E4E32","macs":["52-54-00-00-00-0a","x"]},"inventory":{"disks":[{"model":"ü\ud800","partitions":[{}]}],"nics":[{}]}}`))
+		`{"boot":"b","identity":{"uuid":"4C4C4544-0042-3510-8052-B4C04F4E4E32","macs":["52-54-00-00-00-0a","x"]},"inventory":{"disks":[{"model":"ü\ud800","partitions":[{}]}],"nics":[{"neighbour":{"port":"\u001b]0;x"}}]}}`))
 	f.Add([]byte(`{"inventory":{"cpu":"` + strings.Repeat("ü", 200) + `"}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var h Hello
@@ -154,7 +154,8 @@ func TestBoundedFits(t *testing.T) {
 					Roots: slices.Repeat([]Root{{Name: long, Image: long, Reset: Reset(long)}}, 99)}})
 		}
 		h.Inventory.Disks = append(h.Inventory.Disks, d)
-		h.Inventory.NICs = append(h.Inventory.NICs, NIC{Name: long, MAC: long, Driver: long, Address: long})
+		h.Inventory.NICs = append(h.Inventory.NICs, NIC{Name: long, MAC: long, Driver: long, Address: long,
+			Neighbour: Neighbour{Switch: long, Port: long, Description: long}})
 	}
 	b, err := json.Marshal(h.Bounded())
 	if err != nil || len(b) > MaxBody || len(h.Bounded().Inventory.Disks) != maxDisks {

@@ -46,6 +46,8 @@ type NIC struct {
 	Driver  string `json:"driver,omitempty"`
 	Carrier bool   `json:"carrier"`
 	Address string `json:"address,omitempty"` // CIDR; "" without a lease
+	// Neighbour is what it is connected to, as that said by LLDP so far.
+	Neighbour Neighbour `json:"neighbour,omitzero"`
 }
 
 // Image names one image and its streams, in the order in which the agent applies them. A digest is "sha256:" and 64

@@ -22,6 +22,7 @@ import (
 	"griddle/initramfs/facts"
 	"griddle/initramfs/hotplug"
 	"griddle/initramfs/journal"
+	"griddle/initramfs/lldp"
 	"griddle/initramfs/uplink"
 	"griddle/tui"
 
@@ -46,6 +47,7 @@ type station struct {
 	disks  *disk.Scanner
 	api    *client
 	events *journal.Journal
+	lldp   lldp.Listener
 	key    tls.Certificate // by which this boot proves itself
 
 	chosen chan job.Choice
@@ -90,6 +92,7 @@ func agent(ctx context.Context) error {
 	go func() { failed <- s.screen.run(ctx) }()
 	go func() { failed <- dev.Run(ctx) }()
 	go func() { failed <- s.run(ctx) }()
+	go s.lldp.Run(ctx, log)
 	go s.handlePower(ctx)
 	go care.watch(func() { dev.Settled(ctx, time.Second, 20*time.Second) })
 	err = <-failed
@@ -189,7 +192,7 @@ func (s *station) hello(ctx context.Context, l *uplink.Lease) (tui.Found, error)
 		}
 		s.step(tui.Step{Name: stepDevices, State: tui.StepRunning, Detail: "reading disks"})
 		found := tui.Found{Identity: identity(s.log, list),
-			Inventory: inventory(ctx, s.log, s.disks, list, l)}
+			Inventory: s.inventory(ctx, list, l)}
 		s.step(tui.Step{Name: stepDevices, State: tui.StepDone, Detail: fewDisks(found.Inventory.Disks)})
 		found.Welcome, err = s.api.hello(ctx, s.introduction(found))
 		found.Layouts, found.Mirror = found.Welcome.Layouts, s.mirrors(found)
@@ -336,7 +339,7 @@ func (s *station) refresh(ctx context.Context, l *uplink.Lease, old tui.Found) (
 		s.log.Warn("listing network interfaces", "error", err)
 		return old, false, nil
 	}
-	found := tui.Found{Identity: identity(s.log, list), Inventory: inventory(ctx, s.log, s.disks, list, l)}
+	found := tui.Found{Identity: identity(s.log, list), Inventory: s.inventory(ctx, list, l)}
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
 	found.Welcome, err = s.api.hello(ctx, s.introduction(found))
@@ -365,7 +368,7 @@ func (s *station) settled(ctx context.Context, l *uplink.Lease, known job.Invent
 		s.log.Warn("listing network interfaces", "error", err)
 		return known
 	}
-	return inventory(ctx, s.log, s.disks, list, l)
+	return s.inventory(ctx, list, l)
 }
 
 // rest stops what still looks at the disks: they are about to be changed.

@@ -24,7 +24,7 @@ func (s *station) unchanged(ctx context.Context, c job.Choice, l *uplink.Lease,
 		return shown, fmt.Errorf("%s %w", lost, errLinkLost)
 	}
 	now := shown
-	now.Inventory = inventory(ctx, s.log, s.disks, list, l)
+	now.Inventory = s.inventory(ctx, list, l)
 	if len(c.Layout) > 0 {
 		return now, samePlan(c, now.Inventory.Disks)
 	}

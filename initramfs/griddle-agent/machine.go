@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"griddle/appliance/job"
-	"griddle/initramfs/disk"
 	"griddle/initramfs/hardware"
 	"griddle/initramfs/install"
 	"griddle/initramfs/uplink"
@@ -59,8 +58,7 @@ func firmwareText(s string) string {
 
 // inventory is what the machine has. A disk that could not be read is in it, as read-only. Hard disks that may be blank
 // take some seconds to read, and at most 25.
-func inventory(ctx context.Context, log *slog.Logger, disks *disk.Scanner, list []uplink.NIC,
-	l *uplink.Lease) job.Inventory {
+func (s *station) inventory(ctx context.Context, list []uplink.NIC, l *uplink.Lease) job.Inventory {
 	inv := job.Inventory{CPUs: runtime.NumCPU(), Firmware: "bios", Disks: []job.Disk{}}
 	if _, err := os.Stat("/sys/firmware/efi"); err == nil {
 		inv.Firmware = "uefi"
@@ -70,14 +68,17 @@ func inventory(ctx context.Context, log *slog.Logger, disks *disk.Scanner, list 
 	inv.Memory = memory(proc)
 	for _, n := range list {
 		j := job.NIC{Name: n.Name, MAC: n.MAC, Driver: n.Driver, Carrier: n.Carrier}
+		if n.Carrier {
+			j.Neighbour = s.lldp.Neighbour(n.MAC)
+		}
 		if l != nil && n.MAC == l.NIC.MAC {
 			j.Address = l.Prefix.String()
 		}
 		inv.NICs = append(inv.NICs, j)
 	}
-	found, err := disks.Scan(ctx)
+	found, err := s.disks.Scan(ctx)
 	if err != nil {
-		log.Warn("reading disks", "error", err)
+		s.log.Warn("reading disks", "error", err)
 	}
 	inv.Disks = append(inv.Disks, install.Disks(found)...)
 	if drive, ok := hardware.FirstDrive(os.DirFS("/sys")); ok {
@@ -102,10 +103,10 @@ func (s *station) tellDisks(ctx context.Context, l *uplink.Lease, found tui.Foun
 	defer cancel()
 	list, err := uplink.NICs(l.NIC.MAC)
 	if err == nil {
-		found.Inventory = inventory(ctx, s.log, s.disks, list, l)
+		found.Inventory = s.inventory(ctx, list, l)
 		settle, stop := context.WithTimeout(ctx, settleTime)
 		if s.disks.Settle(settle) {
-			found.Inventory = inventory(ctx, s.log, s.disks, list, l)
+			found.Inventory = s.inventory(ctx, list, l)
 		}
 		stop()
 		if err = ctx.Err(); err == nil { // else disks that did not answer in time are in it as others

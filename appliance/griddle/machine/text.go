@@ -168,6 +168,12 @@ func inventoryLines(line func(name, value string), v *job.Inventory) {
 		line("memory", job.Bytes(v.Memory))
 	}
 	line("firmware", job.Printable(v.Firmware))
+	for _, n := range v.NICs {
+		line("network", nicText(n))
+		if at := n.Neighbour.String(); at != "" {
+			line("", "  connected to "+at)
+		}
+	}
 	for _, d := range v.Disks {
 		line("disk", d.String())
 		if is := d.Hardware(); is != "" {
@@ -192,6 +198,21 @@ func inventoryLines(line func(name, value string), v *job.Inventory) {
 	if v.Cut {
 		line("", "  This list is shortened; the machine's own screen shows all of it.")
 	}
+}
+
+// nicText is a network interface in one line.
+func nicText(n job.NIC) string {
+	text := strings.TrimSpace(job.Printable(n.Name) + " " + job.Printable(n.MAC))
+	if driver := job.Printable(n.Driver); driver != "" {
+		text += ", driver " + driver
+	}
+	if address := job.Printable(n.Address); address != "" {
+		text += ", " + address
+	}
+	if !n.Carrier {
+		text += ", no link"
+	}
+	return text
 }
 
 // logLine is a journal entry as one line: time, machine's boot or the server itself, phase, what happened.

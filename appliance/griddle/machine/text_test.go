@@ -82,3 +82,22 @@ func TestServiceLines(t *testing.T) {
 		t.Errorf("the columns are %q and %q", agentOf(m), noticeOf(m))
 	}
 }
+
+// TestNetworkLines: what a switch sent is shown, and moves no cursor.
+func TestNetworkLines(t *testing.T) {
+	v := &job.Inventory{NICs: []job.NIC{
+		{Name: "enp1s0", MAC: "52:54:00:00:00:01", Driver: "e1000e", Address: "10.0.0.5/24", Carrier: true,
+			Neighbour: job.Neighbour{Switch: "core-1\x1b[2J", Port: "Gi1/0/7", Description: "lab 1, desk 7"}},
+		{Name: "enp2s0", MAC: "52:54:00:00:00:02"}}}
+	var got []string
+	inventoryLines(func(name, value string) {
+		if value != "" {
+			got = append(got, strings.TrimSpace(name+" "+value))
+		}
+	}, v)
+	want := []string{"network enp1s0 52:54:00:00:00:01, driver e1000e, 10.0.0.5/24",
+		"connected to core-1 [2J, port Gi1/0/7 (lab 1, desk 7)", "network enp2s0 52:54:00:00:00:02, no link"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
