@@ -39,7 +39,8 @@ func Random(t testing.TB, r *rand.Rand, serial string) *Disk {
 	case "gpt", "mbr":
 		d.Table = has
 	case "unknown":
-		noise(t, r, d.Dev, r.Int64N(d.Size/2), between(r, 512, 4*mib))
+		at, n := unknown(r, d.Size)
+		noise(t, r, d.Dev, at, n)
 	case "whole": // a filesystem without a table
 		Part{Size: d.Size, Kind: pick(r, Ext4, XFS, NTFS, LVM, MD, LUKS)}.fill(t, r, d, d.Dev)
 	case "begun":
@@ -54,6 +55,24 @@ func Random(t testing.TB, r *rand.Rand, serial string) *Disk {
 	}
 	d.settle(t)
 	return d
+}
+
+// unknown is where a disk of size bytes, 400 MiB or more, has bytes that content.Sample finds each time: in the first
+// or the last 16 MiB, all of which it reads, or over at least one whole 1/1024 of the disk, in each of which it reads
+// at a random place. A disk on which it finds them only sometimes has no right answer.
+func unknown(r *rand.Rand, size int64) (at, n int64) {
+	const ends, parts, align = 16 * mib, 1024, 8192
+	n = between(r, 512, 4*mib)
+	switch r.IntN(4) {
+	case 0:
+		return r.Int64N(ends - n), n
+	case 1:
+		return size - ends + r.Int64N(ends-n), n
+	}
+	if n = 2*size/parts + align; n > 64*mib {
+		return r.Int64N(ends / 2), ends / 2
+	}
+	return r.Int64N(size - n), n
 }
 
 // oldJob is the ID of a job of long ago.
