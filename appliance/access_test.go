@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/appliance/account"
 	"griddle/appliance/api"
 	"griddle/appliance/authority"
 	"griddle/appliance/config"
@@ -27,7 +28,29 @@ import (
 
 // callersInOrder lists who calls, the least trusted first.
 func callersInOrder() []string {
-	return []string{"", "wrong", "thief", "service", "updating", "idle", "boot", "publisher", "administrator"}
+	return []string{"", "wrong", "thief", "service", "updating", "idle", "boot", "viewer", "operator", "publisher",
+		"publishing", "administrator", "admin"}
+}
+
+// people are those of them who have a token of package account, and its role.
+func people() map[string]account.Role {
+	return map[string]account.Role{"viewer": account.Viewer, "operator": account.Operator,
+		"publishing": account.Publisher, "admin": account.Admin}
+}
+
+// admit gives them their tokens.
+func (r *running) admit(t testing.TB) {
+	t.Helper()
+	for who, role := range people() {
+		n := account.NewToken{Name: who, Role: role}
+		if role == account.Publisher {
+			n.Prefixes = []string{"web*"}
+		}
+		var err error
+		if r.tokens[who], _, err = r.accounts.MakeToken(t.Context(), account.Who{Role: account.Admin}, n); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // allowed says who may use a route of the store.
@@ -36,15 +59,27 @@ func allowed(a remote.Access, plain, private bool) []string {
 	case a == remote.Reads && !private && plain:
 		return callersInOrder() // tokens are not looked at
 	case a == remote.Reads && !private:
-		return []string{"", "service", "updating", "idle", "boot", "publisher", "administrator"}
+		return []string{"", "service", "updating", "idle", "boot", "viewer", "operator", "publisher", "publishing",
+			"administrator", "admin"}
 	case plain:
 		return nil
 	case a == remote.Reads:
-		return []string{"updating", "boot", "publisher", "administrator"}
+		return []string{"updating", "boot", "viewer", "operator", "publisher", "publishing", "administrator", "admin"}
 	case a == remote.Publishes:
-		return []string{"publisher", "administrator"}
+		return []string{"publisher", "publishing", "administrator", "admin"}
 	}
-	return []string{"administrator"}
+	return []string{"administrator", "admin"}
+}
+
+// operators are those who may call a route that needs a role.
+func operators(needs account.Role) []string {
+	may := []string{"administrator"}
+	for who, role := range people() {
+		if role.May(needs) {
+			may = append(may, who)
+		}
+	}
+	return may
 }
 
 // TestEveryRouteAsksWhoCalls asks every route of both listeners, with public and with private images, with each
@@ -90,7 +125,7 @@ func TestEveryRouteAsksWhoCalls(t *testing.T) {
 			check("TLS", r.secure.URL, route.Pattern, allowed(route.Access, false, private))
 		}
 		for _, route := range r.api.Routes() {
-			may := map[api.Who][]string{api.Operators: {"administrator"}, api.Agent: {"idle", "boot"},
+			may := map[api.Who][]string{api.Operators: operators(route.Role), api.Agent: {"idle", "boot"},
 				api.HomeToken: nil, api.MachineKey: {"service", "updating"},
 				api.Worker: {"idle", "boot", "service", "updating"}, api.Anybody: callersInOrder()}[route.Who]
 			check("plain", r.plain.URL, route.Pattern, nil)
@@ -101,12 +136,16 @@ func TestEveryRouteAsksWhoCalls(t *testing.T) {
 				may = nil // no operator approved the keys of these machines
 			}
 			check("TLS", r.secure.URL, route.Pattern, may)
+			if route.Pattern == "POST /v1/logout" {
+				r.admit(t)
+			}
 		}
 		publishRaw(t, r.store, r.key, "web:2@amd64", []byte("another stream"))
 		for _, who := range callersInOrder() { // an archive, and a delta that is made first
 			for _, query := range []string{"format=tar&ref=web", "ref=web:2&from=web:1"} {
 				if status, said := r.ask(r.secure.URL, "GET", remote.ImagesPath+"/stream?"+query, r.tokens[who],
-					""); (status != http.StatusForbidden) != (who == "administrator") {
+					""); (status != http.StatusForbidden) !=
+					(who == "administrator" || who == "admin") {
 					t.Errorf("%s images: %s by %q = %d %s", images, query, who, status, said)
 				}
 			}
@@ -166,6 +205,69 @@ func TestPublisherPublishes(t *testing.T) {
 			status != http.StatusUnprocessableEntity {
 			t.Errorf("%s = %d %s, want it done %v", c.name, status, said, c.ok)
 		}
+	}
+}
+
+// TestAccountPublishes publishes with tokens of accounts: the names of the token count, and signatures too. The audit
+// log has each try.
+func TestAccountPublishes(t *testing.T) {
+	r := newRunning(t, config.ImagesPublic)
+	stranger, err := minisign.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		who    string
+		change catalog.Change
+		want   int
+	}{
+		{"publishing", catalog.Change{Publish: &r.image}, http.StatusOK},
+		{"publishing", catalog.Change{Publish: new(putRaw(t, r.store, r.key, "db:1@amd64", []byte("db")))}, 403},
+		{"publishing", catalog.Change{Publish: new(putRaw(t, r.store, stranger, "web:3@amd64", []byte("3")))}, 403},
+		{"publishing", catalog.Change{Publish: &r.image, Delete: "web:1@amd64"}, 403},
+		{"publishing", catalog.Change{Channel: &catalog.Channel{Template: "web", Name: "s", Version: "1"}}, 403},
+		{"operator", catalog.Change{Publish: &r.image}, 403},
+		{"viewer", catalog.Change{Publish: &r.image}, 403},
+		{"admin", catalog.Change{Channel: &catalog.Channel{Template: "web", Name: "stable", Version: "1"}}, 200},
+		{"publisher", catalog.Change{Publish: &r.image}, http.StatusOK},
+	} {
+		b, err := json.Marshal(c.change)
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, said := r.ask(r.secure.URL, "POST", remote.CatalogPath, r.tokens[c.who], string(b))
+		if status != c.want {
+			t.Errorf("%s by %q = %d %s, want %d", b, c.who, status, said, c.want)
+		}
+	}
+	all, err := r.accounts.Entries(t.Context(), 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := map[string]int{}
+	for _, e := range all {
+		if e.Call == "POST "+remote.CatalogPath && e.Of != 0 {
+			ends[fmt.Sprintf("%s %s %s", e.Who, e.On, e.Outcome)]++
+		}
+	}
+	for _, want := range []string{"token publishing publish web:1@amd64 done", "token admin channel web:stable 1 done",
+		"token publishing channel web:s 1 refused",
+		"publisher's key " + r.key.Public().ID() + " publish web:1@amd64 done"} {
+		if ends[want] != 1 {
+			t.Errorf("the audit log lacks %q: %v", want, ends)
+		}
+	}
+	r.accounts.Close()
+	b, err := json.Marshal(catalog.Change{Delete: "web:1@amd64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, said := r.ask(r.secure.URL, "POST", remote.CatalogPath, r.tokens["administrator"],
+		string(b)); status != http.StatusServiceUnavailable || !strings.Contains(said, "the audit log cannot be written") {
+		t.Errorf("a change without the audit log = %d %s", status, said)
+	}
+	if list, err := r.store.List(t.Context()); err != nil || len(list) != 1 {
+		t.Errorf("the image was deleted without a line in the audit log: %v, %v", list, err)
 	}
 }
 
@@ -234,7 +336,8 @@ func TestTokensMakeAddressesKnown(t *testing.T) {
 			}
 			r.secureHandler().ServeHTTP(httptest.NewRecorder(), req)
 			if got, want := r.callers.acquainted(address),
-				slices.Contains([]string{"boot", "publisher", "administrator"}, who); got != want {
+				slices.Contains([]string{"boot", "viewer", "operator", "publisher", "publishing",
+					"administrator", "admin"}, who); got != want {
 				t.Errorf("after %s by %q its address is known: %v, want %v", path, who, got, want)
 			}
 		}

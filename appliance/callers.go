@@ -6,13 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
+	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
+	"griddle/appliance/account"
 	"griddle/appliance/api"
 	"griddle/appliance/config"
 	"griddle/appliance/fleet"
+	"griddle/appliance/job"
 	"griddle/appliance/publishtoken"
 	"griddle/appliance/quota"
 	"griddle/imagestore"
@@ -21,12 +26,13 @@ import (
 )
 
 // errBadToken is the answer to an unknown token.
-var errBadToken = errors.New("the token is not valid: it is not the administrator's, a trusted publisher's, " +
-	"or the token of a machine that booted from this server")
+var errBadToken = errors.New("the token is not valid: it is not the administrator's, an account's, a trusted " +
+	"publisher's, or the token of a machine that booted from this server")
 
 // callers tells who sends a request, by its token, and which addresses belong to those who had a valid one.
 type callers struct {
-	admin func(*http.Request) error // nil for the administrator
+	// who has the token of an account or of the administrator; a *job.Problem where the token is not one
+	operator func(*http.Request) (account.Who, error)
 	// nil for a boot whose machine has a live job, and for an installed machine with a live update; fleet.ErrOver
 	// without one
 	job func(context.Context, fleet.Proof) error
@@ -36,6 +42,9 @@ type callers struct {
 	state   string                                          // directory
 	private bool
 	now     func() time.Time
+
+	accounts *account.Store
+	log      *slog.Logger
 
 	mu sync.Mutex
 	// boots with a job, by token and key, and until when that is taken for granted
@@ -53,7 +62,8 @@ const (
 // who says who sends r (remote.HandlerOptions), and notes the address of those who are no strangers.
 func (c *callers) who(r *http.Request) (remote.Caller, error) {
 	by, err := c.bearer(r)
-	if err == nil && (by.Role > remote.Reader || by.Role == remote.Reader && c.ordered(r.Context(), api.Proof(r))) {
+	if err == nil && (by.Role > remote.Reader || by.Person || by.Role == remote.Reader &&
+		c.ordered(r.Context(), api.Proof(r))) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		remember(c.known, quota.Key(r.RemoteAddr), c.now(), addressTrust)
@@ -70,8 +80,16 @@ func (c *callers) bearer(r *http.Request) (remote.Caller, error) {
 	if token == "" {
 		return c.boot(r)
 	}
-	if c.admin(r) == nil {
-		return remote.Caller{Role: remote.Administrator}, nil
+	w, err := c.operator(r)
+	if err == nil {
+		return personOf(w), nil
+	}
+	var p *job.Problem
+	if !errors.As(err, &p) {
+		return remote.Caller{}, fmt.Errorf("%w: %w", remote.ErrLimit, err)
+	}
+	if strings.HasPrefix(token, account.Mark) {
+		return remote.Caller{}, errors.New(p.Detail)
 	}
 	k, err := publishtoken.Owner(c.state, token)
 	if err == nil {
@@ -85,6 +103,45 @@ func (c *callers) bearer(r *http.Request) (remote.Caller, error) {
 		return remote.Caller{}, fmt.Errorf("%w: %w", remote.ErrLimit, err)
 	}
 	return c.boot(r)
+}
+
+// personOf is what an operator may do in the store.
+func personOf(w account.Who) remote.Caller {
+	role := remote.Reader
+	switch w.Role {
+	case account.Admin:
+		role = remote.Administrator
+	case account.Publisher:
+		role = remote.Publisher
+	}
+	return remote.Caller{Role: role, Person: true, Names: w.Publishes}
+}
+
+// begin notes a change of the store in the audit log before it is done (remote.HandlerOptions).
+func (c *callers) begin(r *http.Request, by remote.Caller, what, on string) (func(status int, on string), error) {
+	e := account.Entry{Role: account.Publisher, From: r.RemoteAddr, Call: what, On: job.Sentence(on)}
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		e.From = host
+	}
+	if by.Person {
+		w, err := c.operator(r)
+		if err != nil {
+			return nil, err
+		}
+		e.Who, e.Role, e.Token = w.Name, w.Role, w.Token
+	} else {
+		e.Who = "publisher's key " + by.Key.ID()
+	}
+	call, err := c.accounts.Begin(r.Context(), e)
+	if err != nil {
+		c.log.Error("the audit log cannot be written", "error", err)
+		return nil, account.ErrAudit
+	}
+	return func(status int, on string) {
+		if err := call.End(r.Context(), account.OutcomeOf(status), status, job.Sentence(on)); err != nil {
+			c.log.Error("how a change ended is not in the audit log", "call", what, "status", status, "error", err)
+		}
+	}, nil
 }
 
 // boot tells a boot whose machine has a job from others, and an installed machine with an update. A key that belongs to
@@ -141,7 +198,7 @@ func (c *callers) acquainted(address string) bool {
 // client names who holds what r takes (remote.HandlerOptions).
 func (c *callers) client(r *http.Request, by remote.Caller) (client string, known bool) {
 	address := quota.Key(r.RemoteAddr)
-	return address, by.Role > remote.Reader || c.acquainted(address)
+	return address, by.Role > remote.Reader || by.Person || c.acquainted(address)
 }
 
 // meet notes addresses from what agents and operators send.
@@ -157,7 +214,7 @@ func (c *callers) meet(h http.Handler) http.Handler {
 // newCallers makes those of this server.
 func (s *server) newCallers() *callers {
 	return &callers{
-		admin: s.api.Allow,
+		operator: s.api.Who, accounts: s.accounts, log: s.log,
 		job: func(ctx context.Context, by fleet.Proof) error {
 			_, err := s.fleet.Streaming(ctx, by)
 			return err

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"griddle/appliance/account"
 	"griddle/appliance/api"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
@@ -96,7 +97,12 @@ func TestImageSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	const admin = "0123456789abcdef0123456789abcdef"
-	h, err := api.New(api.Options{Fleet: f, Images: i, Admin: admin, Site: func() setting.Document { return site }})
+	accounts, err := account.Open(t.Context(), filepath.Join(t.TempDir(), "accounts.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { accounts.Close() })
+	h, err := api.New(api.Options{Fleet: f, Accounts: accounts, Images: i, Admin: admin, Site: func() setting.Document { return site }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,9 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"griddle/appliance/account"
 	"griddle/appliance/config"
 	"griddle/appliance/fleet"
 	"griddle/appliance/httpserver"
+	"griddle/appliance/job"
 	"griddle/appliance/quota/quotatest"
 	"griddle/imagestore"
 	"griddle/imagestore/minisign"
@@ -112,7 +113,9 @@ func serveStreams(t *testing.T) string {
 	conf.HTTP = 0
 	s := &server{config: conf, log: slog.New(slog.DiscardHandler), now: time.Now, state: st, store: store,
 		addr: netip.MustParseAddr("127.0.0.1"), limits: newLimits()}
-	s.callers = &callers{state: st.dir, now: time.Now, admin: func(*http.Request) error { return errors.New("no") },
+	s.callers = &callers{state: st.dir, now: time.Now, operator: func(*http.Request) (account.Who, error) {
+		return account.Who{}, job.NewProblem(http.StatusUnauthorized, "no")
+	},
 		boots: map[[sha256.Size]byte]time.Time{}, known: map[string]time.Time{}}
 	s.callers.job = func(context.Context, fleet.Proof) error { return nil }
 	s.callers.ordered = func(context.Context, fleet.Proof) bool { return true }

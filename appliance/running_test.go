@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/appliance/account"
 	"griddle/appliance/api"
 	"griddle/appliance/config"
 	"griddle/appliance/fleet"
@@ -71,10 +72,15 @@ func newRunning(t testing.TB, images string) *running {
 		Port: 7469, Open: s.encoding})
 	must(err)
 	t.Cleanup(func() { s.streams.Close() })
+	s.accounts, err = account.Open(ctx, st.path(accountFile), nil)
+	must(err)
+	t.Cleanup(func() { s.accounts.Close() })
+	s.log = slog.New(slog.DiscardHandler)
 	admin, err := st.adminToken()
 	must(err)
 	r := &running{server: s, t: t, services: map[string]*http.Client{},
 		tokens: map[string]string{"": "", "wrong": "wrong", "administrator": admin}}
+	r.admit(t)
 	r.key, err = minisign.GenerateKey()
 	must(err)
 	grant, err := document.NewGrant(r.key.Public(), "web*")
@@ -87,7 +93,7 @@ func newRunning(t testing.TB, images string) *running {
 	r.secure.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	r.secure.StartTLS()
 	t.Cleanup(r.secure.Close)
-	s.api, err = api.New(api.Options{Fleet: s.fleet, Images: storeImages(s.store), Names: names{s.store},
+	s.api, err = api.New(api.Options{Fleet: s.fleet, Accounts: s.accounts, Images: storeImages(s.store), Names: names{s.store},
 		Streams: streams{s.streams},
 		Sources: []string{r.secure.URL}, Home: r.secure.URL, Admin: admin, Private: images == config.ImagesPrivate})
 	must(err)

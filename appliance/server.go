@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"griddle/appliance/account"
 	"griddle/appliance/api"
 	"griddle/appliance/authority"
 	"griddle/appliance/config"
@@ -97,7 +98,7 @@ func Serve(ctx context.Context, c config.Config, o Options) (err error) {
 	if err := s.prepare(ctx, nw); err != nil {
 		return fullDisk(err, st.dir)
 	}
-	defer func() { err = errors.Join(err, s.streams.Close(), s.fleet.Close()) }()
+	defer func() { err = errors.Join(err, s.streams.Close(), s.fleet.Close(), s.accounts.Close()) }()
 	return fullDisk(s.run(ctx, o), st.dir)
 }
 
@@ -125,6 +126,7 @@ type server struct {
 	store     *imagestore.Store
 	authority *authority.Authority
 	fleet     *fleet.Fleet
+	accounts  *account.Store
 	streams   *coordinator.Coordinator
 	api       *api.Handler
 	callers   *callers
@@ -197,18 +199,21 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 	if s.fleet, err = fleet.Open(ctx, s.state.path(fleetFile), o); err != nil {
 		return lostKey(err)
 	}
-	if s.streams, err = s.multicast(nw); err != nil {
+	if s.accounts, err = account.Open(ctx, s.state.path(accountFile), s.now); err != nil {
 		return errors.Join(err, s.fleet.Close())
 	}
+	if s.streams, err = s.multicast(nw); err != nil {
+		return errors.Join(err, s.accounts.Close(), s.fleet.Close())
+	}
 	s.api, err = api.New(api.Options{
-		Fleet: s.fleet, Images: images{s.store}, Names: names{s.store}, Streams: streams{s.streams},
+		Fleet: s.fleet, Accounts: s.accounts, Images: images{s.store}, Names: names{s.store}, Streams: streams{s.streams},
 		Sources: []string{s.imagesURL()},
 		Home:    s.httpsURL(), Admin: token, Notices: s.notices, Private: s.config.Images == config.ImagesPrivate,
 		Signed: &noticeKeeper{s: s}, Log: s.log, Now: s.now,
 		Site: func() setting.Document { return s.live.Load().settings },
 	})
 	if err != nil {
-		return errors.Join(err, s.streams.Close(), s.fleet.Close())
+		return errors.Join(err, s.streams.Close(), s.accounts.Close(), s.fleet.Close())
 	}
 	s.callers, s.limits, s.ready = s.newCallers(), newLimits(), s.readiness()
 	return nil

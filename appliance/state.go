@@ -32,6 +32,7 @@ const (
 // The other names there.
 const (
 	fleetFile   = "fleet.db"
+	accountFile = "accounts.db"
 	leasesFile  = "leases"
 	settingsKey = "settings.key" // the age identity that the settings of machines are sealed for
 	lockFile    = "lock"

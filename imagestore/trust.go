@@ -178,6 +178,32 @@ func (s *Store) MayChange(ctx context.Context, k minisign.PublicKey, c catalog.C
 	return nil
 }
 
+// MayPublish returns nil if someone may make the change who may publish the images that names admits, and otherwise the
+// reason why not. By which key they are signed does not matter here: the catalog makes its usual checks afterwards.
+func (s *Store) MayPublish(ctx context.Context, names func(ref.Ref) bool, c catalog.Change) error {
+	rest := c
+	rest.Publish = nil
+	if c.Publish == nil || rest != (catalog.Change{}) {
+		return fmt.Errorf("%w: a publisher only publishes", blob.ErrDenied)
+	}
+	b, err := blob.ReadAll(ctx, s.Blobs, c.Publish.Image, document.MaxSize)
+	if err != nil {
+		return err
+	}
+	all, err := s.Trusted(ctx)
+	if err != nil {
+		return err
+	}
+	image, _, err := document.OpenImage(b, all)
+	if err != nil {
+		return fmt.Errorf("%w: the image: %w", blob.ErrDenied, err)
+	}
+	if names == nil || !names(image.Parsed()) {
+		return fmt.Errorf("%w: this token does not publish %s", blob.ErrDenied, image.Ref)
+	}
+	return nil
+}
+
 // signedImage returns nil where the image document is signed by a key of own for a name that it may sign, or is
 // in the catalog already.
 func (s *Store) signedImage(ctx context.Context, own *document.Trust, d blob.Digest) error {

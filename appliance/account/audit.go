@@ -149,3 +149,14 @@ func (s *Store) Entries(ctx context.Context, after int64, limit int) ([]Entry, e
 	}
 	return out, rows.Err()
 }
+
+// OutcomeOf is the outcome of a call with this status of HTTP, 0 for none.
+func OutcomeOf(status int) Outcome {
+	switch {
+	case status >= 200 && status < 400:
+		return Done
+	case status >= 400 && status < 500:
+		return Refused
+	}
+	return Failed
+}

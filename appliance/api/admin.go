@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"griddle/appliance/account"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 	"griddle/appliance/layout"
@@ -170,6 +171,10 @@ type deleteMachine struct {
 }
 
 func (h *Handler) delete(ctx context.Context, in *deleteMachine) error {
+	if who := callerOf(ctx); in.Recovery == "lose" && !who.Role.May(account.Admin) {
+		return job.NewProblem(http.StatusForbidden, "only an admin may give up recovery keys, and "+who.Name+
+			" has the role "+string(who.Role))
+	}
 	m, err := h.o.Fleet.Delete(ctx, in.Key, in.Recovery == "lose")
 	if err != nil {
 		return busy(lost(err), in.Key)

@@ -62,9 +62,7 @@ package api
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -120,22 +118,24 @@ type Step struct {
 
 // Options are what Handler needs; only Site, Notices, Signed, Log and Now may be left out.
 type Options struct {
-	Fleet   *fleet.Fleet
-	Images  Images
-	Names   Names
-	Streams Streams
-	Sources []string                // base URLs of blobs, which each job is given
-	Home    string                  // https base URL that installed systems report to
-	Admin   string                  // the administrator's token, at least 16 bytes
-	Notices func() []string         // sentences for the head of the list of machines; nil for none
-	Private bool                    // Sources take the token of the boot
-	Signed  Notices                 // for installed machines; nil says nothing to them
-	Site    func() setting.Document // the settings of all machines; nil for none
-	Log     *slog.Logger
-	Now     func() time.Time
+	Fleet *fleet.Fleet
+	// Accounts know who sends a request, and keep the log of what operators change.
+	Accounts *account.Store
+	Images   Images
+	Names    Names
+	Streams  Streams
+	Sources  []string                // base URLs of blobs, which each job is given
+	Home     string                  // https base URL that installed systems report to
+	Admin    string                  // the administrator's token, at least 16 bytes
+	Notices  func() []string         // sentences for the head of the list of machines; nil for none
+	Private  bool                    // Sources take the token of the boot
+	Signed   Notices                 // for installed machines; nil says nothing to them
+	Site     func() setting.Document // the settings of all machines; nil for none
+	Log      *slog.Logger
+	Now      func() time.Time
 }
 
-// Handler serves the API. Other TLS handlers of the server use its Allow.
+// Handler serves the API. Other TLS handlers of the server use its Who.
 type Handler struct {
 	o     Options
 	admin [sha256.Size]byte
@@ -155,6 +155,9 @@ type Handler struct {
 func New(o Options) (*Handler, error) {
 	if len(o.Admin) < 16 {
 		return nil, errors.New("making the API: the administrator's token has less than 16 bytes")
+	}
+	if o.Accounts == nil {
+		return nil, errors.New("making the API: there are no accounts, and so no audit log")
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -194,6 +197,7 @@ type Route struct {
 	Pattern string
 	Who     Who
 	Role    account.Role // that an operator needs
+	Reads   bool         // it changes nothing, so that the audit log does not have it; GET reads always
 	do      func(w http.ResponseWriter, r *http.Request, by fleet.Proof) error
 }
 
@@ -221,37 +225,7 @@ func (h *Handler) agents() []Route {
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
-// Allow reports whether r has the administrator's token. Its error is a *job.Problem with status 401.
-func (h *Handler) Allow(r *http.Request) error {
-	_, err := h.operator(r)
-	return err
-}
-
-// operator says whose token r has. Its error is a *job.Problem with status 401.
-func (h *Handler) operator(r *http.Request) (account.Who, error) {
-	sum := sha256.Sum256([]byte(bearer(r)))
-	if subtle.ConstantTimeCompare(sum[:], h.admin[:]) != 1 {
-		return account.Who{}, job.NewProblem(http.StatusUnauthorized, "the administrator's token is missing or wrong: "+
-			"give --token-file FILE, a copy of admin.token in the server's state directory")
-	}
-	return account.Who{Name: "admin.token", Role: account.Admin}, nil
-}
-
-// enter lets an operator who may call the route in, and notes who it is in the context.
-func (h *Handler) enter(r *http.Request, route Route) (*http.Request, error) {
-	who, err := h.operator(r)
-	if err != nil {
-		return r, err
-	}
-	if !who.Role.May(route.Role) {
-		return r, job.NewProblem(http.StatusForbidden, fmt.Sprintf("this needs the role %s, and %s has the role %s",
-			route.Role, job.Printable(who.Name), who.Role))
-	}
-	c := caller{Who: who, asked: askedOf(r), h: h}
-	return r.WithContext(context.WithValue(r.Context(), callerKey{}, c)), nil
-}
-
-// guard lets a caller who may call the route in, and gives the request a slot of the budget for bodies. An agent's
+// guard lets a caller who may call the route in, notes what operators change before it is done, and gives the request a slot of the budget for bodies. An agent's
 // token is looked up before its body is read.
 func (h *Handler) guard(route Route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -281,6 +255,12 @@ func (h *Handler) guard(route Route) http.HandlerFunc {
 				break
 			}
 			known = h.o.Fleet.KnownAddress(r.Context(), quota.Key(r.RemoteAddr))
+		}
+		if err == nil && route.Who == Operators && !route.Reads {
+			var end func()
+			if w, end, err = h.begin(w, r, route); err == nil {
+				defer end()
+			}
 		}
 		if err == nil {
 			err = h.serve(w, r, route, by, known)

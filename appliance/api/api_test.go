@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/appliance/account"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 	"griddle/appliance/seal"
@@ -129,6 +130,8 @@ type site struct {
 	handler  *Handler
 	tls      *tls.Config
 	fleet    *fleet.Fleet
+	accounts *account.Store
+	ahead    atomic.Int64     // of the clock of the accounts
 	dir      string           // of the fleet's file
 	settings setting.Document // of all machines
 	log      bytes.Buffer
@@ -152,7 +155,13 @@ func newSite(t testing.TB) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.fleet.Close() })
-	s.handler, err = New(Options{Fleet: s.fleet, Images: shelf{}, Names: shelf{}, Streams: s.air,
+	s.accounts, err = account.Open(t.Context(), filepath.Join(s.dir, "accounts.db"),
+		func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.accounts.Close() })
+	s.handler, err = New(Options{Fleet: s.fleet, Accounts: s.accounts, Images: shelf{}, Names: shelf{}, Streams: s.air,
 		Sources: []string{"http://a"},
 		Home:    "https://a", Admin: adminToken, Site: func() setting.Document { return s.settings },
 		Log: slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})

@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"griddle/appliance/account"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 	"griddle/appliance/quota"
@@ -34,7 +35,12 @@ func plainSite(t *testing.T, log *slog.Logger) (*httptest.Server, *fleet.Fleet) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	h, err := New(Options{Fleet: f, Images: shelf{}, Streams: &air{}, Admin: adminToken, Log: log,
+	accounts, err := account.Open(t.Context(), filepath.Join(t.TempDir(), "accounts.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { accounts.Close() })
+	h, err := New(Options{Fleet: f, Accounts: accounts, Images: shelf{}, Streams: &air{}, Admin: adminToken, Log: log,
 		Notices: func() []string { return []string{"another DHCP server answers"} }})
 	if err != nil {
 		t.Fatal(err)

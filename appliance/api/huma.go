@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"reflect"
 
@@ -64,10 +65,44 @@ type adapter struct{ h *Handler }
 // roleKey has the role that an operation needs among its metadata.
 const roleKey = "role"
 
+// Among the metadata too: whether an operation changes nothing, and whether everyone may call it.
+const (
+	readsKey = "reads"
+	openKey  = "open"
+)
+
+// reading marks an operation that changes nothing, though it is not a GET.
+func reading(op huma.Operation) huma.Operation { return mark(op, readsKey) }
+
+// open marks an operation that needs no token.
+func open(op huma.Operation) huma.Operation {
+	op.Security = []map[string][]string{}
+	return mark(op, openKey)
+}
+
+func mark(op huma.Operation, key string) huma.Operation {
+	op.Metadata = maps.Clone(op.Metadata)
+	if op.Metadata == nil {
+		op.Metadata = map[string]any{}
+	}
+	op.Metadata[key] = true
+	return op
+}
+
 func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	role, _ := op.Metadata[roleKey].(account.Role) // without one it is closed to all
-	a.h.operators = append(a.h.operators, Route{Pattern: op.Method + " " + op.Path, Who: Operators, Role: role,
+	reads, _ := op.Metadata[readsKey].(bool)
+	who := Operators
+	if everyone, _ := op.Metadata[openKey].(bool); everyone && role == "" {
+		who = Anybody
+	}
+	a.h.operators = append(a.h.operators, Route{Pattern: op.Method + " " + op.Path, Who: who, Role: role,
+		Reads: reads || op.Method == http.MethodGet,
 		do: func(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
+			if callerOf(r.Context()).h == nil { // everyone's
+				r = r.WithContext(context.WithValue(r.Context(), callerKey{}, caller{asked: askedOf(r), h: a.h,
+					on: new(string)}))
+			}
 			w.Header().Set("Cache-Control", "no-store")
 			w.Header().Set("X-Content-Type-Options", "nosniff")
 			r.Header.Del("Accept") // there is one format
@@ -85,7 +120,15 @@ type callerKey struct{}
 type caller struct {
 	account.Who
 	asked
-	h *Handler
+	h  *Handler
+	on *string // what the call is about, for the audit log
+}
+
+// about says what a call is about, where its path does not. It must not be a secret.
+func about(ctx context.Context, what string) {
+	if c := callerOf(ctx); c.on != nil {
+		*c.on = what
+	}
 }
 
 // callerOf returns the caller of an operator's request.
@@ -157,7 +200,8 @@ func routeEmpty[In any](h *Handler, api huma.API, op huma.Operation, role accoun
 
 func register[In, Out any](api huma.API, op huma.Operation, role account.Role,
 	do func(context.Context, *In) (*Out, error)) {
-	op.Metadata = map[string]any{roleKey: role}
+	op = mark(op, roleKey)
+	op.Metadata[roleKey] = role
 	op.Extensions = map[string]any{"x-role": role}
 	var content *huma.RequestBody
 	if b, ok := any(new(In)).(interface {

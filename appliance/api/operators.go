@@ -26,8 +26,8 @@ func (h *Handler) operate(a huma.API) {
 		"Show a machine with its jobs"), account.Viewer, h.machine)
 	route(h, a, order("install-machine", "POST /v1/machines/{key}/install",
 		"Order an install"), account.Operator, h.install)
-	route(h, a, op("plan-layout", "POST /v1/machines/{key}/plan",
-		"Say what a layout would do to the disks; change nothing"), account.Viewer, h.planLayout)
+	route(h, a, reading(op("plan-layout", "POST /v1/machines/{key}/plan",
+		"Say what a layout would do to the disks; change nothing")), account.Viewer, h.planLayout)
 	routeAnswer(h, a, also[Machine](a, order("update-machine", "POST /v1/machines/{key}/update",
 		"Order an update; 200 if the machine has the image already"), http.StatusOK), account.Operator, h.update)
 	route(h, a, order("erase-disk", "POST /v1/machines/{key}/erase",
@@ -69,8 +69,8 @@ func (h *Handler) operate(a huma.API) {
 	routeEmpty(h, a, op("control-multicast", "POST /v1/multicast/{id}/{action}",
 		"Control a multicast session"), account.Operator, h.control)
 
-	route(h, a, op("preview-order", "POST /v1/orders/preview",
-		"Say what an order for many machines would do; change nothing"), account.Operator, h.previewOrder)
+	route(h, a, reading(op("preview-order", "POST /v1/orders/preview",
+		"Say what an order for many machines would do; change nothing")), account.Operator, h.previewOrder)
 	route(h, a, order("make-order", "POST /v1/orders",
 		"Order jobs for many machines"), account.Operator, h.newOrder)
 	route(h, a, op("list-orders", "GET /v1/orders",
@@ -85,4 +85,6 @@ func (h *Handler) operate(a huma.API) {
 		"Take back the jobs of an order that have not begun, and give no others"), account.Operator, h.cancelOrder)
 	route(h, a, op("retry-order", "POST /v1/orders/{id}/retry",
 		"Give machines that failed, were skipped or cancelled another job"), account.Operator, h.retryOrder)
+
+	h.accounts(a, op)
 }

@@ -37,6 +37,11 @@ func (h *Handler) problem(ctx context.Context, a asked, to http.Header, err erro
 	case errors.As(err, &large):
 		p = job.NewProblem(http.StatusRequestEntityTooLarge,
 			fmt.Sprintf("the body has more than %d bytes", large.Limit))
+	case accountProblem(err) != nil:
+		p = accountProblem(err)
+		if p.Status >= http.StatusInternalServerError {
+			h.o.Log.Error("an account's request failed", "method", a.method, "path", a.path, "error", err)
+		}
 	case errors.Is(err, fleet.ErrUnknown):
 		p = job.NewProblem(http.StatusNotFound, err.Error())
 	case errors.Is(err, ErrNoSession), errors.Is(err, fleet.ErrNoOrder):

@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"griddle/appliance"
+	"griddle/appliance/account"
 	"griddle/appliance/api"
 	"griddle/appliance/authority"
 	"griddle/appliance/fleet"
@@ -131,7 +132,12 @@ func serveAPI(t *testing.T, state string) (*fakeAgent, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := api.New(api.Options{Fleet: f, Images: shelf{}, Names: shelf{}, Admin: adminToken,
+	accounts, err := account.Open(t.Context(), filepath.Join(state, "accounts.db"), nil)
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { accounts.Close() })
+	h, err := api.New(api.Options{Fleet: f, Accounts: accounts, Images: shelf{}, Names: shelf{}, Admin: adminToken,
 		Site: func() setting.Document { return site }})
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	accounts "griddle/appliance/griddle/account"
 	"griddle/appliance/griddle/bench"
 	"griddle/appliance/griddle/catalog"
 	"griddle/appliance/griddle/cli"
@@ -59,6 +60,11 @@ func rootCommand(e *cli.Env) *cobra.Command {
 		catalog.Command(e),
 		store.Command(e),
 		remote.Command(e),
+		remote.LoginCommand(e),
+		remote.LogoutCommand(e),
+		accounts.Command(e),
+		accounts.TokenCommand(e),
+		accounts.AuditCommand(e),
 		bench.Command(e),
 		versionCommand(e),
 		docsCommand(e),

@@ -253,16 +253,106 @@ func (h server) change(w http.ResponseWriter, r *http.Request) {
 	if !h.decodeBody(w, r, &c) {
 		return
 	}
-	if by := callerOf(r); by.Role == Publisher {
-		if err := h.s.MayChange(r.Context(), by.Key, c); err != nil {
-			refuse(w, err)
-			return
-		}
-	}
-	out, err := h.s.Catalog.Change(r.Context(), c)
+	w, end, err := h.begin(w, r, about(c))
 	if err != nil {
 		refuse(w, err)
 		return
 	}
+	on := ""
+	defer func() { end(on) }()
+	by := callerOf(r)
+	if by.Role == Publisher && by.Key != (minisign.PublicKey{}) {
+		err = h.s.MayChange(r.Context(), by.Key, c)
+	} else if by.Role == Publisher {
+		err = h.s.MayPublish(r.Context(), by.Names, c)
+	}
+	var out catalog.Changed
+	if err == nil {
+		out, err = h.s.Catalog.Change(r.Context(), c)
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	if out.Image != nil {
+		on = "publish " + out.Image.Ref
+	}
 	answer(w, http.StatusOK, out)
 }
+
+// about says in a few words what a change is.
+func about(c catalog.Change) string {
+	switch {
+	case c.Publish != nil:
+		return "publish " + string(c.Publish.Image)
+	case c.Delete != "":
+		return "delete " + c.Delete
+	case c.Trust != "":
+		return "trust a key"
+	case c.Grant != nil:
+		return "grant " + c.Grant.Key
+	case c.Revoke != "":
+		return "revoke " + c.Revoke
+	case c.Channel != nil:
+		return "channel " + c.Channel.Template + ":" + c.Channel.Name + " " + c.Channel.Version
+	case c.Reencode != nil:
+		return "reencode " + c.Reencode.Ref
+	case c.Keep != nil:
+		return "keep rules"
+	case c.Expire != nil:
+		return "apply keep rules"
+	case c.Collect:
+		return "collect"
+	}
+	return "nothing"
+}
+
+// begin calls HandlerOptions.Begin, and returns what has to be called at the end, with what is known then of what the
+// change is about.
+func (h server) begin(w http.ResponseWriter, r *http.Request, on string) (http.ResponseWriter, func(on string), error) {
+	if h.o.Begin == nil {
+		return w, func(string) {}, nil
+	}
+	end, err := h.o.Begin(r, callerOf(r), r.Method+" "+r.URL.Path, on)
+	if err != nil {
+		return w, nil, fmt.Errorf("%w: %w", ErrLimit, err)
+	}
+	seen := &status{ResponseWriter: w}
+	return seen, func(on string) { end(seen.status, on) }, nil
+}
+
+// noted is call, with Begin and the end around it.
+func (h server) noted(call http.HandlerFunc, on func(*http.Request) string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w, end, err := h.begin(w, r, on(r))
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		defer end("")
+		call(w, r)
+	}
+}
+
+// status notes the status of an answer; 0 where there was none.
+type status struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *status) WriteHeader(code int) {
+	if w.status == 0 {
+		w.status = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *status) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *status) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -28,6 +28,11 @@ type HandlerOptions struct {
 	Client func(*http.Request, Caller) (client string, known bool)
 	// Admit takes from a budget. Its error is the answer, with status 503. nil means no limits.
 	Admit func(what Work, client string, known bool, bytes int64) (Held, error)
+	// Begin is called before a change of the catalog, a derivation and the deletion of a blob; the change is refused
+	// with its error. what is the method and the path, and on what the change is about. end is called afterwards, with
+	// the status of the answer, and what the change was about if that is known only then. nil notes nothing. Uploads
+	// are not noted: they change nothing before something of the catalog names them.
+	Begin func(r *http.Request, by Caller, what, on string) (end func(status int, on string), err error)
 	// Beside has blobs that are not in the store but are served as if they were. May be nil.
 	Beside func(blob.Digest) ([]byte, bool)
 }
@@ -74,7 +79,7 @@ func NewHandler(s *imagestore.Store, o HandlerOptions) http.Handler {
 		"GET " + ImagesPath:              h.images,
 		"GET " + ImagesPath + "/show":    h.show,
 		"GET " + ImagesPath + "/stream":  h.stream,
-		"POST " + ImagesPath + "/derive": h.derive,
+		"POST " + ImagesPath + "/derive": h.noted(h.derive, func(*http.Request) string { return "" }),
 		"POST " + LeasesPath:             h.lease,
 		"DELETE " + LeasesPath + "/{id}": h.release,
 		"GET " + CatalogPath:             h.entries,
@@ -89,6 +94,9 @@ func NewHandler(s *imagestore.Store, o HandlerOptions) http.Handler {
 			call, no = blobs, refuseBlob
 			if r.Access == Reads {
 				call = h.beside(blobs)
+			}
+			if r.Pattern == "DELETE "+blob.Path+"/{digest}" {
+				call = h.noted(blobs, func(r *http.Request) string { return r.PathValue("digest") })
 			}
 		}
 		mux.HandleFunc(r.Pattern, h.guard(r.Access, call, no))
@@ -155,11 +163,12 @@ func (h server) allowed(by Caller, a Access) error {
 		return errors.New("this is read-only")
 	case by.Role == Stranger:
 		return errors.New("this needs a token: add --token-file FILE")
+	case by.Role == Reader && by.Person:
+		return errors.New("this needs the role publisher or admin")
 	case by.Role == Reader:
 		return errors.New("a machine may only read")
 	}
-	return errors.New("this needs the administrator's token; a publisher's token only uploads and publishes " +
-		"what its key signs")
+	return errors.New("this needs an admin's token; a publisher's token only uploads and publishes")
 }
 
 type callerKey struct{}

@@ -6,6 +6,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 )
 
 // Access is who may use a route of Handler.
@@ -32,8 +33,11 @@ const (
 
 // Caller is who calls.
 type Caller struct {
-	Role Role
-	Key  minisign.PublicKey // of a Publisher
+	Role   Role
+	Person bool               // an operator, and not a machine
+	Key    minisign.PublicKey // of a Publisher that is known by its key
+	// Names says which images a Publisher without a Key may publish, by whichever trusted key they are signed.
+	Names func(ref.Ref) bool
 }
 
 // Route is one call of Handler.
