@@ -262,8 +262,8 @@ func TestAccountPublishes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status, said := r.ask(r.secure.URL, "POST", remote.CatalogPath, r.tokens["administrator"],
-		string(b)); status != http.StatusServiceUnavailable || !strings.Contains(said, "the audit log cannot be written") {
+	status, said := r.ask(r.secure.URL, "POST", remote.CatalogPath, r.tokens["administrator"], string(b))
+	if status != http.StatusServiceUnavailable || !strings.Contains(said, "the audit log cannot be written") {
 		t.Errorf("a change without the audit log = %d %s", status, said)
 	}
 	if list, err := r.store.List(t.Context()); err != nil || len(list) != 1 {

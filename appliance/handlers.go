@@ -60,7 +60,8 @@ const CAPath = "/v1/ca"
 // images serves the store. Without who everybody is a stranger.
 func (s *server) images(who func(*http.Request) (remote.Caller, error)) http.Handler {
 	return remote.NewHandler(s.store, remote.HandlerOptions{
-		Who: who, Begin: s.callers.begin, Private: s.config.Images == config.ImagesPrivate, Client: s.callers.client, Admit: s.limits.admit,
+		Who: who, Begin: s.callers.begin, Private: s.config.Images == config.ImagesPrivate, Client: s.callers.client,
+		Admit: s.limits.admit,
 		Beside: func(d blob.Digest) ([]byte, bool) { // what multicast compares blocks with
 			list, ok := s.streams.Hashes(d)
 			return list, ok

@@ -102,7 +102,8 @@ func TestImageSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { accounts.Close() })
-	h, err := api.New(api.Options{Fleet: f, Accounts: accounts, Images: i, Admin: admin, Site: func() setting.Document { return site }})
+	h, err := api.New(api.Options{Fleet: f, Accounts: accounts, Images: i, Admin: admin,
+		Site: func() setting.Document { return site }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,7 +93,8 @@ func newRunning(t testing.TB, images string) *running {
 	r.secure.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	r.secure.StartTLS()
 	t.Cleanup(r.secure.Close)
-	s.api, err = api.New(api.Options{Fleet: s.fleet, Accounts: s.accounts, Images: storeImages(s.store), Names: names{s.store},
+	s.api, err = api.New(api.Options{Fleet: s.fleet, Accounts: s.accounts, Images: storeImages(s.store),
+		Names:   names{s.store},
 		Streams: streams{s.streams},
 		Sources: []string{r.secure.URL}, Home: r.secure.URL, Admin: admin, Private: images == config.ImagesPrivate})
 	must(err)

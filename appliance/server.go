@@ -206,7 +206,8 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 		return errors.Join(err, s.accounts.Close(), s.fleet.Close())
 	}
 	s.api, err = api.New(api.Options{
-		Fleet: s.fleet, Accounts: s.accounts, Images: images{s.store}, Names: names{s.store}, Streams: streams{s.streams},
+		Fleet: s.fleet, Accounts: s.accounts, Images: images{s.store}, Names: names{s.store},
+		Streams: streams{s.streams},
 		Sources: []string{s.imagesURL()},
 		Home:    s.httpsURL(), Admin: token, Notices: s.notices, Private: s.config.Images == config.ImagesPrivate,
 		Signed: &noticeKeeper{s: s}, Log: s.log, Now: s.now,

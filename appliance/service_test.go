@@ -54,8 +54,9 @@ func newSiteWithMachine(t *testing.T) *siteWithMachine {
 	must(err)
 	r.authority, err = authority.Open(r.state.dir, r.addr, nil, time.Now)
 	must(err)
-	r.api, err = api.New(api.Options{Fleet: r.fleet, Accounts: r.accounts, Images: storeImages(r.store), Streams: streams{r.streams},
-		Home: "https://127.0.0.1", Admin: r.tokens["administrator"], Signed: &noticeKeeper{s: r.server}})
+	r.api, err = api.New(api.Options{Fleet: r.fleet, Accounts: r.accounts, Images: storeImages(r.store),
+		Streams: streams{r.streams},
+		Home:    "https://127.0.0.1", Admin: r.tokens["administrator"], Signed: &noticeKeeper{s: r.server}})
 	must(err)
 	files, err := os.OpenRoot(r.bootDir)
 	must(err)

@@ -2,68 +2,65 @@ package api
 
 import (
 	"context"
-	"fmt"
-	"net/http"
-	"net/url"
 
 	"griddle/appliance/account"
 )
 
 // Login gets a token by the name and the password of an account. The client needs none itself.
 func (c *Client) Login(ctx context.Context, in Login) (out MadeToken, err error) {
-	err = c.call(ctx, http.MethodPost, "/v1/login", in, &out)
+	err = c.made.Login(ctx, in, &out)
 	return out, err
 }
 
 // Logout makes the token of the client worthless.
 func (c *Client) Logout(ctx context.Context) error {
-	return c.call(ctx, http.MethodPost, "/v1/logout", nil, nil)
+	return c.made.Logout(ctx, nil)
 }
 
 // Me returns who the client is.
 func (c *Client) Me(ctx context.Context) (out Me, err error) {
-	err = c.call(ctx, http.MethodGet, "/v1/me", nil, &out)
+	err = c.made.GetMe(ctx, &out)
 	return out, err
 }
 
 // Accounts lists all accounts.
 func (c *Client) Accounts(ctx context.Context) (out []account.Account, err error) {
-	err = c.call(ctx, http.MethodGet, "/v1/accounts", nil, &out)
+	err = c.made.ListAccounts(ctx, &out)
 	return out, err
 }
 
 // AddAccount makes an account.
 func (c *Client) AddAccount(ctx context.Context, in account.NewAccount) (out account.Account, err error) {
-	err = c.call(ctx, http.MethodPost, "/v1/accounts", in, &out)
+	err = c.made.AddAccount(ctx, in, &out)
 	return out, err
 }
 
 // ChangeAccount changes an account.
 func (c *Client) ChangeAccount(ctx context.Context, name string, in account.Change) (out account.Account, err error) {
-	err = c.call(ctx, http.MethodPatch, "/v1/accounts/"+url.PathEscape(name), in, &out)
+	err = c.made.ChangeAccount(ctx, name, in, &out)
 	return out, err
 }
 
 // DeleteAccount deletes an account and its tokens.
 func (c *Client) DeleteAccount(ctx context.Context, name string) error {
-	return c.call(ctx, http.MethodDelete, "/v1/accounts/"+url.PathEscape(name), nil, nil)
+	return c.made.DeleteAccount(ctx, name, nil)
 }
 
 // Tokens lists the tokens of the caller, and for an admin all.
 func (c *Client) Tokens(ctx context.Context) (out []account.Token, err error) {
-	err = c.call(ctx, http.MethodGet, "/v1/tokens", nil, &out)
+	err = c.made.ListTokens(ctx, &out)
 	return out, err
 }
 
 // MakeToken makes a token.
 func (c *Client) MakeToken(ctx context.Context, in account.NewToken) (out MadeToken, err error) {
-	err = c.call(ctx, http.MethodPost, "/v1/tokens", in, &out)
+	err = c.made.MakeToken(ctx, in, &out)
 	return out, err
 }
 
 // DeleteToken makes a token worthless.
 func (c *Client) DeleteToken(ctx context.Context, id string) error {
-	return c.call(ctx, http.MethodDelete, "/v1/tokens/"+url.PathEscape(id), nil, nil)
+	return c.made.DeleteToken(ctx, id, nil)
 }
 
 // Audit reads the whole audit log, and calls do with every page. It checks that the entries follow each other, and
@@ -71,8 +68,7 @@ func (c *Client) DeleteToken(ctx context.Context, id string) error {
 func (c *Client) Audit(ctx context.Context, do func([]account.Entry) error) (seq int64, digest string, err error) {
 	for {
 		var page Audit
-		path := fmt.Sprintf("/v1/audit?after=%d", seq)
-		if err := c.call(ctx, http.MethodGet, path, nil, &page); err != nil {
+		if err := c.made.ReadAudit(ctx, seq, 0, &page); err != nil {
 			return seq, digest, err
 		}
 		last, sum, err := account.Check(seq, digest, page.Entries)

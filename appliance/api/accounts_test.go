@@ -61,7 +61,8 @@ func TestRolesOfRoutes(t *testing.T) {
 		if r.Who != Operators {
 			continue
 		}
-		callers := map[string]string{"": "", "wrong": "wrong", "admin.token": adminToken, "foreign": foreign, "boot": boot}
+		callers := map[string]string{"": "", "wrong": "wrong", "admin.token": adminToken, "foreign": foreign,
+			"boot": boot}
 		roles := map[string]account.Role{"admin.token": account.Admin}
 		for _, role := range account.Roles() { // new ones each time: a route may delete the token
 			n := account.NewToken{Name: string(role), Role: role}
@@ -102,7 +103,8 @@ func TestRolesOfRoutes(t *testing.T) {
 				got = fmt.Sprint(status)
 			}
 			if got != want || status >= 500 {
-				t.Errorf("%s, which needs %s, by %q: %s (%d %.200s), want %s", r.Pattern, r.Role, who, got, status, said, want)
+				t.Errorf("%s, which needs %s, by %q: %s (%d %.200s), want %s", r.Pattern, r.Role, who, got, status,
+					said, want)
 			}
 		}
 	}
@@ -197,8 +199,8 @@ func TestAccounts(t *testing.T) {
 	do(in.Secret, "POST", "/v1/tokens", `{"account":"ada","name":"more","role":"admin"}`, 403)
 	do(in.Secret, "DELETE", "/v1/machines/52:54:00:00:00:77?recovery=lose", "", 403)
 	var second MadeToken
-	if err := json.Unmarshal([]byte(do(in.Secret, "POST", "/v1/tokens", `{"account":"ada","name":"less","role":"viewer"}`,
-		201)), &second); err != nil {
+	less := do(in.Secret, "POST", "/v1/tokens", `{"account":"ada","name":"less","role":"viewer"}`, 201)
+	if err := json.Unmarshal([]byte(less), &second); err != nil {
 		t.Fatal(err)
 	}
 	do(second.Secret, "POST", "/v1/machines/52:54:00:00:00:77/cancel", "", 403)

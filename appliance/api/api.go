@@ -225,8 +225,8 @@ func (h *Handler) agents() []Route {
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
-// guard lets a caller who may call the route in, notes what operators change before it is done, and gives the request a slot of the budget for bodies. An agent's
-// token is looked up before its body is read.
+// guard lets a caller who may call the route in, notes what operators change before it is done, and gives the request
+// a slot of the budget for bodies. An agent's token is looked up before its body is read.
 func (h *Handler) guard(route Route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		by := proofOf(r)

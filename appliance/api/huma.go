@@ -202,7 +202,9 @@ func register[In, Out any](api huma.API, op huma.Operation, role account.Role,
 	do func(context.Context, *In) (*Out, error)) {
 	op = mark(op, roleKey)
 	op.Metadata[roleKey] = role
-	op.Extensions = map[string]any{"x-role": role}
+	if role != "" {
+		op.Extensions = map[string]any{"x-role": role}
+	}
 	var content *huma.RequestBody
 	if b, ok := any(new(In)).(interface {
 		content(huma.Registry) *huma.Schema

@@ -171,6 +171,20 @@ func TestOperating(t *testing.T) {
 const withProgram = "install /usr/src/griddle/bin/griddle /usr/local/sbin/griddle\n" +
 	"install -d /usr/lib/griddle && cp -r /usr/src/griddle/build/boot /usr/lib/griddle/\n"
 
+// TestRemoteDocument runs every command of docs/REMOTE.md beside a server, from making an account to deleting it.
+func TestRemoteDocument(t *testing.T) {
+	out := sandbox(t, "../../docs/REMOTE.md", false, withProgram+
+		"griddle serve --interface eth1 --mode proxy >/run/serve.log 2>&1 &\n"+
+		"for i in {1..600}; do griddle machine list >/dev/null 2>&1 && break; sleep 0.2; done\n"+
+		"griddle machine list || { cat /run/serve.log; exit 1; }\n", "kill %1")
+	for _, want := range []string{"logged in to lab as ada, until", "account ada, viewer", "account ada is deleted",
+		"logged out of lab", "POST /v1/login"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the commands do not print %q:\n%s", want, out)
+		}
+	}
+}
+
 // TestTemplate runs the commands of docs/TEMPLATE.md that need no Debian, on a tree that is as small as can be;
 // TestTemplateForReal runs them all.
 func TestTemplate(t *testing.T) {

@@ -4,6 +4,62 @@ package client
 
 import "context"
 
+// ListAccounts: List accounts.
+func (c Client) ListAccounts(ctx context.Context, out any) error {
+	return c.call(ctx, Request{Method: "GET"},
+		"/v1/accounts",
+		nil,
+		nil, out)
+}
+
+// AddAccount: Make an account.
+func (c Client) AddAccount(ctx context.Context, body any, out any) error {
+	return c.call(ctx, Request{Method: "POST", Body: body},
+		"/v1/accounts",
+		nil,
+		nil, out)
+}
+
+// DeleteAccount: Delete an account and its tokens.
+func (c Client) DeleteAccount(ctx context.Context, name string, out any) error {
+	return c.call(ctx, Request{Method: "DELETE"},
+		"/v1/accounts/%s",
+		[]any{name},
+		nil, out)
+}
+
+// ChangeAccount: Change an account.
+func (c Client) ChangeAccount(ctx context.Context, name string, body any, out any) error {
+	return c.call(ctx, Request{Method: "PATCH", Body: body},
+		"/v1/accounts/%s",
+		[]any{name},
+		nil, out)
+}
+
+// ReadAudit: Read the log of what operators changed.
+func (c Client) ReadAudit(ctx context.Context, after int64, limit int64, out any) error {
+	return c.call(ctx, Request{Method: "GET"},
+		"/v1/audit",
+		nil,
+		[]any{"after", after, "limit", limit}, out)
+}
+
+// Login: Get a token by the name and the password of an account.
+func (c Client) Login(ctx context.Context, body any, out any) error {
+	return c.call(ctx, Request{Method: "POST", Body: body},
+		"/v1/login",
+		nil,
+		nil, out)
+}
+
+// Logout: Make the token of this request worthless.
+func (c Client) Logout(ctx context.Context, out any) error {
+	return c.call(ctx, Request{Method: "POST"},
+		"/v1/logout",
+		nil,
+		nil, out)
+}
+
 // ListMachines: List machines by name, a page of them.
 func (c Client) ListMachines(ctx context.Context, after string, limit int64, out any) error {
 	return c.call(ctx, Request{Method: "GET"},
@@ -164,6 +220,14 @@ func (c Client) UpdateMachine(ctx context.Context, key string, body any, out any
 		nil, out)
 }
 
+// GetMe: Show who the caller is.
+func (c Client) GetMe(ctx context.Context, out any) error {
+	return c.call(ctx, Request{Method: "GET"},
+		"/v1/me",
+		nil,
+		nil, out)
+}
+
 // ListMulticast: List multicast sessions.
 func (c Client) ListMulticast(ctx context.Context, out any) error {
 	return c.call(ctx, Request{Method: "GET"},
@@ -249,5 +313,29 @@ func (c Client) ReplaceManySettings(ctx context.Context, body any, out any) erro
 	return c.call(ctx, Request{Method: "PUT", Body: body},
 		"/v1/settings",
 		nil,
+		nil, out)
+}
+
+// ListTokens: List the caller's tokens; for an admin all.
+func (c Client) ListTokens(ctx context.Context, out any) error {
+	return c.call(ctx, Request{Method: "GET"},
+		"/v1/tokens",
+		nil,
+		nil, out)
+}
+
+// MakeToken: Make a token, which allows no more than the caller's.
+func (c Client) MakeToken(ctx context.Context, body any, out any) error {
+	return c.call(ctx, Request{Method: "POST", Body: body},
+		"/v1/tokens",
+		nil,
+		nil, out)
+}
+
+// DeleteToken: Make a token of the caller worthless; for an admin any.
+func (c Client) DeleteToken(ctx context.Context, id string, out any) error {
+	return c.call(ctx, Request{Method: "DELETE"},
+		"/v1/tokens/%s",
+		[]any{id},
 		nil, out)
 }

@@ -18,14 +18,15 @@ import (
 // Command is `griddle account`.
 func Command(e *cli.Env) *cobra.Command {
 	c := cli.Group("account", "Manage who may use the server",
-		"Manage the accounts of the people and programs that may use the server. A role says what an account may do:\n\n"+
+		"Manage the accounts of the people and programs that may use the server. A role says what an account\n"+
+			"may do:\n\n"+
 			"  viewer     see machines, jobs and settings without their secrets, read images\n"+
 			"  operator   also give machines jobs, change and delete them\n"+
 			"  publisher  also publish images of the names that --prefix gives, but give no jobs\n"+
 			"  admin      everything: also accounts, keys, deletion of images, recovery keys, the audit log\n\n"+
 			"A person runs `griddle login`; a program gets a token by `griddle token add`.")
 	a := &accounts{e: e, remote: cli.RemoteFlags(e, c)}
-	c.AddCommand(a.addCommand(), a.listCommand(), a.setCommand(), a.deleteCommand())
+	c.AddCommand(a.addCommand(), a.listCommand(), a.setCommand(), a.deleteCommand(), a.meCommand())
 	return c
 }
 
@@ -90,6 +91,24 @@ func (a *accounts) listCommand() *cobra.Command {
 	return c
 }
 
+func (a *accounts) meCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "me", Short: "Show who you are for the server, and until when",
+		Example: "  griddle account me", Args: cobra.NoArgs,
+		RunE: a.with(func(ctx context.Context, client *api.Client, _ []string) error {
+			me, err := client.Me(ctx)
+			if err != nil {
+				return err
+			}
+			until := ""
+			if !me.Until.IsZero() {
+				until = ", until " + date(me.Until)
+			}
+			return a.e.Printf(me, "%s, %s%s", me.Name, me.Role, until)
+		}),
+	}
+}
+
 // roleFlags adds --role and --prefix to c.
 func roleFlags(c *cobra.Command, role *string, prefixes *[]string) {
 	c.Flags().StringVar(role, "role", "", "what it may do: `ROLE` is viewer, operator, publisher or admin")
@@ -108,8 +127,8 @@ func (a *accounts) addCommand() *cobra.Command {
 	var without bool
 	c := &cobra.Command{
 		Use: "add NAME", Short: "Make an account",
-		Long: "Make an account. The password has at least 12 characters; it is asked for on the terminal, or read from\n" +
-			"the first line of a file. An account without a password has only tokens.",
+		Long: "Make an account. The password has at least 12 characters; it is asked for on the terminal, or read\n" +
+			"from the first line of a file. An account without a password has only tokens.",
 		Example: "  griddle account add ada --role operator --password-file ada.password\n" +
 			"  griddle account add ci --role publisher --prefix 'web*' --no-password",
 		Args: cobra.ExactArgs(1),
@@ -228,10 +247,10 @@ func AuditCommand(e *cli.Env) *cobra.Command {
 	var last int
 	c := &cobra.Command{
 		Use: "audit", Short: "Show what people and programs changed on the server",
-		Long: "Show what people and programs changed on the server: who, from where, what, and how it ended. The newest\n" +
-			"is last. The log cannot be switched off: what it cannot note is not done. Its entries form a chain, which\n" +
-			"this command checks from the first entry on. Keep the digest that it ends with elsewhere: a log that was\n" +
-			"cut off at its end, or written again, does not have it.",
+		Long: "Show what people and programs changed on the server: who, from where, what, and how it ended. The\n" +
+			"newest is last. The log cannot be switched off: what it cannot note is not done. Its entries form a\n" +
+			"chain, which this command checks from the first entry on. Keep the digest that it ends with\n" +
+			"elsewhere: a log that was cut off at its end, or written again, does not have it.",
 		Example: "  griddle audit --last 0 --filter who=ada\n  griddle audit --last 0 -o csv",
 		Args:    cobra.NoArgs,
 	}
@@ -245,7 +264,8 @@ func AuditCommand(e *cli.Env) *cobra.Command {
 			return nil
 		})
 		if errors.Is(err, account.ErrChain) {
-			return cli.WithHint(err, "Someone changed accounts.db of the server's state directory. Compare it with a backup.")
+			return cli.WithHint(err, "Someone changed accounts.db of the server's state directory. Compare it with "+
+				"a backup.")
 		}
 		if err != nil {
 			return err

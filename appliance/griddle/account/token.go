@@ -17,8 +17,9 @@ import (
 // TokenCommand is `griddle token`.
 func TokenCommand(e *cli.Env) *cobra.Command {
 	c := cli.Group("token", "Manage the tokens of programs and accounts",
-		"Manage tokens: what programs use to prove who they are, and what `griddle login` gets. A token allows what its\n"+
-			"role allows, and never more than the account that it belongs to. The server keeps only its SHA-256.")
+		"Manage tokens: what programs use to prove who they are, and what `griddle login` gets. A token\n"+
+			"allows what its role allows, and never more than the account that it belongs to. The server keeps\n"+
+			"only its SHA-256.")
 	a := &accounts{e: e, remote: cli.RemoteFlags(e, c)}
 	c.AddCommand(a.tokenAddCommand(), a.tokenListCommand(), a.tokenDeleteCommand())
 	return c
@@ -30,8 +31,9 @@ func (a *accounts) tokenAddCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "add NAME", Short: "Make a token, and print it",
 		Long: "Make a token, and print it, this one time. NAME says what it is for. An admin makes tokens for every\n" +
-			"account, and such that belong to no account; others make tokens of their own account, which expire with\n" +
-			"the token that they are logged in with. Save it in a file with mode 0600, and give that with --token-file.",
+			"account, and such that belong to no account; others make tokens of their own account, which expire\n" +
+			"with the token that they are logged in with. Save it in a file with mode 0600, and give that with\n" +
+			"--token-file.",
 		Example: "  griddle token add backup --role viewer --for 90d >backup.token\n" +
 			"  griddle token add laptop --account ada",
 		Args: cobra.ExactArgs(1),
@@ -53,8 +55,8 @@ func (a *accounts) tokenAddCommand() *cobra.Command {
 		}),
 	}
 	roleFlags(c, &role, &n.Prefixes)
-	c.Flags().StringVar(&n.Account, "account", "", "`NAME` of the account that it belongs to, whose role it gets without "+
-		"--role")
+	c.Flags().StringVar(&n.Account, "account", "", "`NAME` of the account that it belongs to, whose role it gets "+
+		"without --role")
 	c.Flags().StringVar(&life, "for", "", "`TIME` that it is valid, such as 12h or 90d; without it until it is deleted")
 	return c
 }

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/term"
 )
 
-// Password returns a password that exists: the first line of a file, or what the user types on the terminal. doing is as
-// for Confirm.
+// Password returns a password that exists: the first line of a file, or what the user types on the terminal. doing is
+// as for Confirm.
 func (e *Env) Password(doing, file string) (string, error) {
 	if file != "" {
 		b, err := ReadSmall(file)

@@ -25,16 +25,16 @@ func LoginCommand(e *cli.Env) *cobra.Command {
 	var l login
 	c := &cobra.Command{
 		Use: "login [URL]", Short: "Get a token for a server by your account, and use that server",
-		Long: "Get a token for a server by the name and the password of your account, keep it on this computer, and make\n" +
-			"that server the current one. The first time, you compare the fingerprint of the server's CA with what\n" +
-			"`griddle key ca show` prints on the server; later the server must have that CA. Without a URL the server\n" +
-			"is the one of --remote, or the current one.",
+		Long: "Get a token for a server by the name and the password of your account, keep it on this computer, and\n" +
+			"make that server the current one. The first time, you compare the fingerprint of the server's CA\n" +
+			"with what `griddle key ca show` prints on the server; later the server must have that CA. Without a\n" +
+			"URL the server is the one of --remote, or the current one.",
 		Example: "  griddle login https://10.0.0.1:8443 --user ada\n  griddle login --remote lab",
 		Args:    cobra.MaximumNArgs(1),
 	}
 	l.known.flags(c)
-	c.Flags().StringVar(&l.remote, "remote", "", "`NAME` of the server on this computer; for a new one, without it, its "+
-		"host's")
+	c.Flags().StringVar(&l.remote, "remote", "", "`NAME` of the server on this computer; for a new one, without it, "+
+		"its host's")
 	c.Flags().StringVar(&l.user, "user", "", "`NAME` of your account; without it you are asked")
 	c.Flags().StringVar(&l.file, "password-file", "", "`FILE` with your password, in its first line")
 	c.Flags().DurationVar(&l.life, "for", 0, "how long the token is valid, such as 12h; without it 7 days, at most 90")
@@ -163,8 +163,8 @@ func nameOf(base string) string {
 func LogoutCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use: "logout", Short: "Make your token for a server worthless, and forget it",
-		Long: "Make the token that `griddle login` got worthless, and forget it. The server stays known, and its CA.\n" +
-			"Without --remote the server is the current one.",
+		Long: "Make the token that `griddle login` got worthless, and forget it. The server stays known, and its\n" +
+			"CA. Without --remote the server is the current one.",
 		Example: "  griddle logout\n  griddle logout --remote lab",
 		Args:    cobra.NoArgs,
 	}
@@ -191,8 +191,8 @@ func LogoutCommand(e *cli.Env) *cobra.Command {
 			var p *job.Problem
 			err = api.NewClient(s.URL, s.Token, conf).Logout(c.Context())
 			if err != nil && (!errors.As(err, &p) || p.Status != http.StatusUnauthorized) {
-				return cli.WithHint(cli.ExplainRemote(err), "The token is still valid, and still kept here. `griddle remote "+
-					"delete %s` forgets it without that.", name)
+				return cli.WithHint(cli.ExplainRemote(err), "The token is still valid, and still kept here. `griddle "+
+					"remote delete %s` forgets it without that.", name)
 			}
 		}
 		var after Listed
