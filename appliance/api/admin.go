@@ -9,6 +9,7 @@ import (
 
 	"griddle/appliance/account"
 	"griddle/appliance/fleet"
+	"griddle/appliance/fleet/filter"
 	"griddle/appliance/job"
 	"griddle/appliance/layout"
 )
@@ -17,6 +18,7 @@ import (
 type Machines struct {
 	Machines []Machine `json:"machines"`
 	Next     string    `json:"next,omitempty"`    // ask for what comes after it; "" where these were the last
+	Filter   string    `json:"filter,omitempty"`  // that they all match, see package filter
 	Notices  []string  `json:"notices,omitempty"` // what an operator should know before reading the list
 }
 
@@ -113,16 +115,21 @@ type keyed[T any] struct {
 }
 
 type listMachines struct {
-	After string `query:"after" doc:"the name after which the page begins"`
-	Limit int64  `query:"limit" minimum:"0" doc:"how many machines at most; 0 for as many as fit"`
+	Filter string `query:"filter" doc:"terms that must match, such as: state=deployed tag!=spare"`
+	After  string `query:"after" doc:"the name after which the page begins"`
+	Limit  int64  `query:"limit" minimum:"0" doc:"how many machines at most; 0 for as many as fit"`
 }
 
 func (h *Handler) machines(ctx context.Context, in *listMachines) (out Machines, err error) {
-	views, next, err := h.o.Fleet.List(ctx, in.After, int(min(in.Limit, fleet.MaxPage)))
+	where, err := filter.Parse(in.Filter)
+	if err != nil {
+		return out, job.NewProblem(http.StatusBadRequest, err.Error())
+	}
+	views, next, err := h.o.Fleet.List(ctx, where, in.After, int(min(in.Limit, fleet.MaxPage)))
 	if err != nil {
 		return out, err
 	}
-	out = Machines{Machines: []Machine{}, Next: next, Notices: h.o.Fleet.Notices()}
+	out = Machines{Machines: []Machine{}, Next: next, Filter: where.String(), Notices: h.o.Fleet.Notices()}
 	if h.o.Notices != nil {
 		out.Notices = append(out.Notices, h.o.Notices()...)
 	}

@@ -15,7 +15,7 @@
 //	home      POST /v1/agent/home                  job.HomeReport -> 204
 //	machine   POST /v1/agent/check-in              job.CheckIn -> job.CheckedIn
 //	machine   POST /v1/agent/update                job.UpdateAsk -> job.Spec
-//	viewer    GET  /v1/machines?after=NAME&limit=N Machines; a page of them, without inventories
+//	viewer    GET  /v1/machines?filter=TERMS&after=NAME&limit=N   Machines; a page of them, without inventories
 //	viewer    GET  /v1/machines/KEY                Machine with all its jobs
 //	operator  POST /v1/machines/KEY/install        Install -> 201 Machine
 //	viewer    POST /v1/machines/KEY/plan           PlanLayout -> Planned; changes nothing

@@ -19,7 +19,7 @@ func (h *Handler) settings(w http.ResponseWriter, r *http.Request, by fleet.Proo
 	if err != nil {
 		return err
 	}
-	m, err := h.merged(r.Context(), a.Own.Spec.Image, a.Settings)
+	m, err := h.merged(r.Context(), a.Own.Spec.Image, a.Group, a.Settings)
 	if err != nil {
 		return err
 	}
@@ -42,9 +42,10 @@ func (h *Handler) settings(w http.ResponseWriter, r *http.Request, by fleet.Proo
 	return give(w, http.StatusOK, out)
 }
 
-// merged is what a machine gets with image: the settings of the image, of the site, and its own, which are the
-// strongest.
-func (h *Handler) merged(ctx context.Context, image job.Image, own setting.Document) (m setting.Merged, err error) {
+// merged is what a machine gets with image: the settings of the image, of the site, of its group, and its own, which
+// are the strongest.
+func (h *Handler) merged(ctx context.Context, image job.Image,
+	group, own setting.Document) (m setting.Merged, err error) {
 	var all []setting.Document
 	if image.Ref != "" {
 		d, err := h.ofImage(ctx, image)
@@ -56,7 +57,7 @@ func (h *Handler) merged(ctx context.Context, image job.Image, own setting.Docum
 	if h.o.Site != nil {
 		all = append(all, h.o.Site())
 	}
-	return setting.Merge(append(all, own)...), nil
+	return setting.Merge(append(all, group, own)...), nil
 }
 
 // lastImage is the image whose settings were read last: many machines get the same one.
@@ -94,7 +95,7 @@ func (h *Handler) hasSettings(ctx context.Context, j fleet.Job) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	m, err := h.merged(ctx, j.Spec.Image, d.Settings)
+	m, err := h.merged(ctx, j.Spec.Image, d.Group, d.Settings)
 	if err != nil {
 		h.o.Log.Warn("the settings of a machine cannot be read", "machine", d.Machine.Name, "error", err)
 		return true, nil
@@ -120,7 +121,7 @@ func (h *Handler) check(ctx context.Context, key string, o fleet.Order) (s setti
 	if o.Hostname != "" {
 		d.Machine.Name = o.Hostname
 	}
-	m, err := h.merged(ctx, o.Image, d.Settings)
+	m, err := h.merged(ctx, o.Image, d.Group, d.Settings)
 	if err != nil {
 		return s, err
 	}

@@ -44,11 +44,13 @@ func (h *Handler) problem(ctx context.Context, a asked, to http.Header, err erro
 		}
 	case errors.Is(err, fleet.ErrUnknown):
 		p = job.NewProblem(http.StatusNotFound, err.Error())
-	case errors.Is(err, ErrNoSession), errors.Is(err, fleet.ErrNoOrder):
+	case errors.Is(err, ErrNoSession), errors.Is(err, fleet.ErrNoOrder),
+		errors.Is(err, fleet.ErrNoGroup):
 		p = job.NewProblem(http.StatusNotFound, err.Error())
 	case errors.Is(err, ErrNoImage):
 		p = job.NewProblem(http.StatusUnprocessableEntity, err.Error())
 	case errors.Is(err, fleet.ErrAmbiguous), errors.Is(err, fleet.ErrBusy), errors.Is(err, fleet.ErrOver),
+		errors.Is(err, fleet.ErrRetired),
 		errors.Is(err, order.ErrState):
 		p = job.NewProblem(http.StatusConflict, err.Error())
 	case errors.Is(err, fleet.ErrClosed), errors.Is(err, fleet.ErrUnapproved), errors.Is(err, fleet.ErrWeakKey):

@@ -87,12 +87,12 @@ func (h *Handler) present(ctx context.Context, d fleet.Declared,
 			j.Spec.Kind == job.Update && j.State == job.Failed) {
 			of = job.Image{Ref: now.Image}
 		}
-		m, err = h.merged(ctx, of, own)
+		m, err = h.merged(ctx, of, d.Group, own)
 		if err == nil || !errors.Is(err, ErrNoImage) {
 			return m, of.Ref, err
 		}
 	}
-	m, err = h.merged(ctx, job.Image{}, own)
+	m, err = h.merged(ctx, job.Image{}, d.Group, own)
 	return m, "", err
 }
 

@@ -14,14 +14,14 @@ import (
 )
 
 // Boot implements netboot.Booter. A machine with an operator's live job boots the agent, one with an installed system
-// boots its disk, and every other machine boots what the policy says. A new machine is recorded if there is room; the
-// answer does not depend on that.
+// boots its disk, as one that is retired, and every other machine boots what the policy says. A new machine is recorded
+// if there is room; the answer does not depend on that.
 func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, error) {
 	id := job.Identity{UUID: m.UUID, MACs: []string{m.MAC.String()}}.Bounded()
 	if len(id.MACs) == 0 {
 		return netboot.Spec{}, fmt.Errorf("deciding what to boot: %w MAC address %q", ErrInvalid, m.MAC.String())
 	}
-	jobs, disks, err := f.findBooting(ctx, id, true, func(known *Machine, jobs []Job) {
+	known, jobs, disks, err := f.findBooting(ctx, id, true, func(known *Machine, jobs []Job) {
 		known.Refused = nil
 		if j := lastDone(jobs); j != nil && ordered(jobs) == nil &&
 			(known.Handed == nil || known.Handed.Job != j.Spec.ID) {
@@ -29,7 +29,7 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 		}
 	})
 	if errors.Is(err, ErrFull) || errors.Is(err, ErrDiskFull) {
-		jobs, disks, err = f.findBooting(ctx, id, false, nil)
+		known, jobs, disks, err = f.findBooting(ctx, id, false, nil)
 	}
 	if err != nil {
 		return netboot.Spec{}, fmt.Errorf("deciding what to boot: %w", err)
@@ -40,6 +40,9 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 		Initrds: f.o.Initrds,
 		Args: append([]string{"console=tty0", "console=ttyS0,115200", "quiet", "loglevel=3",
 			"griddle.mac=" + id.MACs[0]}, f.options().Args...),
+	}
+	if known.Retired != nil {
+		spec.Action = netboot.Local
 	}
 	if j := system(jobs); j != nil {
 		s := starts(*j, disks)
@@ -85,12 +88,12 @@ func starts(j Job, disks []job.Disk) job.Starts {
 // tableID is the GUID of a GPT, or the disk signature of an MBR.
 var tableID = regexp.MustCompile(`^[0-9a-f]{8}((-[0-9a-f]{4}){3}-[0-9a-f]{12})?$`)
 
-// findBooting finds the machine that asked to boot, lets note change it, and returns its jobs, and its disks if it has
-// a system. Without remember nothing is written, and a machine that is not known has no jobs.
+// findBooting finds the machine that asked to boot, lets note change it, and returns it with its jobs, and with its
+// disks if it has a system. Without remember nothing is written, and a machine that is not known has no jobs.
 func (f *Fleet) findBooting(ctx context.Context, id job.Identity, remember bool,
-	note func(*Machine, []Job)) (jobs []Job, disks []job.Disk, err error) {
+	note func(*Machine, []Job)) (known Machine, jobs []Job, disks []job.Disk, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
-		known, _, err := recognise(ctx, tx, id)
+		known, _, err = recognise(ctx, tx, id)
 		if errors.Is(err, ErrUnknown) && remember {
 			known, err = f.addMachine(ctx, tx, id, Sighting, netbootSource)
 		}
@@ -119,7 +122,7 @@ func (f *Fleet) findBooting(ctx context.Context, id job.Identity, remember bool,
 		note(&known, jobs)
 		return save(ctx, tx, known)
 	})
-	return jobs, disks, err
+	return known, jobs, disks, err
 }
 
 // Seen implements netboot.Observer and does nothing: Boot has already recorded the machine.
@@ -136,7 +139,7 @@ func (f *Fleet) Refused(m netboot.Machine, why string) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	r := &Refusal{Time: f.o.Now().UTC(), Why: job.Sentence(why)}
-	_, _, err := f.findBooting(ctx, id, true, func(known *Machine, _ []Job) { known.Refused = r })
+	_, _, _, err := f.findBooting(ctx, id, true, func(known *Machine, _ []Job) { known.Refused = r })
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err == nil {

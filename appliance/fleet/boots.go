@@ -127,8 +127,18 @@ func (f *Fleet) session(ctx context.Context, tx *sql.Tx, p Proof) (s Session, se
 	}
 	s.Ordered = rank == Ordered
 	const every = 5 * time.Second // each note is a flush
-	_, err = tx.ExecContext(ctx, "UPDATE boots SET used = ?1, acted = ?1 WHERE boot = ?2 AND acted < ?3",
+	done, err := tx.ExecContext(ctx, "UPDATE boots SET used = ?1, acted = ?1 WHERE boot = ?2 AND acted < ?3",
 		now.UnixNano(), s.Boot, now.Add(-every).UnixNano())
+	if err != nil {
+		return s, seq, err
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 {
+		return s, seq, err
+	}
+	// A job of this boot that was silent is interrupted no more.
+	_, err = tx.ExecContext(ctx, "UPDATE listing SET due = 0 WHERE machine = ? AND EXISTS (SELECT 1 FROM jobs WHERE "+
+		"jobs.machine = listing.machine AND jobs.origin = 'screen' AND jobs.state IN ('pending', 'started'))",
+		s.Machine)
 	return s, seq, err
 }
 

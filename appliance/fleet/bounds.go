@@ -19,7 +19,7 @@ import (
 //
 //	sightings    4,096 in all; 1,024 of them seen at network boot, 128 of one address
 //	touched      2,048 in all
-//	ordered      20,000, which only operators fill
+//	ordered      20,000, which only operators fill; 1,000 groups
 //	inventories  64 KiB of a stranger's machine and 64 MiB in all; 256 KiB of an ordered one and 256 MiB in all
 //	journals     64 KiB of a sighting, 256 KiB of a touched one and 32 MiB in all;
 //	             4 MiB of an ordered one and 256 MiB in all
@@ -176,9 +176,12 @@ func (f *Fleet) trimTotals(ctx context.Context, tx *sql.Tx, n int) error {
 		below Rank
 		bytes int64
 	}{{Ordered, f.max.strangerInventories}, {Ordered + 1, f.max.allInventories}} {
-		_, err := tx.ExecContext(ctx, `DELETE FROM inventories WHERE machine IN (SELECT machine FROM
+		gone, err := texts(ctx, tx, `DELETE FROM inventories WHERE machine IN (SELECT machine FROM
 			(SELECT machine, sum(size) OVER (ORDER BY updated DESC, machine) AS total FROM inventories JOIN machines ON machines.id = machine WHERE rank < ?)
-			WHERE total > ?)`, total.below, total.bytes)
+			WHERE total > ?) RETURNING machine`, total.below, total.bytes)
+		for i := 0; err == nil && i < len(gone); i++ {
+			err = mark(ctx, tx, gone[i])
+		}
 		if err != nil {
 			return err
 		}

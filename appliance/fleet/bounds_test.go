@@ -136,7 +136,7 @@ func TestInventoriesAreBounded(t *testing.T) {
 	if got := count(t, f, "SELECT max(size) FROM inventories"); got > strangerInventory {
 		t.Errorf("the largest inventory has %d bytes, more than %d", got, strangerInventory)
 	}
-	page, next, err := f.List(t.Context(), "", 0)
+	page, next, err := f.List(t.Context(), nil, "", 0)
 	if err != nil || len(page) != MaxPage || next != page[MaxPage-1].Machine.Name {
 		t.Fatalf("List() has %d machines and goes on after %q, %v", len(page), next, err)
 	}

@@ -107,6 +107,9 @@ func (f *Fleet) atScreen(ctx context.Context, p Proof, home *string,
 			return fmt.Errorf("%w: run `griddle machine approve %s CODE` with the code on the machine's screen; a "+
 				"machine whose screen shows no code needs a new boot image (`make boot`)", ErrUnapproved, m.Name)
 		}
+		if err := inUse(m); err != nil {
+			return err
+		}
 		jobs, err := jobsOf(ctx, tx, m.ID)
 		if err != nil {
 			return err

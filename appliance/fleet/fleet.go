@@ -70,11 +70,15 @@
 //	settings     machine, sealed (setting.Document as JSON, see Sealer), changed
 //	recovery     id, machine, sealed (RecoveryKey.Key), made, given, job, renew: see Recover
 //	homes        token (SHA-256), job, boot, created
-//	events       id (ascending), machine, job, boot, seq, progress, received, size, data (job.Event as JSON)
+//	events       id (ascending), machine, job, boot, seq, progress, received, size, data (job.Event as JSON),
+//	             who (see By)
 //	recorded     job, count and bytes of its records, changed
 //	records      job, number (from 1), data: what its boots keep here, see Record
 //	orders       id, live, created, data (order.Order as JSON, without its machines)
 //	order_machines order_id, place, machine, state, job, data (order.Machine as JSON)
+//	groups       name, data (Group as JSON), sealed (its settings, as those of machines), changed
+//	tags         machine, tag
+//	listing      machine, and what lists of machines are chosen by: a copy, see mark and List
 //
 // What strangers can make it store is limited, see bounds.go. While the file system has less than Options.Spare free,
 // strangers add nothing.
@@ -113,6 +117,9 @@ var (
 	ErrFull      = errors.New("no room for another unknown machine")
 	ErrDiskFull  = errors.New("the state disk is full")
 	ErrSealed    = errors.New("settings cannot be opened")
+	ErrNoGroup   = errors.New("no such group")
+	ErrFits      = errors.New("settings do not fit") // wrapped by what callers of Relabel and ChangeGroup refuse
+	ErrRetired   = errors.New("the machine is retired")
 )
 
 // Policy is what a machine boots that has no job and no installed system.
@@ -171,7 +178,8 @@ func Open(ctx context.Context, file string, o Options) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(f.checkSealed(ctx), f.checkRecovery(ctx)); err != nil {
+	none := func(*sql.Tx) error { return nil } // what a migration marked is listed
+	if err := errors.Join(f.checkSealed(ctx), f.checkRecovery(ctx), f.change(ctx, none)); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", file, err), f.Close())
 	}
 	return f, nil
@@ -235,6 +243,9 @@ func (f *Fleet) change(ctx context.Context, do func(*sql.Tx) error) error {
 	}
 	defer tx.Rollback()
 	if err := do(tx); err != nil {
+		return diskFull(err)
+	}
+	if err := f.enlistMarked(ctx, tx); err != nil {
 		return diskFull(err)
 	}
 	return diskFull(tx.Commit())

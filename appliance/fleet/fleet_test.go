@@ -77,12 +77,15 @@ func (c *clock) pass(d time.Duration) {
 func list(t *testing.T, f *Fleet) (all []View) {
 	t.Helper()
 	for after := ""; ; {
-		page, next, err := f.List(t.Context(), after, 0)
+		page, next, err := f.List(t.Context(), nil, after, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, page...)
 		if after = next; next == "" {
+			if len(all) < 50 {
+				listed(t, f, all)
+			}
 			return all
 		}
 	}

@@ -14,6 +14,7 @@ type Job struct {
 	Spec    job.Spec `json:"spec"` // without Sources and Home, which are new for each hello
 	Machine string   `json:"machine"`
 	Origin  Origin   `json:"origin"`
+	By      string   `json:"by,omitempty"` // the operator who ordered it
 	// the boot on whose screen it was chosen; no other may carry it out
 	Boot    string `json:"boot,omitempty"`
 	Carrier string `json:"carrier,omitempty"` // of an operator's job: the boot that started it last; byService

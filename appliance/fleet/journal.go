@@ -15,8 +15,23 @@ import (
 type Entry struct {
 	ID       int64     `json:"id"` // ascending over all machines
 	Boot     string    `json:"boot,omitempty"`
+	By       string    `json:"by,omitempty"` // the operator who caused it, see By
 	Received time.Time `json:"received"`
 	Event    job.Event `json:"event"`
+}
+
+// operator is the key of a context's operator.
+type operator struct{}
+
+// By says who causes what is done with the context: the events of it, and the jobs, have this name.
+func By(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, operator{}, job.Printable(name))
+}
+
+// by is who causes what is done with the context, "" for no operator.
+func by(ctx context.Context) string {
+	name, _ := ctx.Value(operator{}).(string)
+	return name
 }
 
 // Append adds the events of the token's boot to the journal and updates the job. It skips events up to the acknowledged
@@ -224,8 +239,9 @@ func (f *Fleet) journal(ctx context.Context, tx *sql.Tx, machine, boot string, e
 	}
 	data := encode(ev)
 	res, err := tx.ExecContext(ctx,
-		"INSERT INTO events (machine, job, boot, seq, progress, received, size, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		machine, ev.Job, boot, int64(ev.Seq), progress, f.o.Now().UnixNano(), len(data), data)
+		"INSERT INTO events (machine, job, boot, seq, progress, received, size, data, who) VALUES "+
+			"(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		machine, ev.Job, boot, int64(ev.Seq), progress, f.o.Now().UnixNano(), len(data), data, by(ctx))
 	if err != nil {
 		return err
 	}
@@ -263,7 +279,8 @@ func (f *Fleet) read(ctx context.Context, key string, after int64, limit int) (o
 		if err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, "SELECT id, boot, received, data FROM events WHERE machine = ? AND id > ? "+
+		rows, err := tx.QueryContext(ctx, "SELECT id, boot, who, received, data FROM events WHERE machine = ? AND "+
+			"id > ? "+
 			"ORDER BY id LIMIT ?", m.ID, after, limit)
 		if err != nil {
 			return err
@@ -273,7 +290,7 @@ func (f *Fleet) read(ctx context.Context, key string, after int64, limit int) (o
 			var e Entry
 			var received int64
 			var data string
-			if err := rows.Scan(&e.ID, &e.Boot, &received, &data); err != nil {
+			if err := rows.Scan(&e.ID, &e.Boot, &e.By, &received, &data); err != nil {
 				return err
 			}
 			if err := json.Unmarshal([]byte(data), &e.Event); err != nil {

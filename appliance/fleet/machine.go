@@ -27,6 +27,13 @@ type Machine struct {
 	Refused   *Refusal   `json:"refused,omitempty"`   // why its last request to boot got no answer
 	Conflicts []Conflict `json:"conflicts,omitempty"` // claims that contradict, the newest last
 
+	// What operators wrote about it; see Relabel and Retire.
+	Group   string      `json:"group,omitempty"`
+	Tags    []string    `json:"tags,omitempty"` // sorted
+	Place   string      `json:"place,omitempty"`
+	Note    string      `json:"note,omitempty"`
+	Retired *Retirement `json:"retired,omitempty"`
+
 	Rank   Rank   `json:"-"`
 	source string // quota.Key of the address that introduced it, or netbootSource
 	firm   bool   // the operator named its UUID

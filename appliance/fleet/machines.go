@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
+	"griddle/appliance/fleet/life"
 	"griddle/appliance/job"
 )
 
@@ -21,6 +23,10 @@ type View struct {
 	Unheard     bool // Job is done, and its system has not reported in time
 	Away        bool // its service has not checked in for three intervals
 
+	State life.State // since when, and what brought it there, see Why; of List and Show
+	Since time.Time
+	was   life.State // before
+
 	// Show alone fills in these.
 	RecoveryKeys int           // how many it has
 	Waiting      []WaitingBoot // boots that an operator has to approve
@@ -32,9 +38,12 @@ type View struct {
 // "installed, no report yet" (its system has not reported in time), "deployed", "away" (it was deployed, and its
 // service does not check in), or "relaying". An update is "update pending", "updating", "update ready" (the new root
 // waits for its start, or has not proved itself yet) or "update failed". An erase is "erase pending", "erasing", "erase
-// failed", or "erased" if the machine has no system then. An action is "reboot pending" or "restarting".
+// failed", or "erased" if the machine has no system then. An action is "reboot pending" or "restarting". A machine that
+// an operator took out of use is "retired".
 func (v View) Status() string {
 	switch s := v.course(); {
+	case v.Machine.Retired != nil:
+		return "retired"
 	case s != "":
 		return s
 	case v.Machine.Refused != nil:
@@ -121,38 +130,8 @@ func (v View) home() bool {
 	return v.Machine.Deployed != nil && v.Machine.Deployed.Job == v.Job.Spec.ID
 }
 
-// MaxPage is the most machines that List returns.
-const MaxPage = 200
-
-// List returns up to limit machines, at most MaxPage, sorted by name and beginning after the name after. It also
-// returns the value of after for the next page, "" after the last. It does not fill in inventories.
-func (f *Fleet) List(ctx context.Context, after string, limit int) (out []View, next string, err error) {
-	if limit <= 0 || limit > MaxPage {
-		limit = MaxPage
-	}
-	err = f.change(ctx, func(tx *sql.Tx) error {
-		machines, err := queryMachines(ctx, tx, "WHERE name > ? ORDER BY name LIMIT ?", after, limit+1)
-		if err != nil {
-			return err
-		}
-		if len(machines) > limit {
-			machines = machines[:limit]
-			next = machines[limit-1].Name
-		}
-		for _, m := range machines {
-			v, err := f.view(ctx, tx, m)
-			if err != nil {
-				return err
-			}
-			out = append(out, v)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, "", fmt.Errorf("listing machines: %w", err)
-	}
-	return out, next, nil
-}
+// Why says what brought the machine to its State, "" if that is not known.
+func (v View) Why() string { return life.Why(v.was, v.State) }
 
 // view adds to a machine what is kept elsewhere. Of its jobs a live action says most; then an operator's live one; then
 // one that a screen chose and that is under way; then the newest that an operator gave or the machine asked for and
@@ -160,7 +139,7 @@ func (f *Fleet) List(ctx context.Context, after string, limit int) (out []View, 
 // hide what the machine is, and neither does an action that is over.
 func (f *Fleet) view(ctx context.Context, tx *sql.Tx, m Machine) (View, error) {
 	now := f.o.Now()
-	v := View{Machine: m, Away: m.Service.away(now)}
+	v := View{Machine: m}
 	silent := now.Add(-silence).UnixNano()
 	var data string
 	err := tx.QueryRowContext(ctx,
@@ -181,20 +160,47 @@ func (f *Fleet) view(ctx context.Context, tx *sql.Tx, m Machine) (View, error) {
 			return v, err
 		}
 		*v.Job = own[0]
-		since := v.Job.Changed
-		if h := m.Handed; h != nil && h.Job == v.Job.Spec.ID {
-			since = h.Time
-		}
-		v.Unheard = v.Job.State == job.Done && v.Job.Spec.Kind == job.Install && !v.home() &&
-			now.Sub(since) > homeWithin
 	}
+	v.judge(now)
 	return v, tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM inventories WHERE machine = ?)",
 		m.ID).Scan(&v.Known)
+}
+
+// judge fills in what the time now says.
+func (v *View) judge(now time.Time) {
+	v.Away = now.UnixNano() >= v.silentFrom()
+	v.Unheard = v.Job != nil && v.Job.State == job.Done && v.Job.Spec.Kind == job.Install && !v.home() &&
+		now.Sub(v.leftAt(*v.Job)) > homeWithin
+}
+
+// silentFrom is when the machine is away, in Unix nanoseconds: its service was silent for three intervals, since its
+// system reported if that was later.
+func (v View) silentFrom() int64 {
+	s := v.Machine.Service
+	if s == nil {
+		return math.MaxInt64
+	}
+	heard := s.Time
+	if d := v.Machine.Deployed; d != nil && d.Time.After(heard) {
+		heard = d.Time
+	}
+	return heard.Add(awayAfter*s.every()).UnixNano() + 1
+}
+
+// leftAt is when the machine was left to the system of an install that is done.
+func (v View) leftAt(j Job) time.Time {
+	if h := v.Machine.Handed; h != nil && h.Job == j.Spec.ID {
+		return h.Time
+	}
+	return j.Changed
 }
 
 // Show returns the machine that key names with its inventory, and all its jobs, the newest first. A key is a name, a
 // MAC address or a UUID. It returns ErrUnknown if no machine matches and ErrAmbiguous if several do.
 func (f *Fleet) Show(ctx context.Context, key string) (v View, jobs []Job, err error) {
+	if err := f.expire(ctx); err != nil {
+		return v, nil, err
+	}
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		m, err := byKey(ctx, tx, key)
 		if err != nil {
@@ -203,6 +209,13 @@ func (f *Fleet) Show(ctx context.Context, key string) (v View, jobs []Job, err e
 		if v, err = f.view(ctx, tx, m); err != nil {
 			return err
 		}
+		var since int64
+		if err := tx.QueryRowContext(ctx, "SELECT state, since, was FROM listing WHERE machine = ?",
+			m.ID).Scan(&v.State,
+			&since, &v.was); err != nil {
+			return err
+		}
+		v.Since = time.Unix(0, since).UTC()
 		if v.Machine.Inventory, err = inventoryOf(ctx, tx, m.ID); err != nil {
 			return err
 		}

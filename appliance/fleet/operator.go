@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -70,7 +71,8 @@ func (f *Fleet) promote(ctx context.Context, tx *sql.Tx, m *Machine) error {
 }
 
 // Merge makes the machines that key and other name one machine: it moves other's addresses, jobs, boots, keys, recovery
-// keys and journal to the first machine, its settings too if that has none, and deletes other. UUID and serial number
+// keys, tags and journal to the first machine, its settings, group, place and note too if that has none, and deletes
+// other. UUID and serial number
 // are those of the machine that was seen last, as after a new mainboard. If both have an operator's live job, Merge
 // returns ErrBusy: cancel one first.
 func (f *Fleet) Merge(ctx context.Context, key, other string) (m Machine, err error) {
@@ -134,6 +136,11 @@ func (f *Fleet) merge(ctx context.Context, tx *sql.Tx, m *Machine, from Machine)
 	if h := from.Handed; h != nil && (m.Handed == nil || h.Time.After(m.Handed.Time)) {
 		m.Handed = h
 	}
+	m.Group, m.Place, m.Note = cmp.Or(m.Group, from.Group), cmp.Or(m.Place, from.Place), cmp.Or(m.Note, from.Note)
+	tags := append(slices.Clone(m.Tags), from.Tags...)
+	slices.Sort(tags)
+	tags = slices.Compact(tags)
+	m.Tags = tags[:min(len(tags), MaxTags)]
 	m.Conflicts, m.Refused = nil, nil
 	if from.FirstSeen.Before(m.FirstSeen) {
 		m.FirstSeen = from.FirstSeen
@@ -166,6 +173,9 @@ func (f *Fleet) merge(ctx context.Context, tx *sql.Tx, m *Machine, from Machine)
 		return err
 	}
 	if err := f.promote(ctx, tx, m); err != nil {
+		return err
+	}
+	if err := saveTags(ctx, tx, *m); err != nil {
 		return err
 	}
 	for _, mac := range append(firm, from.Identity.MACs...) {

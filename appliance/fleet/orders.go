@@ -280,7 +280,10 @@ func (f *Fleet) end(ctx context.Context, tx *sql.Tx, j Job) error {
 }
 
 // order makes a job for m in tx, on which none is live that is in its way.
-func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by Origin, boot string) (Job, error) {
+func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, origin Origin, boot string) (Job, error) {
+	if err := inUse(*m); err != nil {
+		return Job{}, err
+	}
 	if o.Hostname != "" && o.Hostname != m.Name {
 		if err := takeName(ctx, tx, o.Hostname, m.ID); err != nil {
 			return Job{}, err
@@ -322,7 +325,7 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 	now := f.o.Now().UTC()
 	j := Job{
 		Spec:    spec,
-		Machine: m.ID, Origin: by, Boot: boot, State: job.Pending, Created: now, Changed: now,
+		Machine: m.ID, Origin: origin, By: by(ctx), Boot: boot, State: job.Pending, Created: now, Changed: now,
 	}
 	if err := save(ctx, tx, *m); err != nil {
 		return Job{}, err
@@ -337,7 +340,7 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 		return Job{}, err
 	}
 	return j, f.note(ctx, tx, j, job.Info, fmt.Sprintf("%s (requested on the %s)", what,
-		map[Origin]string{Operator: "command line", Screen: "screen", Resident: "machine"}[by]))
+		map[Origin]string{Operator: "command line", Screen: "screen", Resident: "machine"}[origin]))
 }
 
 // forgetJobs keeps the newest of a machine's jobs, those that are live, and the last of each origin that wrote a system

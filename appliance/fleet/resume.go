@@ -20,6 +20,9 @@ func (f *Fleet) Resume(ctx context.Context, key string) (m Machine, j Job, err e
 		if m, err = f.named(ctx, tx, key); err != nil {
 			return err
 		}
+		if err := inUse(m); err != nil {
+			return err
+		}
 		jobs, err := jobsOf(ctx, tx, m.ID)
 		if err != nil {
 			return err
@@ -39,7 +42,7 @@ func (f *Fleet) Resume(ctx context.Context, key string) (m Machine, j Job, err e
 				ErrInvalid, m.Name)
 		}
 		j = *last
-		j.State, j.Origin, j.Boot, j.Carrier, j.Begun = job.Pending, Operator, "", "", true
+		j.State, j.Origin, j.By, j.Boot, j.Carrier, j.Begun = job.Pending, Operator, by(ctx), "", "", true
 		j.Phase, j.Message, j.Progress, j.Changed = "", "", nil, f.o.Now().UTC()
 		if _, err := tx.ExecContext(ctx, "UPDATE jobs SET origin = ? WHERE id = ?", string(j.Origin),
 			j.Spec.ID); err != nil {

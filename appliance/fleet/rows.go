@@ -62,6 +62,9 @@ func save(ctx context.Context, tx *sql.Tx, m Machine) error {
 	if err != nil {
 		return err
 	}
+	if err := mark(ctx, tx, m.ID); err != nil {
+		return err
+	}
 	macs := encode(m.Identity.MACs)
 	if _, err := tx.ExecContext(ctx, "DELETE FROM macs WHERE machine = ? AND firm = 0 AND mac NOT IN (SELECT value "+
 		"FROM json_each(?))", m.ID, macs); err != nil {
@@ -167,7 +170,10 @@ func jobsOf(ctx context.Context, tx *sql.Tx, machine string) ([]Job, error) {
 // saveJob writes a job. One that is done needs its records no more.
 func saveJob(ctx context.Context, tx *sql.Tx, j Job) error {
 	if _, err := tx.ExecContext(ctx, "UPDATE jobs SET state = ?, data = ? WHERE id = ?", string(j.State),
-		encode(j), j.Spec.ID); err != nil || j.State != job.Done {
+		encode(j), j.Spec.ID); err != nil {
+		return err
+	}
+	if err := mark(ctx, tx, j.Machine); err != nil || j.State != job.Done {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, "DELETE FROM recorded WHERE job = ?", j.Spec.ID)

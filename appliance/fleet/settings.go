@@ -24,6 +24,7 @@ type Declared struct {
 	Machine  Machine
 	Job      *Job             // its most important one, see View
 	Settings setting.Document // its own document; Empty for none
+	Group    setting.Document // that of its group; Empty for none
 	Changed  time.Time        // zero for none
 	Proved   bool             // it has an approved key
 }
@@ -50,6 +51,13 @@ func (f *Fleet) declared(ctx context.Context, tx *sql.Tx, m Machine) (d Declared
 	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM keys WHERE machine = ?)",
 		m.ID).Scan(&d.Proved); err != nil {
 		return d, err
+	}
+	if m.Group != "" {
+		g, err := f.wholeGroup(ctx, tx, m.Group)
+		if err != nil {
+			return d, err
+		}
+		d.Group = g.Settings
 	}
 	var sealed []byte
 	var changed int64
@@ -218,20 +226,26 @@ func (f *Fleet) mergeSettings(ctx context.Context, tx *sql.Tx, m, from Machine) 
 
 // checkSealed opens one of the documents, so that a server without the right key does not start.
 func (f *Fleet) checkSealed(ctx context.Context) error {
-	var n int
-	var sealed []byte
-	err := f.db.QueryRowContext(ctx, "SELECT count(*), sealed FROM settings").Scan(&n, &sealed)
-	if err != nil || n == 0 {
-		return err
-	}
-	if _, err := f.unseal(sealed); err != nil {
-		return fmt.Errorf("it has the settings of %d machines: %w", n, err)
+	for what, query := range map[string]string{"machines": "SELECT count(*), sealed FROM settings",
+		"groups": "SELECT count(*), sealed FROM groups WHERE sealed IS NOT NULL"} {
+		var n int
+		var sealed []byte
+		if err := f.db.QueryRowContext(ctx, query).Scan(&n, &sealed); err != nil {
+			return err
+		}
+		if n == 0 {
+			continue
+		}
+		if _, err := f.unseal(sealed); err != nil {
+			return fmt.Errorf("it has the settings of %d %s: %w", n, what, err)
+		}
 	}
 	return nil
 }
 
-// DiscardSettings deletes the settings of all machines in file, and all recovery keys, for an operator who lost the key
-// that they are sealed with. It returns how many machines had settings, and how many recovery keys there were. No
+// DiscardSettings deletes the settings of all machines and groups in file, and all recovery keys, for an operator who
+// lost the key that they are sealed with. It returns how many machines had settings, and how many recovery keys there
+// were. No
 // server may have the file open.
 func DiscardSettings(ctx context.Context, file string) (machines, keys int, err error) {
 	f, err := openFile(ctx, file, Options{})
@@ -240,6 +254,9 @@ func DiscardSettings(ctx context.Context, file string) (machines, keys int, err 
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	return machines, keys, f.change(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "UPDATE groups SET sealed = NULL"); err != nil {
+			return err
+		}
 		for table, n := range map[string]*int{"settings": &machines, "recovery": &keys} {
 			done, err := tx.ExecContext(ctx, "DELETE FROM "+table)
 			if err != nil {
