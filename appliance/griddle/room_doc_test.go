@@ -18,6 +18,7 @@ import (
 	"github.com/creack/pty"
 	"github.com/google/uuid"
 
+	"griddle/appliance/account"
 	"griddle/appliance/api"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
@@ -43,7 +44,12 @@ func newClassroom(t *testing.T, machines int) *classroom {
 		t.Fatal(err)
 	}
 	r := &classroom{}
-	if r.api, err = api.New(api.Options{Fleet: f, Images: shelf{}, Names: shelf{}, Admin: adminToken}); err != nil {
+	accounts, err := account.Open(t.Context(), filepath.Join(t.TempDir(), "accounts.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.api, err = api.New(api.Options{Fleet: f, Accounts: accounts, Images: shelf{}, Names: shelf{},
+		Admin: adminToken}); err != nil {
 		t.Fatal(err)
 	}
 	srv := httptest.NewUnstartedServer(r.api)
@@ -60,6 +66,7 @@ func newClassroom(t *testing.T, machines int) *classroom {
 		r.all.Wait()
 		srv.Close()
 		f.Close()
+		accounts.Close()
 	})
 	r.all.Go(func() { r.api.CarryOutOrders(ctx) })
 	for i := 1; i <= machines; i++ {
