@@ -27,6 +27,7 @@ func (s *server) plainHandler(boot http.Handler, files *os.Root) http.Handler {
 		}
 	}
 	s.serveReadiness(mux)
+	s.serveMetrics(mux, false)
 	return mux
 }
 
@@ -43,6 +44,7 @@ func (s *server) secureHandler() http.Handler {
 		w.Write(s.authority.Bundle()) // who is gone does not read it
 	})
 	s.serveReadiness(mux)
+	s.serveMetrics(mux, true)
 	mux.Handle("/", s.callers.meet(s.api))
 	return mux
 }

@@ -99,6 +99,7 @@ func newRunning(t testing.TB, images string) *running {
 		Sources: []string{r.secure.URL}, Home: r.secure.URL, Admin: admin, Private: images == config.ImagesPrivate})
 	must(err)
 	s.callers, s.limits, s.ready = s.newCallers(), newLimits(), s.readiness()
+	s.metrics = s.measured()
 	mux.Handle("/", s.limits.inTurn(s.callers.acquainted, s.secureHandler()))
 	root, err := os.OpenRoot(t.TempDir())
 	must(err)

@@ -24,6 +24,7 @@ import (
 	"griddle/appliance/config"
 	"griddle/appliance/fleet"
 	"griddle/appliance/httpserver"
+	"griddle/appliance/metrics"
 	"griddle/appliance/readiness"
 	"griddle/appliance/setting"
 	"griddle/appliance/site"
@@ -131,6 +132,7 @@ type server struct {
 	api       *api.Handler
 	callers   *callers
 	ready     *readiness.Probe
+	metrics   *metrics.Metrics
 	made      siteCache
 	limits    *limits
 	watched   atomic.Pointer[netboot.Server] // nil until it listens
@@ -217,6 +219,7 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 		return errors.Join(err, s.streams.Close(), s.accounts.Close(), s.fleet.Close())
 	}
 	s.callers, s.limits, s.ready = s.newCallers(), newLimits(), s.readiness()
+	s.metrics = s.measured()
 	return nil
 }
 
@@ -259,8 +262,8 @@ func (s *server) run(ctx context.Context, o Options) (err error) {
 	g.Go(func() error { return s.recompress(ctx) })
 	g.Go(func() error { return s.api.CarryOutOrders(ctx) })
 	g.Go(func() error { return s.reloads(ctx, nb, o) })
-	s.serveHTTP(ctx, g, plain, s.plainHandler(nb.Handler(), files))
-	s.serveHTTP(ctx, g, tls.NewListener(secure, s.authority.TLSConfig()), s.secureHandler())
+	s.serveHTTP(ctx, g, plain, "http", s.plainHandler(nb.Handler(), files))
+	s.serveHTTP(ctx, g, tls.NewListener(secure, s.authority.TLSConfig()), "https", s.secureHandler())
 	s.log.Info("serving", "interface", s.config.Interface, "mode", s.config.DHCP.Mode, "http", s.httpURL(),
 		"https", s.httpsURL(),
 		"state", s.state.dir, "boot", s.bootDir, "unknown", string(s.config.Unknown))
@@ -275,10 +278,11 @@ func (s *server) run(ctx context.Context, o Options) (err error) {
 	return err
 }
 
-// serveHTTP serves h on l in g. When ctx ends, requests that wait are ended at once by their contexts, and those that
-// move bytes have shutdownTime.
-func (s *server) serveHTTP(ctx context.Context, g *errgroup.Group, l net.Listener, h http.Handler) {
+// serveHTTP serves h on l, the port called port, in g. When ctx ends, requests that wait are ended at once by their
+// contexts, and those that move bytes have shutdownTime.
+func (s *server) serveHTTP(ctx context.Context, g *errgroup.Group, l net.Listener, port string, h http.Handler) {
 	srv := httpserver.New(s.limits.inTurn(s.callers.acquainted, h), s.log)
+	srv.Handler = s.metrics.Count(port, srv.Handler)
 	srv.BaseContext = func(net.Listener) context.Context { return ctx }
 	g.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -115,6 +115,12 @@ func (c Config) mistakes() []Mistake {
 	}
 	oneOf("images", c.Images, ImagesPublic, ImagesPrivate)
 	c.Multicast.mistakes(wrong)
+	for _, p := range c.Metrics.WithoutToken {
+		if p.Masked() != p {
+			wrong("metrics.without_token", "%s is an address in a network; write %s for the network, or %s for the "+
+				"address", p, p.Masked(), netip.PrefixFrom(p.Addr(), p.Addr().BitLen()))
+		}
+	}
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
 	return out

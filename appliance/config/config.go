@@ -47,6 +47,8 @@ type Config struct {
 
 	Multicast Multicast `yaml:"multicast"`
 
+	Metrics Metrics `yaml:"metrics"`
+
 	Log Log `yaml:"log"`
 }
 
@@ -71,6 +73,11 @@ type DHCP struct {
 	Lease  time.Duration  `yaml:"lease"`
 	Probe  time.Duration  `yaml:"probe"`
 	Other  string         `yaml:"other_server"`
+}
+
+// Metrics is who may read the metrics.
+type Metrics struct {
+	WithoutToken []netip.Prefix `yaml:"without_token"`
 }
 
 // Log is how much is logged, and how.

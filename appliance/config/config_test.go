@@ -14,9 +14,10 @@ func TestExampleIsTheDefault(t *testing.T) {
 	}
 	want := Default()
 	// An empty list and none mean the same.
+	want.Metrics = got.Metrics
 	want.DHCP.DNS, want.DHCP.Relays, want.KernelArgs = got.DHCP.DNS, got.DHCP.Relays, got.KernelArgs
 	if !reflect.DeepEqual(got, want) || len(got.DHCP.DNS) != 0 || len(got.DHCP.Relays) != 0 ||
-		len(got.KernelArgs) != 0 {
+		len(got.KernelArgs) != 0 || len(got.Metrics.WithoutToken) != 0 {
 		t.Errorf("Parse(Example) = %+v, want %+v", got, want)
 	}
 	lines := strings.Split(Example, "\n")

@@ -10,7 +10,7 @@ import (
 func reloadKeys() []string {
 	return []string{"dhcp.relay_networks", "dhcp.pool", "dhcp.router", "dhcp.dns", "dhcp.lease", "dhcp.other_server",
 		"unknown_machines", "enrolment", "menu_timeout", "check_in_every", "kernel_args", "keymap", "hostname",
-		"settings", "kexec", "recompress", "log.level"}
+		"settings", "kexec", "recompress", "metrics.without_token", "log.level"}
 }
 
 // Changes lists the keys in which c differs from old: those that are taken now, and those that need a restart,
