@@ -48,6 +48,7 @@ func newClassroom(t *testing.T, machines int) *classroom {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { accounts.Close() })
 	if r.api, err = api.New(api.Options{Fleet: f, Accounts: accounts, Images: shelf{}, Names: shelf{},
 		Admin: adminToken}); err != nil {
 		t.Fatal(err)

@@ -168,7 +168,8 @@ func (h server) allowed(by Caller, a Access) error {
 	case by.Role == Reader:
 		return errors.New("a machine may only read")
 	}
-	return errors.New("this needs an admin's token; a publisher's token only uploads and publishes")
+	return errors.New("this needs the administrator's token, or that of an admin; a publisher's token only uploads " +
+		"and publishes")
 }
 
 type callerKey struct{}
