@@ -37,6 +37,7 @@
 //	operator  DELETE /v1/machines/KEY              204; with ?recovery=lose also if it has recovery keys
 //	viewer    GET  /v1/machines/KEY/log?after=N&wait=SECONDS   Log; waits for an entry after N
 //	viewer    GET  /v1/machines/KEY/tables         SavedTables
+//	viewer    GET  /v1/events                      server-sent events, a fleet.MachineEntry each; it does not end
 //	viewer    GET  /v1/multicast                   list of multicast.Listed
 //	operator  POST /v1/multicast/ID/ACTION         StreamControl -> 204; start, hold, cap, stop
 //	operator  POST /v1/orders/preview              MakeOrder -> OrderPreview; changes nothing
@@ -144,8 +145,10 @@ type Handler struct {
 
 	operators []Route // that huma registered
 
-	bodies *quota.Quota
-	plans  *quota.Quota
+	bodies    *quota.Quota
+	plans     *quota.Quota
+	listeners *quota.Quota  // of streams of events
+	beat      time.Duration // between their signs of life
 	// of Record and Records
 	records *quota.Quota
 	last    lastImage
@@ -166,7 +169,8 @@ func New(o Options) (*Handler, error) {
 		o.Now = time.Now
 	}
 	h := &Handler{o: o, admin: sha256.Sum256([]byte(o.Admin)), mux: http.NewServeMux(), bodies: quota.New(bodyQuota),
-		plans: quota.New(planQuota), records: quota.New(recordQuota)}
+		plans: quota.New(planQuota), records: quota.New(recordQuota),
+		listeners: quota.New(eventQuota), beat: eventBeat}
 	h.api = huma.NewAPI(humaConfig(), adapter{h})
 	h.operate(h.api)
 	describe(h.api.OpenAPI())

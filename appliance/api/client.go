@@ -128,19 +128,19 @@ func (c *Client) Settings(ctx context.Context, key string) (out Settings, err er
 
 // SetSettings replaces its own settings.
 func (c *Client) SetSettings(ctx context.Context, key string, d setting.Document) (out Settings, err error) {
-	err = c.made.ReplaceSettings(ctx, key, d, &out)
+	err = c.made.ReplaceSettings(ctx, key, "", d, &out)
 	return out, err
 }
 
 // ChangeSettings changes its own settings.
 func (c *Client) ChangeSettings(ctx context.Context, key string, in SettingsChange) (out Settings, err error) {
-	err = c.made.ChangeSettings(ctx, key, in, &out)
+	err = c.made.ChangeSettings(ctx, key, "", in, &out)
 	return out, err
 }
 
 // ClearSettings deletes its own settings.
 func (c *Client) ClearSettings(ctx context.Context, key string) error {
-	return c.made.ClearSettings(ctx, key, nil)
+	return c.made.ClearSettings(ctx, key, "", nil)
 }
 
 // SetManySettings replaces the own settings of several machines, by their keys: of all or of none. It returns their

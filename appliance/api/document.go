@@ -102,10 +102,13 @@ func reach(r huma.Registry, s *huma.Schema, to map[string]bool) {
 	}
 }
 
+// schemaOf is a reference to the schema of a T.
+func schemaOf[T any](r huma.Registry) *huma.Schema { return r.Schema(reflect.TypeFor[T](), true, "") }
+
 // also says that an operation answers with another status, with the same T.
 func also[T any](a huma.API, op huma.Operation, status int) huma.Operation {
 	op.Responses = map[string]*huma.Response{strconv.Itoa(status): {Description: http.StatusText(status),
 		Content: map[string]*huma.MediaType{"application/json": {
-			Schema: a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")}}}}
+			Schema: schemaOf[T](a.OpenAPI().Components.Schemas)}}}}
 	return op
 }

@@ -120,8 +120,9 @@ type callerKey struct{}
 type caller struct {
 	account.Who
 	asked
-	h  *Handler
-	on *string // what the call is about, for the audit log
+	h     *Handler
+	on    *string      // what the call is about, for the audit log
+	again func() error // says whether it still may; for calls that take long
 }
 
 // about says what a call is about, where its path does not. It must not be a secret.
@@ -137,9 +138,10 @@ func callerOf(ctx context.Context) caller {
 	return c
 }
 
-// answer is what a call answers with, and the status, where it is not that of its operation.
+// answer is what a call answers with, the status, where it is not that of its operation, and the ETag, "" for none.
 type answer[T any] struct {
 	status int
+	tag    string
 	value  T
 }
 
@@ -154,6 +156,7 @@ func (a written[T]) encoded() []byte { return a.b }
 // reply is the output of an operation with a body.
 type reply[T any] struct {
 	Status int
+	ETag   string `header:"ETag" hidden:"true"`
 	Body   written[T]
 }
 
@@ -182,7 +185,7 @@ func routeAnswer[In, T any](h *Handler, api huma.API, op huma.Operation, role ac
 		if out.status == 0 {
 			out.status = max(op.DefaultStatus, http.StatusOK)
 		}
-		return &reply[T]{out.status, written[T]{b}}, nil
+		return &reply[T]{out.status, out.tag, written[T]{b}}, nil
 	})
 }
 

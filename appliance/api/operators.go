@@ -46,12 +46,12 @@ func (h *Handler) operate(a huma.API) {
 		"Give a machine another name"), account.Operator, h.rename)
 	route(h, a, op("merge-machines", "POST /v1/machines/{key}/merge",
 		"Say that another machine is the same one"), account.Operator, h.merge)
-	route(h, a, op("get-settings", "GET /v1/machines/{key}/settings",
-		"Show the settings of a machine, without secrets"), account.Viewer, h.showSettings)
-	route(h, a, op("replace-settings", "PUT /v1/machines/{key}/settings",
-		"Replace a machine's own settings"), account.Operator, h.putSettings)
-	route(h, a, op("change-settings", "PATCH /v1/machines/{key}/settings",
-		"Change a machine's own settings"), account.Operator, h.changeSettings)
+	routeAnswer(h, a, tagged(op("get-settings", "GET /v1/machines/{key}/settings",
+		"Show the settings of a machine, without secrets")), account.Viewer, h.showSettings)
+	routeAnswer(h, a, tagged(op("replace-settings", "PUT /v1/machines/{key}/settings",
+		"Replace a machine's own settings")), account.Operator, h.putSettings)
+	routeAnswer(h, a, tagged(op("change-settings", "PATCH /v1/machines/{key}/settings",
+		"Change a machine's own settings")), account.Operator, h.changeSettings)
 	routeEmpty(h, a, op("clear-settings", "DELETE /v1/machines/{key}/settings",
 		"Delete a machine's own settings"), account.Operator, h.clearSettings)
 	route(h, a, op("replace-many-settings", "PUT /v1/settings",
@@ -62,6 +62,8 @@ func (h *Handler) operate(a huma.API) {
 		"Forget a machine"), account.Operator, h.delete)
 	route(h, a, op("read-log", "GET /v1/machines/{key}/log",
 		"Read a machine's journal, or wait for an entry"), account.Viewer, h.log)
+	h.operateEvents(a, op("stream-events", "GET /v1/events",
+		"Stream the journals of all machines as server-sent events"))
 	route(h, a, op("get-saved-tables", "GET /v1/machines/{key}/tables",
 		"Show the partition tables that the last layout changed"), account.Viewer, h.savedTables)
 	route(h, a, op("list-multicast", "GET /v1/multicast",

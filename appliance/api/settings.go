@@ -45,28 +45,28 @@ type ManySettings struct {
 // maxMany is how many machines one request can give settings.
 const maxMany = 10000
 
-func (h *Handler) showSettings(ctx context.Context, in *key) (Settings, error) {
+func (h *Handler) showSettings(ctx context.Context, in *key) (answer[Settings], error) {
 	return h.settingsOf(ctx, in.Key)
 }
 
 // settingsOf are the settings of the machine that key names, as operators see them.
-func (h *Handler) settingsOf(ctx context.Context, key string) (out Settings, err error) {
+func (h *Handler) settingsOf(ctx context.Context, key string) (as answer[Settings], err error) {
 	d, err := h.o.Fleet.Declared(ctx, key)
 	if err != nil {
-		return out, err
+		return as, err
 	}
 	m, image, err := h.present(ctx, d, d.Settings)
 	if err != nil {
-		return out, err
+		return as, err
 	}
-	out = Settings{Machine: d.Machine.Name, Image: image, Values: m.Values(), Proved: d.Proved, Changed: d.Changed}
+	out := Settings{Machine: d.Machine.Name, Image: image, Values: m.Values(), Proved: d.Proved, Changed: d.Changed}
 	if out.Values == nil {
 		out.Values = []setting.Value{}
 	}
 	s, err := m.Resolve(expected(d.Machine))
 	if err != nil {
 		out.Mistakes = mistakes("", m, err)
-		return out, nil
+		return answer[Settings]{tag: tagOf(d), value: out}, nil
 	}
 	public := s.Public()
 	out.Secrets, out.Public = s.Secrets(), &public
@@ -75,7 +75,7 @@ func (h *Handler) settingsOf(ctx context.Context, key string) (out Settings, err
 			out.Values[i].Text = s.Hostname
 		}
 	}
-	return out, nil
+	return answer[Settings]{tag: tagOf(d), value: out}, nil
 }
 
 // present is what the machine gets with the image of its install, if it has one, and own as its own settings.
@@ -96,8 +96,8 @@ func (h *Handler) present(ctx context.Context, d fleet.Declared,
 	return m, "", err
 }
 
-func (h *Handler) putSettings(ctx context.Context, in *keyed[settingsDocument]) (out Settings, err error) {
-	if _, err := h.setSettings(ctx, map[string]json.RawMessage{in.Key: in.body.RawMessage}); err != nil {
+func (h *Handler) putSettings(ctx context.Context, in *matched[settingsDocument]) (out answer[Settings], err error) {
+	if _, err := h.setSettings(ctx, map[string]json.RawMessage{in.Key: in.body.RawMessage}, in.IfMatch); err != nil {
 		return out, err
 	}
 	return h.settingsOf(ctx, in.Key)
@@ -107,7 +107,7 @@ func (h *Handler) putManySettings(ctx context.Context, in *sent[ManySettings]) (
 	if n := len(in.body.Machines); n == 0 || n > maxMany {
 		return nil, job.NewProblem(http.StatusBadRequest, "settings are set for 1 to 10000 machines at once")
 	}
-	all, err := h.setSettings(ctx, in.body.Machines)
+	all, err := h.setSettings(ctx, in.body.Machines, "")
 	if err != nil {
 		return nil, err
 	}
@@ -120,8 +120,12 @@ func (h *Handler) putManySettings(ctx context.Context, in *sent[ManySettings]) (
 }
 
 // setSettings replaces the own settings of machines, of all or of none.
-func (h *Handler) setSettings(ctx context.Context, in map[string]json.RawMessage) ([]fleet.Machine, error) {
+func (h *Handler) setSettings(ctx context.Context, in map[string]json.RawMessage,
+	ifMatch string) ([]fleet.Machine, error) {
 	return h.alter(ctx, slices.Sorted(maps.Keys(in)), func(key string, d fleet.Declared) (setting.Document, error) {
+		if err := unchanged(d, ifMatch); err != nil {
+			return setting.Document{}, err
+		}
 		return setting.Decode(d.Settings.From, in[key])
 	})
 }
@@ -132,7 +136,7 @@ type settingsChange struct {
 	Settings json.RawMessage `json:"settings"`
 }
 
-func (h *Handler) changeSettings(ctx context.Context, of *keyed[settingsChange]) (out Settings, err error) {
+func (h *Handler) changeSettings(ctx context.Context, of *matched[settingsChange]) (out answer[Settings], err error) {
 	in := of.body
 	if in.Settings == nil {
 		in.Settings = json.RawMessage("{}")
@@ -142,6 +146,9 @@ func (h *Handler) changeSettings(ctx context.Context, of *keyed[settingsChange])
 		clear[k] = nil
 	}
 	_, err = h.alter(ctx, []string{of.Key}, func(_ string, d fleet.Declared) (setting.Document, error) {
+		if err := unchanged(d, of.IfMatch); err != nil {
+			return setting.Document{}, err
+		}
 		later, err := setting.Decode(d.Settings.From, in.Settings)
 		if _, unknown := setting.New(d.Settings.From, clear); unknown != nil {
 			err = errors.Join(unknown, err)
@@ -198,8 +205,12 @@ func (h *Handler) alter(ctx context.Context, keys []string,
 	return nil, p
 }
 
-func (h *Handler) clearSettings(ctx context.Context, in *key) error {
-	m, err := h.o.Fleet.ClearSettings(ctx, in.Key)
+func (h *Handler) clearSettings(ctx context.Context, in *clearSettings) error {
+	var may func(fleet.Declared) error
+	if in.IfMatch != "" {
+		may = func(d fleet.Declared) error { return unchanged(d, in.IfMatch) }
+	}
+	m, err := h.o.Fleet.ClearSettings(ctx, in.Key, may)
 	if err != nil {
 		return err
 	}

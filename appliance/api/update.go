@@ -57,7 +57,7 @@ func (h *Handler) update(ctx context.Context, of *keyed[Update]) (out answer[Mac
 	if has.Image == order.Image.Ref && same && !has.Ordered && !has.Unsure {
 		m := show(fleet.View{Machine: has.Machine})
 		m.Current = true
-		return answer[Machine]{http.StatusOK, m}, nil
+		return answer[Machine]{status: http.StatusOK, value: m}, nil
 	}
 	out.value, err = h.take(ctx, of.Key, order)
 	return out, err

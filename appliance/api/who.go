@@ -43,7 +43,13 @@ func (h *Handler) enter(r *http.Request, route Route) (*http.Request, error) {
 	if err != nil {
 		return r, err
 	}
-	c := caller{Who: who, asked: askedOf(r), h: h, on: new(string)}
+	c := caller{Who: who, asked: askedOf(r), h: h, on: new(string), again: func() error {
+		who, err := h.Who(r)
+		if err == nil && !who.Role.May(route.Role) {
+			err = errors.New("the role is another one now")
+		}
+		return err
+	}}
 	r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
 	if who.Role.May(route.Role) {
 		return r, nil

@@ -159,11 +159,21 @@ func (f *Fleet) SetSettings(ctx context.Context, keys []string,
 	return all, nil
 }
 
-// ClearSettings deletes the own settings of the machine that key names.
-func (f *Fleet) ClearSettings(ctx context.Context, key string) (m Machine, err error) {
+// ClearSettings deletes the own settings of the machine that key names, if may, nil for
+// always, says nothing against that.
+func (f *Fleet) ClearSettings(ctx context.Context, key string, may func(Declared) error) (m Machine, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		if m, err = byKey(ctx, tx, key); err != nil {
 			return err
+		}
+		if may != nil {
+			d, err := f.declared(ctx, tx, m)
+			if err == nil {
+				err = may(d)
+			}
+			if err != nil {
+				return err
+			}
 		}
 		return f.putSettings(ctx, tx, m, setting.Document{})
 	})

@@ -173,14 +173,14 @@ func TestSetSettings(t *testing.T) {
 		t.Errorf("the journal is %s, %v, %v", b, err, jerr)
 	}
 	for range 2 {
-		if _, err := f.ClearSettings(ctx, macC); err != nil {
+		if _, err := f.ClearSettings(ctx, macC, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if got := hostnames(macC); got[0] != `{}` {
 		t.Errorf("after clearing the settings are %v", got)
 	}
-	if _, err := f.ClearSettings(ctx, "nobody"); !errors.Is(err, ErrUnknown) {
+	if _, err := f.ClearSettings(ctx, "nobody", nil); !errors.Is(err, ErrUnknown) {
 		t.Errorf("ClearSettings() of no machine = %v", err)
 	}
 	if _, err := f.SetSettings(ctx, []string{macC}, to(t, secrets)); err != nil {

@@ -44,6 +44,14 @@ func (c Client) ReadAudit(ctx context.Context, after int64, limit int64, out any
 		[]any{"after", after, "limit", limit}, out)
 }
 
+// StreamEvents: Stream the journals of all machines as server-sent events.
+func (c Client) StreamEvents(ctx context.Context, lastEventID string, out any) error {
+	return c.call(ctx, Request{Method: "GET", Header: map[string]string{"Last-Event-ID": lastEventID}},
+		"/v1/events",
+		nil,
+		nil, out)
+}
+
 // Login: Get a token by the name and the password of an account.
 func (c Client) Login(ctx context.Context, body any, out any) error {
 	return c.call(ctx, Request{Method: "POST", Body: body},
@@ -140,6 +148,14 @@ func (c Client) PlanLayout(ctx context.Context, key string, body any, out any) e
 		nil, out)
 }
 
+// RebootMachine: Order a restart of the installed system.
+func (c Client) RebootMachine(ctx context.Context, key string, body any, out any) error {
+	return c.call(ctx, Request{Method: "POST", Body: body},
+		"/v1/machines/%s/reboot",
+		[]any{key},
+		nil, out)
+}
+
 // ReadRecoveryKeys: Show the recovery keys of a machine; its journal says so.
 func (c Client) ReadRecoveryKeys(ctx context.Context, key string, body any, out any) error {
 	return c.call(ctx, Request{Method: "POST", Body: body},
@@ -173,8 +189,8 @@ func (c Client) ResumeMachine(ctx context.Context, key string, out any) error {
 }
 
 // ClearSettings: Delete a machine's own settings.
-func (c Client) ClearSettings(ctx context.Context, key string, out any) error {
-	return c.call(ctx, Request{Method: "DELETE"},
+func (c Client) ClearSettings(ctx context.Context, key string, ifMatch string, out any) error {
+	return c.call(ctx, Request{Method: "DELETE", Header: map[string]string{"If-Match": ifMatch}},
 		"/v1/machines/%s/settings",
 		[]any{key},
 		nil, out)
@@ -189,16 +205,16 @@ func (c Client) GetSettings(ctx context.Context, key string, out any) error {
 }
 
 // ChangeSettings: Change a machine's own settings.
-func (c Client) ChangeSettings(ctx context.Context, key string, body any, out any) error {
-	return c.call(ctx, Request{Method: "PATCH", Body: body},
+func (c Client) ChangeSettings(ctx context.Context, key string, ifMatch string, body any, out any) error {
+	return c.call(ctx, Request{Method: "PATCH", Body: body, Header: map[string]string{"If-Match": ifMatch}},
 		"/v1/machines/%s/settings",
 		[]any{key},
 		nil, out)
 }
 
 // ReplaceSettings: Replace a machine's own settings.
-func (c Client) ReplaceSettings(ctx context.Context, key string, body any, out any) error {
-	return c.call(ctx, Request{Method: "PUT", Body: body},
+func (c Client) ReplaceSettings(ctx context.Context, key string, ifMatch string, body any, out any) error {
+	return c.call(ctx, Request{Method: "PUT", Body: body, Header: map[string]string{"If-Match": ifMatch}},
 		"/v1/machines/%s/settings",
 		[]any{key},
 		nil, out)
