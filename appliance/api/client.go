@@ -39,7 +39,7 @@ func NewClient(base, token string, conf *tls.Config) *Client {
 // Machines lists the machines whose names come after after, one page of them. Machines.Next is the
 // after of the next page.
 func (c *Client) Machines(ctx context.Context, after string) (out Machines, err error) {
-	err = c.made.ListMachines(ctx, after, 0, &out)
+	err = c.made.ListMachines(ctx, "", after, 0, &out)
 	return out, err
 }
 

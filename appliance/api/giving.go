@@ -159,7 +159,7 @@ func refusal(err error) (string, bool) {
 		return job.Sentence(p.Error()), p.Status >= 400 && p.Status < 500 && p.Status != http.StatusTooManyRequests
 	}
 	for _, of := range []error{fleet.ErrInvalid, fleet.ErrUnknown, fleet.ErrAmbiguous, fleet.ErrBusy, fleet.ErrWeakKey,
-		ErrNoImage} {
+		fleet.ErrRetired, ErrNoImage} {
 		if errors.Is(err, of) {
 			return job.Sentence(err.Error()), true
 		}

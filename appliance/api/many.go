@@ -18,8 +18,10 @@ import (
 
 // MakeOrder asks for one order for many machines.
 type MakeOrder struct {
-	Kind     job.Kind     `json:"kind"`
-	Machines []string     `json:"machines"` // keys
+	Kind job.Kind `json:"kind"`
+	// Machines are keys. The name of a group stands for its machines. Filter adds machines, as the list has them.
+	Machines []string     `json:"machines,omitempty"`
+	Filter   string       `json:"filter,omitempty"`
 	Options  OrderOptions `json:"options"`
 	Limits   order.Limits `json:"limits"`
 	// Plan is OrderPreview.Hash of what was agreed to. An order that loses data, or makes a filesystem smaller, is made
@@ -33,6 +35,7 @@ type MakeOrder struct {
 
 // OrderOptions are what each machine gets. The fields are what an operator types.
 type OrderOptions struct {
+	// Image may be left out if Machines is one group that has an image: that is meant.
 	Image string `json:"image,omitempty"`
 	// Of an install: Disk or Layout, as in Install. Overwrite says that the content of the disk that Disk chooses may
 	// be lost: of each machine the content that the preview named.
@@ -149,8 +152,11 @@ func (o OrderOptions) what(kind job.Kind) string {
 	return string(kind) + " " + image
 }
 
-// preview says what an order would do.
-func (h *Handler) preview(ctx context.Context, in MakeOrder) (OrderPreview, error) {
+// preview says what an order would do. in gets the keys and the image of what it names by groups and filters.
+func (h *Handler) preview(ctx context.Context, in *MakeOrder) (OrderPreview, error) {
+	if err := h.expand(ctx, in); err != nil {
+		return OrderPreview{}, err
+	}
 	out := OrderPreview{Kind: in.Kind, What: in.Options.what(in.Kind), Machines: []PreviewedMachine{}}
 	if err := in.Options.check(in.Kind); err != nil {
 		return out, err
@@ -189,7 +195,7 @@ func (h *Handler) preview(ctx context.Context, in MakeOrder) (OrderPreview, erro
 		}
 		out.Machines = append(out.Machines, m)
 	}
-	out.Hash = hashOrder(in, out.Machines)
+	out.Hash = hashOrder(*in, out.Machines)
 	return out, nil
 }
 
@@ -213,7 +219,7 @@ func hashOrder(in MakeOrder, all []PreviewedMachine) string {
 
 // makeOrder makes an order that by asks for.
 func (h *Handler) makeOrder(ctx context.Context, in MakeOrder, by string) (order.Order, error) {
-	p, err := h.preview(ctx, in)
+	p, err := h.preview(ctx, &in)
 	if err != nil {
 		return order.Order{}, err
 	}

@@ -43,7 +43,7 @@ type sentRetry struct {
 }
 
 func (h *Handler) previewOrder(ctx context.Context, in *sentOrder) (OrderPreview, error) {
-	return h.preview(ctx, in.body)
+	return h.preview(ctx, &in.body)
 }
 
 func (h *Handler) newOrder(ctx context.Context, in *sentOrder) (Order, error) {
@@ -88,7 +88,16 @@ func (h *Handler) continueOrder(ctx context.Context, in *orderID) (Order, error)
 }
 
 func (h *Handler) cancelOrder(ctx context.Context, in *orderID) (Order, error) {
-	return h.change(ctx, in.ID, "cancel", order.Order.Cancel)
+	out, err := h.change(ctx, in.ID, "cancel", order.Order.Cancel)
+	if err != nil {
+		return out, err
+	}
+	// Jobs that have not begun are taken back before the answer. What fails here, the loop does again.
+	if err := h.stepOrder(ctx, out.ID); err != nil {
+		h.o.Log.Warn("taking back the jobs of a cancelled order failed; it is tried again", "order", out.ID,
+			"error", err)
+	}
+	return h.showOrder(ctx, in)
 }
 
 func (h *Handler) retryOrder(ctx context.Context, in *sentRetry) (Order, error) {

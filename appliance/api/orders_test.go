@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 	"griddle/appliance/layout"
 	"griddle/appliance/order"
@@ -217,6 +218,69 @@ func TestOrderByLayout(t *testing.T) {
 	}
 	if m, err = l.operator.Machine(ctx, "lab-1"); err != nil || m.Job.Spec.Plan != "" {
 		t.Errorf("lab-1, which loses nothing, has the plan %q, %v", m.Job.Spec.Plan, err)
+	}
+}
+
+// TestOrderForGroup: the name of a group stands for its machines, a filter adds others, and the group has the image.
+func TestOrderForGroup(t *testing.T) {
+	ctx, l := t.Context(), newLab(t, 4, func(int) bool { return false })
+	fine := func(fleet.Declared) error { return nil }
+	if _, err := l.fleet.ChangeGroup(ctx, "lab1", true, func(g *fleet.Group) error {
+		g.Image = "web:stable"
+		return nil
+	}, fine); err != nil {
+		t.Fatal(err)
+	}
+	group := "lab1"
+	if _, err := l.fleet.Relabel(ctx, []fleet.Change{{Key: "lab-0", Group: &group}, {Key: "lab-2", Group: &group},
+		{Key: "lab-3", Add: []string{"gpu"}}}, false, false, fine); err != nil {
+		t.Fatal(err)
+	}
+	names := func(in MakeOrder) (out []string) {
+		t.Helper()
+		p, err := l.operator.PreviewOrder(ctx, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range p.Machines {
+			out = append(out, m.Name+" "+m.Image)
+		}
+		return out
+	}
+	in := MakeOrder{Kind: job.Install, Machines: []string{"lab1"}, Options: OrderOptions{Disk: "largest"}}
+	if got := names(in); !slices.Equal(got, []string{"lab-0 web:2@amd64", "lab-2 web:2@amd64"}) {
+		t.Errorf("lab1 is %v", got)
+	}
+	if o, err := l.operator.MakeOrder(ctx, in); err != nil || len(o.Machines) != 2 ||
+		!strings.Contains(string(o.Asked), "web:stable") {
+		t.Errorf("MakeOrder() = %+v, %v", o, err)
+	}
+	in = MakeOrder{Kind: job.Install, Machines: []string{"lab-1"}, Filter: "tag=gpu",
+		Options: OrderOptions{Image: "web", Disk: "largest"}}
+	if got := names(in); !slices.Equal(got, []string{"lab-1 web:1@amd64", "lab-3 web:1@amd64"}) {
+		t.Errorf("lab-1 and tag=gpu are %v", got)
+	}
+	var refused *job.Problem
+	in.Filter = "color=red"
+	if _, err := l.operator.PreviewOrder(ctx, in); !errors.As(err, &refused) ||
+		refused.Status != http.StatusBadRequest {
+		t.Errorf("a filter with a mistake: %v", err)
+	}
+	if _, err := l.operator.Rename(ctx, "lab-1", "lab1"); err != nil {
+		t.Fatal(err)
+	}
+	in = MakeOrder{Kind: job.Relay, Machines: []string{"lab1"}, Options: OrderOptions{Image: "web"}}
+	if _, err := l.operator.PreviewOrder(ctx, in); err == nil ||
+		!strings.Contains(err.Error(), "a machine and a group") {
+		t.Errorf("a machine and a group of one name: %v", err)
+	}
+	if _, err := l.fleet.Retire(ctx, "lab-3"); err != nil {
+		t.Fatal(err)
+	}
+	in = MakeOrder{Kind: job.Relay, Machines: []string{"lab-3"}, Options: OrderOptions{Image: "web"}}
+	if p, err := l.operator.PreviewOrder(ctx, in); err != nil || p.Gets != 0 ||
+		!strings.Contains(p.Machines[0].Refused, "retired") {
+		t.Errorf("a retired machine: %+v, %v", p, err)
 	}
 }
 

@@ -72,6 +72,9 @@ func (p *planner) situation(ctx context.Context, m *PreviewedMachine, v fleet.Vi
 	if id != "" {
 		m.Refused = fmt.Sprintf("order %s has it already, and has not ended", id)
 	}
+	if v.Machine.Retired != nil {
+		m.Refused = "it is retired, and gets no jobs"
+	}
 	if v.Away {
 		m.Notes = append(m.Notes, "it is away: its service does not check in")
 	}

@@ -33,7 +33,8 @@ type classroom struct {
 	all sync.WaitGroup
 }
 
-// newClassroom makes machines lab-1 and so on. The disks of the first two are not blank. The last one is off. The clock
+// newClassroom makes machines lab-1 and so on. The disks of the first two are not blank. The first three are
+// the group lab1. The last one is off. The clock
 // of the server is fast, so that machines check in often.
 func newClassroom(t *testing.T, machines int) *classroom {
 	t.Helper()
@@ -83,6 +84,20 @@ func newClassroom(t *testing.T, machines int) *classroom {
 		}
 		if _, err := f.Rename(ctx, m.mac, fmt.Sprint("lab-", i)); err != nil {
 			t.Fatal(err)
+		}
+		if i <= 3 {
+			group, fine := "lab1", func(fleet.Declared) error { return nil }
+			if i == 1 {
+				if _, err := f.ChangeGroup(ctx, group, true, func(g *fleet.Group) error {
+					g.Image = "web:stable"
+					return nil
+				}, fine); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := f.Relabel(ctx, []fleet.Change{{Key: m.mac, Group: &group}}, false, false, fine); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if i < machines {
 			r.all.Go(func() { m.live(ctx, t) })

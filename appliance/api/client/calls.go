@@ -69,11 +69,11 @@ func (c Client) Logout(ctx context.Context, out any) error {
 }
 
 // ListMachines: List machines by name, a page of them.
-func (c Client) ListMachines(ctx context.Context, after string, limit int64, out any) error {
+func (c Client) ListMachines(ctx context.Context, filter string, after string, limit int64, out any) error {
 	return c.call(ctx, Request{Method: "GET"},
 		"/v1/machines",
 		nil,
-		[]any{"after", after, "limit", limit}, out)
+		[]any{"filter", filter, "after", after, "limit", limit}, out)
 }
 
 // DeleteMachine: Forget a machine.

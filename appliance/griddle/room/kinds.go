@@ -97,6 +97,24 @@ func (r *rooms) updateCommand() *cobra.Command {
 	return c
 }
 
+func (r *rooms) rollOutCommand() *cobra.Command {
+	in := &asked{}
+	in.Kind = job.Update
+	c := r.command(&cobra.Command{
+		Use:   "roll-out GROUP",
+		Short: "Update a group to its wanted image, in waves",
+		Long: "Update the machines of a group to the image that the group should have, in waves. It is the same as\n" +
+			"`griddle room update GROUP --waves 5,25,100`: if a machine fails, the order holds.\n\n" +
+			selectHelp + goHelp,
+		Example: "  griddle room roll-out lab1\n  griddle room roll-out lab1 --waves 10,100 --failures 2 --wait",
+	}, in, func() error { return nil })
+	waves := c.Flags().Lookup("waves")
+	waves.DefValue = "5,25,100"
+	in.waves = waves.DefValue
+	c.Args = cobra.ExactArgs(1)
+	return c
+}
+
 func (r *rooms) rebootCommand() *cobra.Command {
 	in := &asked{}
 	in.Kind = job.Reboot

@@ -27,7 +27,7 @@ func Command(e *cli.Env) *cobra.Command {
 			"Each command first shows what each machine gets, and names what each disk loses. Then it asks once.\n"+
 			"docs/ROOM.md tells more.")
 	r := &rooms{e: e, remote: cli.RemoteFlags(e, c)}
-	c.AddCommand(r.installCommand(), r.updateCommand(), r.rebootCommand(), r.relayCommand())
+	c.AddCommand(r.installCommand(), r.updateCommand(), r.rollOutCommand(), r.rebootCommand(), r.relayCommand())
 	return c
 }
 
@@ -52,8 +52,9 @@ func (r *rooms) with(do func(ctx context.Context, client *api.Client, args []str
 // asked is what a command of the group is asked for with.
 type asked struct {
 	api.MakeOrder
-	layout string // file
-	from   string // file with names
+	layout     string // file
+	from       string // file with names
+	group, tag string
 
 	pause, begin, silence time.Duration
 	waves, failures       string
@@ -61,8 +62,10 @@ type asked struct {
 	preview, yes, wait bool
 }
 
-const selectHelp = "MACHINE is a name, a MAC address or a UUID. --from FILE adds the names in a file, one in each\n" +
-	"line; - is the standard input.\n\n"
+const selectHelp = "MACHINE is a name, a MAC address or a UUID, or the name of a group for all of its machines.\n" +
+	"--from FILE adds the names in a file, one in each line; - is the standard input. --group, --tag and\n" +
+	"--filter add the machines that match all of them when the order is made. Without --image, a group gets\n" +
+	"its own image.\n\n"
 
 const goHelp = "With --at-most N, no more than N machines have a job at once; --pause is the least time between two\n" +
 	"that get theirs. With --waves 5,25,100, a wave of 5 percent of the machines begins, then as many that 25\n" +
@@ -85,6 +88,9 @@ func (r *rooms) flags(c *cobra.Command, in *asked) {
 		cli.CompleteFlag(c, "image", cli.ServerImages(r.remote))
 	}
 	f.StringVar(&in.from, "from", "", "`FILE` with names of machines, one in each line")
+	f.StringVar(&in.group, "group", "", "the machines of this group: `NAME`")
+	f.StringVar(&in.tag, "tag", "", "the machines that have this tag: `TAG`")
+	f.StringVar(&in.Filter, "filter", "", "the machines that match this `FILTER`, as in `griddle machine list`")
 	f.IntVar(&in.Limits.AtMost, "at-most", 0, "`N` machines have a job at once; 0 is all of them")
 	f.DurationVar(&in.pause, "pause", 0, "least `TIME` between two machines that get their jobs, such as 30s")
 	f.StringVar(&in.waves, "waves", "", "rising shares in percent that end with 100: `5,25,100`")
@@ -113,11 +119,15 @@ func (r *rooms) command(c *cobra.Command, in *asked, check func() error) *cobra.
 		return r.order(ctx, client, *in)
 	})
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if len(args) == 0 && in.from == "" {
-			return cli.Usagef("name machines, or give --from FILE")
+		if in.group != "" {
+			in.Filter += fmt.Sprintf(" group=%q", in.group)
 		}
-		if in.Options.Image == "" && !in.Kind.IsAction() {
-			return cli.Usagef("--image is required")
+		if in.tag != "" {
+			in.Filter += fmt.Sprintf(" tag=%q", in.tag)
+		}
+		in.Filter = strings.TrimSpace(in.Filter)
+		if len(args) == 0 && in.from == "" && in.Filter == "" {
+			return cli.Usagef("name machines or a group, or give --group, --tag, --filter or --from")
 		}
 		if err := errors.Join(in.limits(), check()); err != nil {
 			return cli.Usage(err)
