@@ -37,6 +37,10 @@ func (m Model) asksForHook() bool { return m.page == pageProgress && m.hook != n
 func (m Model) hookChoices() []choice {
 	answer := func(a HookAnswer) func(Model) (Model, tea.Cmd) {
 		return func(m Model) (Model, tea.Cmd) {
+			if a == HookShell && m.away {
+				m.notice = onlyHere
+				return m, nil
+			}
 			if a != HookShell {
 				m.hook = nil
 			}

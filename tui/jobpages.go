@@ -25,6 +25,9 @@ func (m Model) approval() []string {
 // approve shows a code, and what an operator does with it.
 func (m Model) approve(code string) []string {
 	width := m.inner()
+	if m.away {
+		return frame.Wrap("The code is only on the screen of the machine: someone has to read it there.", 1, width)
+	}
 	out := []string{" Code       " + m.theme.Head.Render(printable(code, 20)), ""}
 	out = append(append(out, frame.Wrap("Read the code from this screen and type it on the server:", 1, width)...), "")
 	out = append(out, frame.Wrap(fmt.Sprintf("griddle machine approve %s %s",

@@ -56,11 +56,11 @@ func (m Model) isWaiting() bool { return m.page == pageProgress && m.waiting.Cod
 func (m Model) onStart(k tea.KeyMsg) (Model, tea.Cmd) {
 	switch k.String() {
 	case "s":
-		return m, m.power(Shell)
+		return m.power(Shell)
 	case "r":
-		return m, m.power(Reboot)
+		return m.power(Reboot)
 	case "p":
-		return m, m.power(Off)
+		return m.power(Off)
 	}
 	for _, c := range m.caring() {
 		if c.key == k.String() {
@@ -81,7 +81,7 @@ func (m Model) choices() []choice {
 		return m.hookChoices()
 	}
 	power := func(p Power) func(Model) (Model, tea.Cmd) {
-		return func(m Model) (Model, tea.Cmd) { return m, m.power(p) }
+		return func(m Model) (Model, tea.Cmd) { return m.power(p) }
 	}
 	reboot := choice{"r", "Reboot", power(Reboot)}
 	off := choice{"p", "Power off", power(Off)}
@@ -236,11 +236,15 @@ func (m Model) unfit(d job.Disk) string {
 	return ""
 }
 
-func (m Model) power(p Power) tea.Cmd {
-	if m.actions.Power == nil {
-		return nil
+func (m Model) power(p Power) (Model, tea.Cmd) {
+	if p == Shell && m.away {
+		m.notice = onlyHere
+		return m, nil
 	}
-	return func() tea.Msg { m.actions.Power(p); return nil }
+	if m.actions.Power == nil {
+		return m, nil
+	}
+	return m, func() tea.Msg { m.actions.Power(p); return nil }
 }
 
 // askAgain leaves the page at once: it shows the previous answer, and the user must not choose from that while the next

@@ -155,6 +155,7 @@ type Model struct {
 	err       error
 	countdown int // seconds, -1 when none runs
 
+	away      bool // the key, or who looks, is not at the machine
 	installed bool // there is an installed system
 	care      care.Model
 	before    page // the page to which those of care go back
@@ -241,6 +242,8 @@ func (m Model) update(msg tea.Msg) (Model, tea.Cmd) {
 		m.countdown = msg.Seconds
 	case tea.KeyMsg:
 		return m.key(msg)
+	case Elsewhere:
+		return m.elsewhere(msg.Key)
 	}
 	return m, nil
 }

@@ -35,7 +35,9 @@ func (m Model) warning() string {
 			return clean(m.lost)
 		}
 	case pageProgress:
-		return clean(m.waiting.Lost)
+		if m.notice == "" {
+			return clean(m.waiting.Lost)
+		}
 	}
 	return m.notice
 }

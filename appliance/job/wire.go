@@ -29,7 +29,8 @@ type Hello struct {
 	Sources []string `json:"sources,omitempty"`
 	// Features are what the agent can do beyond the first version of the contract: FeatureSettings,
 	// FeatureUpdate, FeatureKernel, FeatureReset, FeatureMatch, FeatureLayout, FeatureMirror, FeatureRoots,
-	// FeatureVolumes, FeatureLUKS, FeatureRecovery, FeatureEncryptedPool, FeatureErase.
+	// FeatureVolumes, FeatureLUKS, FeatureRecovery, FeatureEncryptedPool, FeatureErase,
+	// FeatureScreen.
 	Features []string `json:"features,omitempty"`
 }
 
@@ -55,6 +56,9 @@ type Welcome struct {
 
 	// Approved says that an operator approved the key of this boot for the machine, now or in an earlier boot.
 	Approved bool `json:"approved,omitempty"`
+
+	// Screen says that an operator watches the screen of this machine: an agent with FeatureScreen sends it.
+	Screen bool `json:"screen,omitempty"`
 
 	// Unfinished are the installs that a user started on this machine's screen in an earlier boot, and whose marks are
 	// on the disks of Hello. They continue only if the user says so, with Choice.Continue.
@@ -104,4 +108,5 @@ type Events struct {
 type Acknowledged struct {
 	Seq       uint64 `json:"seq"`
 	Cancelled bool   `json:"cancelled,omitempty"` // the operator cancelled the job
+	Screen    bool   `json:"screen,omitempty"`    // as Welcome.Screen
 }

@@ -43,6 +43,7 @@ type Entry struct {
 type Form struct {
 	Name, Title, About string
 	Fields             []Field
+	Here               bool // it needs the terminal of the machine
 }
 
 // Field is a line of a form.
@@ -109,6 +110,7 @@ type Model struct {
 	columns, rows int
 	head          string // of the title
 
+	away     bool // the key, or who looks, is not at the machine
 	recovery bool // and not maintenance
 	left     bool
 	page     page
@@ -142,6 +144,16 @@ func (m Model) Open(recovery bool) (Model, tea.Cmd) {
 	m = m.to(pageLooking, 0)
 	return m, m.call(m.actions.Look)
 }
+
+// Away is the Model for a key, or for someone who looks, not at the machine: it opens no shell, and shows nothing of
+// what is typed into masked fields, not even how long it is.
+func (m Model) Away(is bool) Model {
+	m.away = is
+	return m
+}
+
+// Page says which page is shown: another value means another page.
+func (m Model) Page() any { return [3]any{m.page, m.left, m.recovery} }
 
 // Left reports whether the user closed the pages.
 func (m Model) Left() bool { return m.left }

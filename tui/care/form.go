@@ -12,6 +12,9 @@ type input struct {
 	again bool
 }
 
+// onlyHere is why a key had no effect.
+const onlyHere = "A shell opens only at the machine itself."
+
 func (m Model) inputs() []input {
 	var out []input
 	for _, f := range m.forms[m.form].Fields {
@@ -26,6 +29,10 @@ func (m Model) inputs() []input {
 func (m Model) openForm() (Model, tea.Cmd) {
 	if m.now().System == "" {
 		m.notice = "Not possible: no system of this pool can be changed."
+		return m, nil
+	}
+	if m.away && m.forms[m.place.Row].Here {
+		m.notice = onlyHere
 		return m, nil
 	}
 	m.form, m.line = m.place.Row, 0
@@ -65,6 +72,10 @@ func (m Model) onForm(k tea.KeyMsg) (Model, tea.Cmd) {
 
 // submit carries the form out, if all that is required was typed.
 func (m Model) submit() (Model, tea.Cmd) {
+	if m.away && m.forms[m.form].Here {
+		m.notice = onlyHere
+		return m, nil
+	}
 	values := map[string]string{}
 	for i, in := range m.inputs() {
 		typed := m.typed[i]

@@ -123,6 +123,10 @@ func (m Model) verbs() []verb {
 			return m.do(Request{Verb: Boot, Disk: m.now().Disk, Name: e.Name})
 		})},
 		{"Enter it: a shell in this system", e.NoIn, refuse(e.NoIn, func(m Model) (Model, tea.Cmd) {
+			if m.away {
+				m.notice = onlyHere
+				return m, nil
+			}
 			return m.do(Request{Verb: Enter, Disk: m.now().Disk, Name: e.Name})
 		})},
 		remove(DeleteRoot),

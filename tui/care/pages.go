@@ -132,7 +132,7 @@ func (m Model) formPage() []frame.Section {
 		}
 		typed := printable(m.typed[i])
 		if in.Secret {
-			typed = strings.Repeat("*", len([]rune(m.typed[i])))
+			typed = m.masked(m.typed[i])
 		}
 		end := ""
 		if i == m.line {
@@ -156,6 +156,14 @@ func (m Model) formPage() []frame.Section {
 		out = append(out, frame.Section{Title: "Values", Lines: lines, First: max(0, m.line-1), Keep: true})
 	}
 	return out
+}
+
+// masked is what is shown of a secret.
+func (m Model) masked(typed string) string {
+	if m.away {
+		return "(only at the machine)"
+	}
+	return strings.Repeat("*", len([]rune(typed)))
 }
 
 // ending is the end of what is typed: what is typed last is what is seen.
