@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"griddle/appliance/console"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 	"griddle/appliance/layout"
@@ -31,6 +32,8 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) 
 	}
 	out := job.Welcome{Time: h.o.Now().UTC(), Machine: g.Machine.Name, Token: g.Token, Unfinished: g.Unfinished,
 		Approved: g.Approved, Layouts: true, Mirror: true, Zone: h.zone(r.Context(), g.Machine)}
+	out.Screen = h.screens.Hello(g.Machine.ID, console.Boot{ID: in.Boot,
+		Shows: slices.Contains(in.Features, job.FeatureScreen), Waiting: g.Waiting, Approved: g.Approved})
 	what := "choose"
 	if g.Waiting {
 		what = "waits for approval"
@@ -262,6 +265,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 	if err != nil {
 		return err
 	}
+	ack.Screen = h.screens.Reported(who.Machine, who.Boot, who.Approved)
 	for _, ev := range in.Events {
 		if ev.State == "" && ev.Level != job.Error {
 			continue

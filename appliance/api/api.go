@@ -12,6 +12,8 @@
 //	agent     POST /v1/agent/relay                 multicast.RelayReport -> multicast.RelayCommand
 //	agent     POST /v1/agent/records/ID            a record of the job ID -> 204
 //	agent     GET  /v1/agent/records/ID?after=N    job.RecordPage
+//	agent     POST /v1/agent/screen                job.ScreenFrame -> job.ScreenWatch
+//	agent     GET  /v1/agent/screen/keys?after=N   job.ScreenKeys; waits for a key
 //	home      POST /v1/agent/home                  job.HomeReport -> 204
 //	machine   POST /v1/agent/check-in              job.CheckIn -> job.CheckedIn
 //	machine   POST /v1/agent/update                job.UpdateAsk -> job.Spec
@@ -36,6 +38,8 @@
 //	admin     POST /v1/machines/KEY/recovery-key   ReadRecovery -> Recovery; the journal says so
 //	operator  DELETE /v1/machines/KEY              204; with ?recovery=lose also if it has recovery keys
 //	viewer    GET  /v1/machines/KEY/log?after=N&wait=SECONDS   Log; waits for an entry after N
+//	viewer    GET  /v1/machines/KEY/console?columns=N&rows=N   events: console.Status, job.ScreenFrame
+//	operator  POST /v1/machines/KEY/console/keys   Typed -> 204
 //	viewer    GET  /v1/machines/KEY/tables         SavedTables
 //	viewer    GET  /v1/events                      server-sent events, a fleet.MachineEntry each; it does not end
 //	viewer    GET  /v1/multicast                   list of multicast.Listed
@@ -72,6 +76,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"griddle/appliance/account"
+	"griddle/appliance/console"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 	"griddle/appliance/quota"
@@ -152,6 +157,7 @@ type Handler struct {
 	// of Record and Records
 	records *quota.Quota
 	last    lastImage
+	screens *console.Hub
 }
 
 // New makes a Handler.
@@ -171,6 +177,7 @@ func New(o Options) (*Handler, error) {
 	h := &Handler{o: o, admin: sha256.Sum256([]byte(o.Admin)), mux: http.NewServeMux(), bodies: quota.New(bodyQuota),
 		plans: quota.New(planQuota), records: quota.New(recordQuota),
 		listeners: quota.New(eventQuota), beat: eventBeat}
+	h.screens = console.New(console.Options{Now: o.Now, Typed: h.typed})
 	h.api = huma.NewAPI(humaConfig(), adapter{h})
 	h.operate(h.api)
 	describe(h.api.OpenAPI())
@@ -221,6 +228,8 @@ func (h *Handler) agents() []Route {
 		{Pattern: "POST " + job.RelayPath, Who: Agent, do: h.relayReport},
 		{Pattern: "POST " + job.RecordsPath + "{id}", Who: Agent, do: h.record},
 		{Pattern: "GET " + job.RecordsPath + "{id}", Who: Agent, do: h.giveRecords},
+		{Pattern: "POST " + job.ScreenPath, Who: Agent, do: h.screen},
+		{Pattern: "GET " + job.ScreenKeysPath, Who: Agent, do: h.screenKeys},
 		{Pattern: "POST " + job.HomePath, Who: HomeToken, do: h.home},
 		{Pattern: "POST " + job.CheckInPath, Who: MachineKey, do: h.checkIn},
 		{Pattern: "POST " + job.UpdatePath, Who: MachineKey, do: h.askUpdate},

@@ -64,6 +64,7 @@ func (h *Handler) operate(a huma.API) {
 		"Read a machine's journal, or wait for an entry"), account.Viewer, h.log)
 	h.operateEvents(a, op("stream-events", "GET /v1/events",
 		"Stream the journals of all machines as server-sent events"))
+	h.consoles(a)
 	route(h, a, op("get-saved-tables", "GET /v1/machines/{key}/tables",
 		"Show the partition tables that the last layout changed"), account.Viewer, h.savedTables)
 	route(h, a, op("list-multicast", "GET /v1/multicast",

@@ -32,6 +32,9 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 func (h *Handler) problem(ctx context.Context, a asked, to http.Header, err error) *job.Problem {
 	var p *job.Problem
 	var large *http.MaxBytesError
+	if p = screenProblem(err); p != nil {
+		return p
+	}
 	switch {
 	case errors.As(err, &p):
 	case errors.As(err, &large):

@@ -108,6 +108,22 @@ func (c Client) CancelJob(ctx context.Context, key string, out any) error {
 		nil, out)
 }
 
+// WatchConsole: Watch the screen of a machine, as server-sent events.
+func (c Client) WatchConsole(ctx context.Context, key string, columns int64, rows int64, out any) error {
+	return c.call(ctx, Request{Method: "GET"},
+		"/v1/machines/%s/console",
+		[]any{key},
+		[]any{"columns", columns, "rows", rows}, out)
+}
+
+// TypeConsole: Give keys to the screen of a machine.
+func (c Client) TypeConsole(ctx context.Context, key string, body any, out any) error {
+	return c.call(ctx, Request{Method: "POST", Body: body},
+		"/v1/machines/%s/console/keys",
+		[]any{key},
+		nil, out)
+}
+
 // EraseDisk: Order the erase of a disk.
 func (c Client) EraseDisk(ctx context.Context, key string, body any, out any) error {
 	return c.call(ctx, Request{Method: "POST", Body: body},
