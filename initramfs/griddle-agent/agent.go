@@ -155,7 +155,7 @@ func (s *station) run(ctx context.Context) error {
 	s.dev.Settled(ctx, time.Second, 20*time.Second)
 	found, err := s.introduce(ctx, l)
 	if err == nil {
-		s.events = journal.New(s.log, s.boot, showOn(s.screen), s.api.events)
+		s.events = journal.New(s.log, s.boot, showOn(s.screen), s.report(ctx))
 		go s.events.Run(ctx)
 	}
 	for err == nil && ctx.Err() == nil {
@@ -196,6 +196,7 @@ func (s *station) hello(ctx context.Context, l *uplink.Lease) (tui.Found, error)
 		s.step(tui.Step{Name: stepDevices, State: tui.StepDone, Detail: fewDisks(found.Inventory.Disks)})
 		found.Welcome, err = s.api.hello(ctx, s.introduction(found))
 		found.Layouts, found.Mirror = found.Welcome.Layouts, s.mirrors(found)
+		s.watched(ctx, found.Welcome.Screen)
 		if err == nil {
 			if err := setClock(found.Welcome.Time, time.Unix(s.build.Time, 0)); err != nil {
 				s.log.Warn("clock", "error", err)
@@ -229,7 +230,7 @@ func (s *station) introduction(found tui.Found) job.Hello {
 		Sources: []string{job.SourceHTTPS},
 		Features: []string{job.FeatureSettings, job.FeatureUpdate, job.FeatureKernel, job.FeatureReset,
 			job.FeatureMatch, job.FeatureErase, job.FeatureLayout, job.FeatureMirror, job.FeatureRoots,
-			job.FeatureLUKS, job.FeatureRecovery, job.FeatureVolumes, job.FeatureEncryptedPool}}
+			job.FeatureLUKS, job.FeatureRecovery, job.FeatureVolumes, job.FeatureEncryptedPool, job.FeatureScreen}}
 }
 
 // mirrors says whether this agent and the server that answered carry out layouts whose pool is on two disks.
@@ -340,10 +341,11 @@ func (s *station) refresh(ctx context.Context, l *uplink.Lease, old tui.Found) (
 		return old, false, nil
 	}
 	found := tui.Found{Identity: identity(s.log, list), Inventory: s.inventory(ctx, list, l)}
-	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
+	short, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
-	found.Welcome, err = s.api.hello(ctx, s.introduction(found))
+	found.Welcome, err = s.api.hello(short, s.introduction(found))
 	found.Layouts, found.Mirror = found.Welcome.Layouts, s.mirrors(found)
+	s.watched(ctx, found.Welcome.Screen)
 	if err != nil {
 		s.log.Warn("asking for a job", "error", err)
 		return old, false, err

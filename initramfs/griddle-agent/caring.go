@@ -79,8 +79,8 @@ func forms() []pages.Form {
 		}
 		out = append(out, f)
 	}
-	return append(out, pages.Form{Name: shellForm, Title: "Shell", About: "Starts a shell in this system. " +
-		"\"exit\" goes back."})
+	return append(out, pages.Form{Name: shellForm, Title: "Shell", Here: true,
+		About: "Starts a shell in this system. \"exit\" goes back."})
 }
 
 // shellForm is the form of a shell in the system that maintenance changes.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -33,7 +34,8 @@ func line(t *testing.T) *os.File {
 	console.Raw(file)
 	r, w := io.Pipe()
 	model := tui.New("1.0", false, tui.Actions{})
-	s := &screen{keys: w, consoles: []*terminal{newTerminal(near.Name(), file, model, frame.LookOf("", false))}}
+	s := &screen{keys: w, distant: newDistant(slog.New(slog.DiscardHandler), model),
+		consoles: []*terminal{newTerminal(near.Name(), file, model, frame.LookOf("", false))}}
 	s.prepare(model, r)
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan error)

@@ -25,6 +25,7 @@ import (
 type screen struct {
 	program  *tea.Program // of the model; each console has one that draws
 	consoles []*terminal
+	distant  *distant
 	keys     *io.PipeWriter
 
 	mu   sync.Mutex
@@ -36,6 +37,7 @@ func newScreen(log *slog.Logger, version string, actions tui.Actions) *screen {
 	r, w := io.Pipe()
 	s := &screen{keys: w}
 	model := tui.New(version, false, actions, forms()...)
+	s.distant = newDistant(log, model)
 	term, noColor := console.Configured()
 	for _, path := range console.Paths() {
 		f, err := console.Open(path, unix.O_NONBLOCK)
@@ -56,8 +58,10 @@ func newScreen(log *slog.Logger, version string, actions tui.Actions) *screen {
 
 // prepare makes the program of the model, which gets its keys from r.
 func (s *screen) prepare(m tui.Model, r io.Reader) {
-	s.program = tea.NewProgram(shared{Model: m, show: s.show, at: s.at, redraw: s.redraw}, tea.WithInput(r),
+	s.program = tea.NewProgram(shared{Model: m, show: s.show, at: s.at, far: s.distant.at,
+		redraw: s.redraw}, tea.WithInput(r),
 		tea.WithOutput(io.Discard), tea.WithoutRenderer(), tea.WithoutSignalHandler(), tea.WithoutCatchPanics())
+	s.distant.send = s.program.Send
 }
 
 // run draws until ctx ends or the program fails.
@@ -78,8 +82,9 @@ func (s *screen) run(ctx context.Context) error {
 
 func (s *screen) send(msg tea.Msg) { s.program.Send(msg) }
 
-// show gives the consoles the model that they draw.
-func (s *screen) show(m tui.Model) {
+// show gives the consoles, and operators elsewhere, the model that they see.
+func (s *screen) show(m tui.Model, byKey bool) {
+	s.distant.show(m, byKey)
 	for _, t := range s.consoles {
 		t.program.Send(m)
 	}

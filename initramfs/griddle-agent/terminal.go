@@ -41,22 +41,30 @@ func newTerminal(path string, file *os.File, m tui.Model, look frame.Look) *term
 // shared is the model of all consoles.
 type shared struct {
 	tui.Model
-	show   func(tui.Model)
+	show   func(m tui.Model, byKey bool)
 	at     func() (frame.Theme, int, int)
+	far    func() (frame.Theme, int, int) // of an operator elsewhere
 	redraw func()
 }
 
 // Update implements tea.Model.
 func (s shared) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	if k, ok := msg.(tea.KeyMsg); ok {
+	byKey := true
+	switch msg := msg.(type) {
+	case tea.KeyMsg:
 		s.Model = s.On(s.at())
-		if k.Type == tea.KeyCtrlL {
+		if msg.Type == tea.KeyCtrlL {
 			s.redraw()
 		}
+		byKey = false // for an operator elsewhere it is another's key
+	case tui.Elsewhere:
+		s.Model = s.On(s.far())
+	default:
+		byKey = false
 	}
 	next, cmd := s.Model.Update(msg)
 	s.Model = next.(tui.Model)
-	s.show(s.Model)
+	s.show(s.Model, byKey)
 	return s, cmd
 }
 

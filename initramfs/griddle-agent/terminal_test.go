@@ -16,7 +16,7 @@ func TestConsolesOfSeveralSizes(t *testing.T) {
 	var shown tui.Model
 	redrawn := 0
 	columns, rows := 80, 24
-	var m tea.Model = shared{Model: tui.New("1.0", false, tui.Actions{}), show: func(m tui.Model) { shown = m },
+	var m tea.Model = shared{Model: tui.New("1.0", false, tui.Actions{}), show: func(m tui.Model, _ bool) { shown = m },
 		at:     func() (frame.Theme, int, int) { return frame.NewTheme(frame.Look{}), columns, rows },
 		redraw: func() { redrawn++ }}
 	found := tui.Found{Inventory: job.Inventory{Disks: []job.Disk{{Path: "/dev/vda", Size: 1e12}}}}
