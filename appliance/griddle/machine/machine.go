@@ -26,6 +26,7 @@ func Command(e *cli.Env) *cobra.Command {
 		m.rebootCommand(),
 		m.eraseCommand(),
 		m.cancelCommand(),
+		m.consoleCommand(),
 		m.logCommand(), m.tablesCommand(), m.approveCommand(), m.auditCommand(), m.settingsCommand(),
 		m.setCommand(), m.recoveryKeyCommand(), m.renameCommand(), m.mergeCommand(), m.deleteCommand())
 	return c
