@@ -23,6 +23,7 @@
 //	server.url                where the last serve listened, for the command line on the same host
 //	fleet.db                  machines, jobs and the journal
 //	notice                    what installed machines should know, signed; see package notice
+//	webhooks/                 what each webhook got last (package webhook)
 //	leases                    the DHCP journal, in mode dhcp
 //	reserve                   8 MiB that a start on a full filesystem frees to have space
 //	lock                      locked by the one serve that uses the directory

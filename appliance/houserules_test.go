@@ -23,6 +23,8 @@ var house = slices.Concat(houseImages, houseMachines, houseDisks, houseRoots, ho
 		why: "who a caller is does not depend on what is called"},
 	{from: "griddle/appliance/remotes", only: []string{"griddle/imagestore/durable"},
 		why: "the servers that a user knows are kept the same way, whatever they are asked"},
+	{from: "griddle/appliance/webhook", only: []string{"griddle/imagestore/durable"},
+		why: "events are sent the same way, whatever they are about"},
 	{from: "griddle/appliance/metrics", never: []string{"griddle/..."},
 		why: "what is counted is given to it, and labels are words of the server"},
 	{from: "griddle/appliance/readiness", never: []string{"griddle/..."},

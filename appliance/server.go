@@ -28,6 +28,7 @@ import (
 	"griddle/appliance/readiness"
 	"griddle/appliance/setting"
 	"griddle/appliance/site"
+	"griddle/appliance/webhook"
 	"griddle/imagestore"
 	"griddle/imagestore/head"
 	"griddle/imagestore/multicast/coordinator"
@@ -94,6 +95,9 @@ func Serve(ctx context.Context, c config.Config, o Options) (err error) {
 	if err := missingTools(boot); err != nil {
 		s.log.Warn("rescue shells and some layouts lack their tools", "error", err)
 	}
+	if s.hooks, err = s.webhooks(); err != nil {
+		return err
+	}
 	s.live.Store(&live{c, keymap, settings})
 	s.keepReserve()
 	if err := s.prepare(ctx, nw); err != nil {
@@ -133,6 +137,7 @@ type server struct {
 	callers   *callers
 	ready     *readiness.Probe
 	metrics   *metrics.Metrics
+	hooks     []webhook.Hook
 	made      siteCache
 	limits    *limits
 	watched   atomic.Pointer[netboot.Server] // nil until it listens
@@ -259,6 +264,7 @@ func (s *server) run(ctx context.Context, o Options) (err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return nb.Run(ctx) })
 	g.Go(func() error { return s.tidy(ctx) })
+	g.Go(func() error { return s.sendWebhooks(ctx) })
 	g.Go(func() error { return s.recompress(ctx) })
 	g.Go(func() error { return s.api.CarryOutOrders(ctx) })
 	g.Go(func() error { return s.reloads(ctx, nb, o) })

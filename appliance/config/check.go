@@ -121,6 +121,7 @@ func (c Config) mistakes() []Mistake {
 				"address", p, p.Masked(), netip.PrefixFrom(p.Addr(), p.Addr().BitLen()))
 		}
 	}
+	webhookMistakes(c.Webhooks, wrong)
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
 	return out

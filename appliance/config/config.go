@@ -47,7 +47,8 @@ type Config struct {
 
 	Multicast Multicast `yaml:"multicast"`
 
-	Metrics Metrics `yaml:"metrics"`
+	Metrics  Metrics   `yaml:"metrics"`
+	Webhooks []Webhook `yaml:"webhooks"`
 
 	Log Log `yaml:"log"`
 }
@@ -78,6 +79,15 @@ type DHCP struct {
 // Metrics is who may read the metrics.
 type Metrics struct {
 	WithoutToken []netip.Prefix `yaml:"without_token"`
+}
+
+// Webhook is a program that is told what becomes of jobs.
+type Webhook struct {
+	URL        string   `yaml:"url"`
+	SecretFile string   `yaml:"secret_file"`
+	Events     []string `yaml:"events"`
+	Private    bool     `yaml:"private"`
+	CAFile     string   `yaml:"ca_file"`
 }
 
 // Log is how much is logged, and how.

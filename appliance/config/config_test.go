@@ -14,10 +14,11 @@ func TestExampleIsTheDefault(t *testing.T) {
 	}
 	want := Default()
 	// An empty list and none mean the same.
-	want.Metrics = got.Metrics
+	want.Metrics, want.Webhooks = got.Metrics, got.Webhooks
 	want.DHCP.DNS, want.DHCP.Relays, want.KernelArgs = got.DHCP.DNS, got.DHCP.Relays, got.KernelArgs
 	if !reflect.DeepEqual(got, want) || len(got.DHCP.DNS) != 0 || len(got.DHCP.Relays) != 0 ||
-		len(got.KernelArgs) != 0 || len(got.Metrics.WithoutToken) != 0 {
+		len(got.KernelArgs) != 0 ||
+		len(got.Metrics.WithoutToken) != 0 || len(got.Webhooks) != 0 {
 		t.Errorf("Parse(Example) = %+v, want %+v", got, want)
 	}
 	lines := strings.Split(Example, "\n")
@@ -45,6 +46,16 @@ func TestParse(t *testing.T) {
 			"interface: eth1\ndhcp: {mode: dhcp, pool: 10.0.0.10-10.0.0.20, dns: [10.0.0.1]}\nlog:\n  level: debug\n",
 			nil},
 		{"nothing after a key", "interface:\nhttp:\n", nil},
+		{"webhooks", "webhooks:\n- {url: 'http://10.0.0.1/x', secret_file: /s, private: true}\n" +
+			"- url: 'https://a.example/x'\n  secret_file: /s\n  events: [job.done, job.lost]\n  urll: x\n" +
+			"- {url: 'http://a.example', secret_file: ''}\n" +
+			"- {url: 'https://u:p@a.example', secret_file: /s}\n", []string{
+			"f:5:11: webhooks[1].events: \"job.lost\" is not one of job.pending",
+			"f:6:3: webhooks[1]: the key \"urll\" is unknown",
+			"f:7:9: webhooks[2].url: http is not encrypted",
+			"f:7:42: webhooks[2].secret_file: it is missing",
+			"f:8:9: webhooks[3].url: it is not an https:// URL",
+		}},
 		{"unknown key", "interfce: eth1\n",
 			[]string{"f:1:1: the key \"interfce\" is unknown; did you mean interface?"}},
 		{"unknown key below", "dhcp:\n  mod: proxy\n",

@@ -99,6 +99,8 @@ func (r reading) other(n *yamltree.Node, path string, into reflect.Value) {
 		if v := r.Number(n, path, low, math.MaxInt32); v != low {
 			into.SetInt(int64(v))
 		}
+	case reflect.Struct:
+		r.mapping(n, path, into)
 	case reflect.Slice:
 		into.SetZero()
 		r.List(n, path, maxList, func(n *yamltree.Node, path string) {
