@@ -21,6 +21,8 @@ var house = slices.Concat(houseImages, houseMachines, houseDisks, houseRoots, ho
 		why: "how an order for many machines goes is decided by what their jobs say alone"},
 	{from: "griddle/appliance/account", only: []string{"griddle/imagestore/ref", "griddle/imagestore/packages"},
 		why: "who a caller is does not depend on what is called"},
+	{from: "griddle/appliance/account/oidc", only: []string{"griddle/appliance/account", "griddle/imagestore/ref",
+		"griddle/imagestore/packages"}, why: "who someone is does not depend on what is called"},
 	{from: "griddle/appliance/remotes", only: []string{"griddle/imagestore/durable"},
 		why: "the servers that a user knows are kept the same way, whatever they are asked"},
 	{from: "griddle/appliance/webhook", only: []string{"griddle/imagestore/durable"},

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/appliance/account"
+	"griddle/appliance/account/oidc"
 	"griddle/appliance/api"
 	"griddle/appliance/authority"
 	"griddle/appliance/config"
@@ -217,7 +218,8 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 		Streams: streams{s.streams},
 		Sources: []string{s.imagesURL()},
 		Home:    s.httpsURL(), Admin: token, Notices: s.notices, Private: s.config.Images == config.ImagesPrivate,
-		Signed: &noticeKeeper{s: s}, Log: s.log, Now: s.now,
+		Provider: identityProvider(s.config.OIDC, s.now),
+		Signed:   &noticeKeeper{s: s}, Log: s.log, Now: s.now,
 		Site: func() setting.Document { return s.live.Load().settings },
 	})
 	if err != nil {
@@ -226,6 +228,16 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 	s.callers, s.limits, s.ready = s.newCallers(), newLimits(), s.readiness()
 	s.metrics = s.measured()
 	return nil
+}
+
+// identityProvider is the one of c, nil for none.
+func identityProvider(c config.OIDC, now func() time.Time) *oidc.Provider {
+	if c.Issuer == "" {
+		return nil
+	}
+	return oidc.New(oidc.Options{Issuer: c.Issuer, Client: c.Client, Name: c.Name, Groups: c.Groups, Now: now,
+		Roles: map[account.Role][]string{account.Viewer: c.Viewer, account.Operator: c.Operator,
+			account.Admin: c.Admin}})
 }
 
 // run opens the sockets and serves on them.

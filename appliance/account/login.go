@@ -12,6 +12,9 @@ import (
 const (
 	DefaultLogin = 7 * 24 * time.Hour
 	MaxLogin     = 90 * 24 * time.Hour
+	// ProviderLogin is how long one by the identity provider is valid, and at most: what the provider takes from
+	// someone counts here after that time.
+	ProviderLogin = 12 * time.Hour
 )
 
 // Login makes a token for someone at an address who gives the name and the password of an account. The token has the
@@ -51,6 +54,39 @@ func (s *Store) Login(ctx context.Context, name, password, address, label string
 		return fail(ErrLogin)
 	}
 	back()
+	return s.insertToken(ctx, NewToken{Account: name, Name: label, Until: s.now().Add(life)}, name)
+}
+
+// Enter makes a token for someone whom the site's identity provider knows by subject. The first time it makes an
+// account of that name. The account gets the role that the provider gives now, and its earlier tokens have no more. The
+// error wraps ErrExists if the name is that of another account, and ErrInvalid.
+func (s *Store) Enter(ctx context.Context, subject, name string, role Role, label string, life time.Duration) (string,
+	Token, error) {
+	if life == 0 {
+		life = ProviderLogin
+	}
+	if subject == "" || life < time.Minute || life > ProviderLogin {
+		return "", Token{}, fmt.Errorf("%w: a login by the identity provider is valid for between a minute and "+
+			"%d hours", ErrInvalid, int(ProviderLogin.Hours()))
+	}
+	if err := errors.Join(checkName(name), checkRole(role, nil)); err != nil {
+		return "", Token{}, err
+	}
+	err := s.change(ctx, func(tx *sql.Tx) error {
+		err := tx.QueryRowContext(ctx, "SELECT name FROM accounts WHERE subject = ?", subject).Scan(&name)
+		if errors.Is(err, sql.ErrNoRows) {
+			return s.insert(ctx, tx, NewAccount{Name: name, Role: role}, "", subject)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE accounts SET role = ?, prefixes = '[]', changed = ?
+			WHERE name = ? AND role <> ?`, role, micros(s.now()), name, role)
+		return err
+	})
+	if err != nil {
+		return "", Token{}, err
+	}
 	return s.insertToken(ctx, NewToken{Account: name, Name: label, Until: s.now().Add(life)}, name)
 }
 

@@ -12,6 +12,18 @@ func (c *Client) Login(ctx context.Context, in Login) (out MadeToken, err error)
 	return out, err
 }
 
+// LoginWays returns the ways to log in beside a password. The client needs no token.
+func (c *Client) LoginWays(ctx context.Context) (out LoginWays, err error) {
+	err = c.made.GetLoginWays(ctx, &out)
+	return out, err
+}
+
+// ProviderLogin gets a token by an ID token of the identity provider. The client needs none itself.
+func (c *Client) ProviderLogin(ctx context.Context, in ProviderLogin) (out MadeToken, err error) {
+	err = c.made.LoginByProvider(ctx, in, &out)
+	return out, err
+}
+
 // Logout makes the token of the client worthless.
 func (c *Client) Logout(ctx context.Context) error {
 	return c.made.Logout(ctx, nil)

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -20,6 +21,25 @@ type Login struct {
 	Password string `json:"password"`
 	Label    string `json:"label,omitempty"`   // what the token is called, such as the name of a computer
 	Seconds  int64  `json:"seconds,omitempty"` // how long it is to be valid; 0 for as long as the server likes
+}
+
+// LoginWays are the ways to log in beside a name with its password.
+type LoginWays struct {
+	Provider *Identity `json:"provider,omitempty"` // the site's identity provider, if it has one
+}
+
+// Identity is an identity provider (OpenID Connect), and how to ask it.
+type Identity struct {
+	Issuer string   `json:"issuer"`
+	Client string   `json:"client"` // client ID
+	Scopes []string `json:"scopes"`
+}
+
+// ProviderLogin asks for a token by an ID token of the site's identity provider.
+type ProviderLogin struct {
+	Token   string `json:"token"`             // the ID token; it counts once
+	Label   string `json:"label,omitempty"`   // as in Login
+	Seconds int64  `json:"seconds,omitempty"` // as in Login, 12 hours at most
 }
 
 // MadeToken is a new token.
@@ -70,6 +90,10 @@ func (h *Handler) accounts(a huma.API, op func(id, pattern, summary string) huma
 	}
 	route(h, a, open(op("login", "POST /v1/login",
 		"Get a token by the name and the password of an account")), "", h.login)
+	route(h, a, open(op("get-login-ways", "GET /v1/login",
+		"Show the ways to log in beside a password")), "", h.loginWays)
+	route(h, a, open(op("login-by-provider", "POST /v1/login/provider",
+		"Get a token by an ID token of the identity provider")), "", h.providerLogin)
 	routeEmpty(h, a, op("logout", "POST /v1/logout",
 		"Make the token of this request worthless"), account.Viewer, h.logout)
 	route(h, a, op("get-me", "GET /v1/me",
@@ -95,23 +119,14 @@ func (h *Handler) accounts(a huma.API, op func(id, pattern, summary string) huma
 // login is in the audit log when it is over: what strangers try is there only as often as they may guess.
 func (h *Handler) login(ctx context.Context, in *struct{ sent[Login] }) (out MadeToken, err error) {
 	c, ask := callerOf(ctx), in.body
-	host, _, err := net.SplitHostPort(c.remote)
+	life, err := labelled(&ask.Label, ask.Seconds, account.MaxLogin)
 	if err != nil {
-		host = c.remote
-	}
-	if ask.Label == "" {
-		ask.Label = "login"
-	}
-	if len(ask.Label) > 64 || job.Printable(ask.Label) != ask.Label {
-		return out, job.NewProblem(http.StatusBadRequest, "the label has more than 64 bytes, or is not printable")
-	}
-	if ask.Seconds < 0 || ask.Seconds > int64(account.MaxLogin/time.Second) {
-		return out, job.NewProblem(http.StatusBadRequest, "a login is valid for at most 90 days")
+		return out, err
 	}
 	out.Secret, out.Token, err = h.o.Accounts.Login(ctx, ask.Name, ask.Password, quota.Key(c.remote), ask.Label,
-		time.Duration(ask.Seconds)*time.Second)
-	e := account.Entry{Who: ask.Name, Role: out.Token.Role, Token: out.Token.ID, From: host, Call: "POST /v1/login",
-		On: ask.Label, Outcome: account.Done, Status: http.StatusOK}
+		life)
+	e := account.Entry{Who: ask.Name, Role: out.Token.Role, Token: out.Token.ID, From: hostOf(c.remote),
+		Call: "POST /v1/login", On: ask.Label, Outcome: account.Done, Status: http.StatusOK}
 	switch {
 	case errors.Is(err, account.ErrLogin):
 		h.o.Log.Warn("a login with a wrong name or password", "remote", c.remote)
@@ -122,6 +137,11 @@ func (h *Handler) login(ctx context.Context, in *struct{ sent[Login] }) (out Mad
 	case err != nil:
 		return MadeToken{}, err
 	}
+	return h.noted(ctx, e, out, err)
+}
+
+// noted notes a login that ended with err, and returns its token, which is worthless if the log cannot be written.
+func (h *Handler) noted(ctx context.Context, e account.Entry, out MadeToken, err error) (MadeToken, error) {
 	if noted := h.o.Accounts.Note(ctx, e); noted != nil {
 		if err == nil {
 			err = h.o.Accounts.DeleteToken(ctx, account.Who{Role: account.Admin}, out.Token.ID)
@@ -132,6 +152,64 @@ func (h *Handler) login(ctx context.Context, in *struct{ sent[Login] }) (out Mad
 		return MadeToken{}, err
 	}
 	return out, nil
+}
+
+// labelled checks what a login asks for, fills in its label, and returns how long the token is to be valid, 0 for the
+// default.
+func labelled(label *string, seconds int64, most time.Duration) (time.Duration, error) {
+	if *label == "" {
+		*label = "login"
+	}
+	if len(*label) > 64 || job.Printable(*label) != *label {
+		return 0, job.NewProblem(http.StatusBadRequest, "the label has more than 64 bytes, or is not printable")
+	}
+	if seconds < 0 || seconds > int64(most/time.Second) {
+		return 0, job.NewProblem(http.StatusBadRequest, fmt.Sprintf("such a login is valid for at most %d hours",
+			int(most.Hours())))
+	}
+	return time.Duration(seconds) * time.Second, nil
+}
+
+func hostOf(remote string) string {
+	if host, _, err := net.SplitHostPort(remote); err == nil {
+		return host
+	}
+	return remote
+}
+
+func (h *Handler) loginWays(context.Context, *struct{}) (out LoginWays, _ error) {
+	if p := h.o.Provider; p != nil {
+		out.Provider = &Identity{Issuer: p.Issuer(), Client: p.Client(), Scopes: []string{"openid", "profile", "email",
+			"groups"}}
+	}
+	return out, nil
+}
+
+// providerLogin is in the audit log if the provider knows who it is.
+func (h *Handler) providerLogin(ctx context.Context, in *struct{ sent[ProviderLogin] }) (out MadeToken, err error) {
+	c, ask := callerOf(ctx), in.body
+	if h.o.Provider == nil {
+		return out, job.NewProblem(http.StatusNotFound, "this server has no identity provider: see oidc in its "+
+			"configuration")
+	}
+	life, err := labelled(&ask.Label, ask.Seconds, account.ProviderLogin)
+	if err != nil {
+		return out, err
+	}
+	id, err := h.o.Provider.Verify(ctx, ask.Token)
+	if err != nil {
+		h.o.Log.Warn("a login by the identity provider was refused", "remote", c.remote, "error", err)
+		return out, err
+	}
+	out.Secret, out.Token, err = h.o.Accounts.Enter(ctx, id.Subject, id.Name, id.Role, ask.Label, life)
+	e := account.Entry{Who: id.Name, Role: id.Role, Token: out.Token.ID, From: hostOf(c.remote),
+		Call: "POST /v1/login/provider", On: ask.Label, Outcome: account.Done, Status: http.StatusOK}
+	if err == nil {
+		e.Who = out.Token.Account
+	} else {
+		e.Who, e.Outcome, e.Status = job.Printable(id.Name), account.Refused, http.StatusConflict
+	}
+	return h.noted(ctx, e, out, err)
 }
 
 func (h *Handler) logout(ctx context.Context, _ *struct{}) error {

@@ -76,6 +76,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"griddle/appliance/account"
+	"griddle/appliance/account/oidc"
 	"griddle/appliance/console"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
@@ -127,6 +128,7 @@ type Options struct {
 	Fleet *fleet.Fleet
 	// Accounts know who sends a request, and keep the log of what operators change.
 	Accounts *account.Store
+	Provider *oidc.Provider // the site's identity provider; nil for none
 	Images   Images
 	Names    Names
 	Streams  Streams

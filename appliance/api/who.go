@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"griddle/appliance/account"
+	"griddle/appliance/account/oidc"
 	"griddle/appliance/job"
 )
 
@@ -138,7 +139,8 @@ func accountProblem(err error) *job.Problem {
 		account.ErrInvalid: http.StatusBadRequest, account.ErrUnknown: http.StatusNotFound,
 		account.ErrExists: http.StatusConflict, account.ErrMore: http.StatusForbidden,
 		account.ErrLogin: http.StatusUnauthorized, account.ErrGuesses: http.StatusTooManyRequests,
-		account.ErrBusy: http.StatusServiceUnavailable,
+		account.ErrBusy: http.StatusServiceUnavailable, oidc.ErrToken: http.StatusUnauthorized,
+		oidc.ErrNoRole: http.StatusForbidden, oidc.ErrUnreachable: http.StatusBadGateway,
 	} {
 		if errors.Is(err, is) {
 			return job.NewProblem(status, err.Error())

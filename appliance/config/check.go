@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -115,6 +116,7 @@ func (c Config) mistakes() []Mistake {
 	}
 	oneOf("images", c.Images, ImagesPublic, ImagesPrivate)
 	c.Multicast.mistakes(wrong)
+	c.OIDC.mistakes(wrong)
 	for _, p := range c.Metrics.WithoutToken {
 		if p.Masked() != p {
 			wrong("metrics.without_token", "%s is an address in a network; write %s for the network, or %s for the "+
@@ -129,6 +131,27 @@ func (c Config) mistakes() []Mistake {
 
 // ValidKeymap says whether name can be that of a keyboard layout.
 func ValidKeymap(name string) bool { return !strings.ContainsAny(name, "/. \t\n\x00") }
+
+func (o OIDC) mistakes(wrong func(key, format string, args ...any)) {
+	if o.Issuer == "" {
+		if o.Client != "" || len(o.Viewer)+len(o.Operator)+len(o.Admin) > 0 {
+			wrong("oidc.issuer", "it is empty, and there are other keys of oidc: give the URL of the identity provider")
+		}
+		return
+	}
+	if u, err := url.Parse(o.Issuer); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+		wrong("oidc.issuer", "%q is not the https:// URL of an identity provider", o.Issuer)
+	}
+	if o.Client == "" {
+		wrong("oidc.client", "it is empty: register griddle at the identity provider, and give its client ID here")
+	}
+	if o.Name == "" || o.Groups == "" {
+		wrong("oidc.name", "name and groups are the claims of the identity provider; both must be given")
+	}
+	if len(o.Viewer)+len(o.Operator)+len(o.Admin) == 0 {
+		wrong("oidc.viewer", "no group has a role, so no one could log in: give viewer, operator or admin")
+	}
+}
 
 func (m Multicast) mistakes(wrong func(key, format string, args ...any)) {
 	if m.Rate < 0 || m.Rate > 400_000 {

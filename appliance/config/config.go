@@ -47,6 +47,8 @@ type Config struct {
 
 	Multicast Multicast `yaml:"multicast"`
 
+	OIDC OIDC `yaml:"oidc"`
+
 	Metrics  Metrics   `yaml:"metrics"`
 	Webhooks []Webhook `yaml:"webhooks"`
 
@@ -62,6 +64,17 @@ type Multicast struct {
 	Groups   netip.Prefix  `yaml:"groups"`
 	Port     int           `yaml:"port"`
 	TTL      int           `yaml:"ttl"`
+}
+
+// OIDC is the identity provider that people log in by.
+type OIDC struct {
+	Issuer   string   `yaml:"issuer"` // "" for none
+	Client   string   `yaml:"client"`
+	Name     string   `yaml:"name"`
+	Groups   string   `yaml:"groups"`
+	Viewer   []string `yaml:"viewer"`
+	Operator []string `yaml:"operator"`
+	Admin    []string `yaml:"admin"`
 }
 
 // DHCP is how the network gets its addresses.
@@ -135,6 +148,8 @@ func Default() Config {
 
 		Multicast: Multicast{Enabled: true, Gather: 10 * time.Second,
 			Groups: netip.MustParsePrefix("239.255.0.0/16"), Port: 7469, TTL: 1},
+
+		OIDC: OIDC{Name: "preferred_username", Groups: "groups"},
 
 		Log: Log{Level: "info", Format: "text"},
 	}

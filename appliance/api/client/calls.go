@@ -52,10 +52,26 @@ func (c Client) StreamEvents(ctx context.Context, lastEventID string, out any) e
 		nil, out)
 }
 
+// GetLoginWays: Show the ways to log in beside a password.
+func (c Client) GetLoginWays(ctx context.Context, out any) error {
+	return c.call(ctx, Request{Method: "GET"},
+		"/v1/login",
+		nil,
+		nil, out)
+}
+
 // Login: Get a token by the name and the password of an account.
 func (c Client) Login(ctx context.Context, body any, out any) error {
 	return c.call(ctx, Request{Method: "POST", Body: body},
 		"/v1/login",
+		nil,
+		nil, out)
+}
+
+// LoginByProvider: Get a token by an ID token of the identity provider.
+func (c Client) LoginByProvider(ctx context.Context, body any, out any) error {
+	return c.call(ctx, Request{Method: "POST", Body: body},
+		"/v1/login/provider",
 		nil,
 		nil, out)
 }

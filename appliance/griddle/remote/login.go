@@ -37,6 +37,10 @@ func LoginCommand(e *cli.Env) *cobra.Command {
 		"its host's")
 	c.Flags().StringVar(&l.user, "user", "", "`NAME` of your account; without it you are asked")
 	c.Flags().StringVar(&l.file, "password-file", "", "`FILE` with your password, in its first line")
+	c.Flags().BoolVar(&l.browser, "browser", false, "log in at the site's identity provider, with a browser on this "+
+		"computer; the token is valid for 12 hours at most")
+	c.MarkFlagsMutuallyExclusive("browser", "user")
+	c.MarkFlagsMutuallyExclusive("browser", "password-file")
 	c.Flags().DurationVar(&l.life, "for", 0, "how long the token is valid, such as 12h; without it 7 days, at most 90")
 	_ = c.RegisterFlagCompletionFunc("remote", e.CompleteRemotes)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -54,6 +58,7 @@ type login struct {
 	known              trust
 	remote, user, file string
 	life               time.Duration
+	browser            bool
 }
 
 // run logs in, and returns the server as it is kept now.
@@ -77,26 +82,13 @@ func (l *login) run(ctx context.Context, e *cli.Env, args []string) (Listed, err
 	if err != nil {
 		return Listed{}, err
 	}
-	user := l.user
-	if user == "" {
-		user, err = cli.Ask(e, "logging in", "Name of your account on "+s.URL+":", "Give --user NAME.")
-		if err != nil {
-			return Listed{}, err
-		}
-	}
-	password, err := e.Password("logging in", l.file)
-	if err != nil {
-		return Listed{}, err
-	}
-	label, _ := os.Hostname()
-	made, err := api.NewClient(s.URL, "", conf).Login(ctx, api.Login{Name: user, Password: password,
-		Label: job.Printable(label), Seconds: int64(l.life / time.Second)})
+	made, err := l.token(ctx, e, s.URL, api.NewClient(s.URL, "", conf))
 	var p *job.Problem
 	if errors.As(err, &p) && p.Status == http.StatusNotFound {
 		return Listed{}, cli.WithHint(err, "The server is too old for accounts. Update it, or use its admin.token.")
 	}
 	if err != nil {
-		return Listed{}, cli.ExplainRemote(fmt.Errorf("logging in to %s as %s: %w", s.URL, user, err))
+		return Listed{}, cli.ExplainRemote(fmt.Errorf("logging in to %s: %w", s.URL, err))
 	}
 	s.Token, s.Account, s.Until = made.Secret, made.Token.Account, made.Token.Until
 	var after Listed
@@ -106,6 +98,39 @@ func (l *login) run(ctx context.Context, e *cli.Env, args []string) (Listed, err
 		return nil
 	})
 	return after, err
+}
+
+// token gets the token, from a server at base.
+func (l *login) token(ctx context.Context, e *cli.Env, base string, client *api.Client) (api.MadeToken, error) {
+	label, _ := os.Hostname()
+	label = job.Printable(label)
+	seconds := int64(l.life / time.Second)
+	if l.browser {
+		ways, err := client.LoginWays(ctx)
+		if err == nil && ways.Provider == nil {
+			err = cli.WithHint(errors.New("the server has no identity provider"), "Log in with a password.")
+		}
+		if err != nil {
+			return api.MadeToken{}, err
+		}
+		id, err := browser(ctx, e, *ways.Provider)
+		if err != nil {
+			return api.MadeToken{}, err
+		}
+		return client.ProviderLogin(ctx, api.ProviderLogin{Token: id, Label: label, Seconds: seconds})
+	}
+	user, err := l.user, error(nil)
+	if user == "" {
+		user, err = cli.Ask(e, "logging in", "Name of your account on "+base+":", "Give --user NAME.")
+		if err != nil {
+			return api.MadeToken{}, err
+		}
+	}
+	password, err := e.Password("logging in", l.file)
+	if err != nil {
+		return api.MadeToken{}, err
+	}
+	return client.Login(ctx, api.Login{Name: user, Password: password, Label: label, Seconds: seconds})
 }
 
 // server returns which server the user means, by its name and as it is kept so far.
