@@ -277,7 +277,7 @@ func TestReplace(t *testing.T) {
 	if _, _, err := f.Replace(ctx, "desk1", macB); !errors.Is(err, ErrInvalid) {
 		t.Errorf("with settings on both: %v", err)
 	}
-	if _, err := f.ClearSettings(ctx, macB); err != nil {
+	if _, err := f.ClearSettings(ctx, macB, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := f.Replace(ctx, "desk1", "desk1"); !errors.Is(err, ErrInvalid) {

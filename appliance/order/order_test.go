@@ -166,7 +166,7 @@ func TestStep(t *testing.T) {
 		for _, want := range []MachineState{Waiting, Failed} {
 			o, todo = o.Step(start, nil)
 			o = give(t, o, todo, start)
-			o, todo = o.Step(start, map[string]Report{"m0": failed})
+			o, _ = o.Step(start, map[string]Report{"m0": failed})
 			if o.Machines[0].State != want || !strings.Contains(o.Machines[0].Why, "no space") {
 				t.Errorf("%+v, want %s", o.Machines[0], want)
 			}

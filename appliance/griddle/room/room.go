@@ -246,14 +246,14 @@ func (r *rooms) agree(p api.OrderPreview, given string, yes bool) error {
 	doing := "ordering"
 	if p.Gets == 0 {
 		why := "no machine was named"
-		for _, m := range p.Machines {
+		if len(p.Machines) > 0 {
+			m := p.Machines[0]
 			if why = m.Refused; m.Has {
 				why = fmt.Sprintf("%s has %s already", m.Name, m.Image)
 			}
 			if len(p.Machines) > 1 {
 				why = "of the first, " + name(m) + ": " + why
 			}
-			break
 		}
 		return cli.WithHint(fmt.Errorf("%s: no machine gets a job: %s", doing, job.Sentence(why)), look)
 	}
