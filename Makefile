@@ -103,8 +103,8 @@ fuzz: go ## every fuzz target for FUZZTIME (default 30s)
 		done
 	done
 
-api: go ## docs/openapi.yaml from the code, refused where it would break clients, and the Go client from that
-	go test -count=1 -run '^TestDocument$$' ./appliance/api -update
+api: go ## docs/openapi.yaml and docs/API.md from the code, refused where clients would break, and the Go client
+	go test -count=1 -run '^Test(Document|Page)$$' ./appliance/api -update
 	go generate ./appliance/api/client
 
 lint: go ## gofmt, go vet, staticcheck, deadcode, length of lines, words of the glossary

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"griddle/appliance/account"
+	"griddle/appliance/api/client"
 )
 
 // Login gets a token by the name and the password of an account. The client needs none itself.
@@ -80,7 +81,7 @@ func (c *Client) DeleteToken(ctx context.Context, id string) error {
 func (c *Client) Audit(ctx context.Context, do func([]account.Entry) error) (seq int64, digest string, err error) {
 	for {
 		var page Audit
-		if err := c.made.ReadAudit(ctx, seq, 0, &page); err != nil {
+		if err := c.made.ReadAudit(ctx, client.ReadAuditQuery{After: seq}, &page); err != nil {
 			return seq, digest, err
 		}
 		last, sum, err := account.Check(seq, digest, page.Entries)

@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/url"
 	"time"
 
 	"griddle/appliance/fleet"
@@ -34,6 +32,6 @@ func (h *Handler) act(ctx context.Context, key string, within int, o fleet.Order
 
 // Reboot has it restart.
 func (c *Client) Reboot(ctx context.Context, key string, in Reboot) (out Machine, err error) {
-	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/reboot", in, &out)
+	err = c.made.RebootMachine(ctx, key, in, &out)
 	return out, err
 }

@@ -39,7 +39,7 @@ func NewClient(base, token string, conf *tls.Config) *Client {
 // Machines lists the machines whose names come after after, one page of them. Machines.Next is the
 // after of the next page.
 func (c *Client) Machines(ctx context.Context, after string) (out Machines, err error) {
-	err = c.made.ListMachines(ctx, "", after, 0, &out)
+	err = c.made.ListMachines(ctx, client.ListMachinesQuery{After: after}, &out)
 	return out, err
 }
 
@@ -102,10 +102,11 @@ func (c *Client) Erase(ctx context.Context, key string, in Erase) (out Machine, 
 
 // Delete forgets it.
 func (c *Client) Delete(ctx context.Context, key string, recovery bool) error {
+	var q client.DeleteMachineQuery
 	if recovery {
-		return c.made.DeleteMachine(ctx, key, "lose", nil)
+		q.Recovery = "lose"
 	}
-	return c.made.DeleteMachine(ctx, key, "", nil)
+	return c.made.DeleteMachine(ctx, key, q, nil)
 }
 
 // Recovery returns its recovery keys, which the server notes in its journal.
@@ -186,7 +187,7 @@ func (c *Client) Cancel(ctx context.Context, key string) (out Machine, err error
 
 // Log returns journal entries with numbers above after; it waits up to wait, a minute at most, for the first of them.
 func (c *Client) Log(ctx context.Context, key string, after int64, wait time.Duration) (out Log, err error) {
-	err = c.made.ReadLog(ctx, key, after, int64(wait.Seconds()), &out)
+	err = c.made.ReadLog(ctx, key, client.ReadLogQuery{After: after, Wait: int64(wait.Seconds())}, &out)
 	return out, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"griddle/appliance/api/client"
 	"griddle/appliance/job"
 )
 
@@ -26,7 +27,7 @@ func (c *Client) MakeOrder(ctx context.Context, in MakeOrder) (out Order, err er
 func (c *Client) EachOrderPage(ctx context.Context, do func(Orders) bool) error {
 	for before := ""; ; {
 		var page Orders
-		if err := c.made.ListOrders(ctx, before, 0, &page); err != nil {
+		if err := c.made.ListOrders(ctx, client.ListOrdersQuery{Before: before}, &page); err != nil {
 			return err
 		}
 		if !do(page) || page.Next == "" {

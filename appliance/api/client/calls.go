@@ -36,12 +36,18 @@ func (c Client) ChangeAccount(ctx context.Context, name string, body any, out an
 		nil, out)
 }
 
+// ReadAuditQuery has the parameters of ReadAudit. Zero values are not sent.
+type ReadAuditQuery struct {
+	After int64
+	Limit int64
+}
+
 // ReadAudit: Read the log of what operators changed.
-func (c Client) ReadAudit(ctx context.Context, after int64, limit int64, out any) error {
+func (c Client) ReadAudit(ctx context.Context, q ReadAuditQuery, out any) error {
 	return c.call(ctx, Request{Method: "GET"},
 		"/v1/audit",
 		nil,
-		[]any{"after", after, "limit", limit}, out)
+		[]any{"after", q.After, "limit", q.Limit}, out)
 }
 
 // StreamEvents: Stream the journals of all machines as server-sent events.
@@ -84,20 +90,32 @@ func (c Client) Logout(ctx context.Context, out any) error {
 		nil, out)
 }
 
+// ListMachinesQuery has the parameters of ListMachines. Zero values are not sent.
+type ListMachinesQuery struct {
+	Filter string
+	After  string
+	Limit  int64
+}
+
 // ListMachines: List machines by name, a page of them.
-func (c Client) ListMachines(ctx context.Context, filter string, after string, limit int64, out any) error {
+func (c Client) ListMachines(ctx context.Context, q ListMachinesQuery, out any) error {
 	return c.call(ctx, Request{Method: "GET"},
 		"/v1/machines",
 		nil,
-		[]any{"filter", filter, "after", after, "limit", limit}, out)
+		[]any{"filter", q.Filter, "after", q.After, "limit", q.Limit}, out)
+}
+
+// DeleteMachineQuery has the parameters of DeleteMachine. Zero values are not sent.
+type DeleteMachineQuery struct {
+	Recovery string
 }
 
 // DeleteMachine: Forget a machine.
-func (c Client) DeleteMachine(ctx context.Context, key string, recovery string, out any) error {
+func (c Client) DeleteMachine(ctx context.Context, key string, q DeleteMachineQuery, out any) error {
 	return c.call(ctx, Request{Method: "DELETE"},
 		"/v1/machines/%s",
 		[]any{key},
-		[]any{"recovery", recovery}, out)
+		[]any{"recovery", q.Recovery}, out)
 }
 
 // GetMachine: Show a machine with its jobs.
@@ -124,12 +142,18 @@ func (c Client) CancelJob(ctx context.Context, key string, out any) error {
 		nil, out)
 }
 
+// WatchConsoleQuery has the parameters of WatchConsole. Zero values are not sent.
+type WatchConsoleQuery struct {
+	Columns int64
+	Rows    int64
+}
+
 // WatchConsole: Watch the screen of a machine, as server-sent events.
-func (c Client) WatchConsole(ctx context.Context, key string, columns int64, rows int64, out any) error {
+func (c Client) WatchConsole(ctx context.Context, key string, q WatchConsoleQuery, out any) error {
 	return c.call(ctx, Request{Method: "GET"},
 		"/v1/machines/%s/console",
 		[]any{key},
-		[]any{"columns", columns, "rows", rows}, out)
+		[]any{"columns", q.Columns, "rows", q.Rows}, out)
 }
 
 // TypeConsole: Give keys to the screen of a machine.
@@ -156,12 +180,18 @@ func (c Client) InstallMachine(ctx context.Context, key string, body any, out an
 		nil, out)
 }
 
+// ReadLogQuery has the parameters of ReadLog. Zero values are not sent.
+type ReadLogQuery struct {
+	After int64
+	Wait  int64
+}
+
 // ReadLog: Read a machine's journal, or wait for an entry.
-func (c Client) ReadLog(ctx context.Context, key string, after int64, wait int64, out any) error {
+func (c Client) ReadLog(ctx context.Context, key string, q ReadLogQuery, out any) error {
 	return c.call(ctx, Request{Method: "GET"},
 		"/v1/machines/%s/log",
 		[]any{key},
-		[]any{"after", after, "wait", wait}, out)
+		[]any{"after", q.After, "wait", q.Wait}, out)
 }
 
 // MergeMachines: Say that another machine is the same one.
@@ -292,12 +322,18 @@ func (c Client) ControlMulticast(ctx context.Context, id string, action string, 
 		nil, out)
 }
 
+// ListOrdersQuery has the parameters of ListOrders. Zero values are not sent.
+type ListOrdersQuery struct {
+	Before string
+	Limit  int64
+}
+
 // ListOrders: List orders for many machines, the newest first.
-func (c Client) ListOrders(ctx context.Context, before string, limit int64, out any) error {
+func (c Client) ListOrders(ctx context.Context, q ListOrdersQuery, out any) error {
 	return c.call(ctx, Request{Method: "GET"},
 		"/v1/orders",
 		nil,
-		[]any{"before", before, "limit", limit}, out)
+		[]any{"before", q.Before, "limit", q.Limit}, out)
 }
 
 // MakeOrder: Order jobs for many machines.

@@ -34,10 +34,12 @@ func TestPaths(t *testing.T) {
 			t.Errorf("GetSettings(%q) asks for %q, %v, want %q", key, got.Path, err, want)
 		}
 	}
-	if err := c.ReadLog(t.Context(), "a", 0, 5, nil); err != nil || got.Path != "/v1/machines/a/log?wait=5" {
+	if err := c.ReadLog(t.Context(), "a", ReadLogQuery{Wait: 5}, nil); err != nil ||
+		got.Path != "/v1/machines/a/log?wait=5" {
 		t.Errorf("ReadLog() asks for %q, %v", got.Path, err)
 	}
-	if err := c.ListMachines(t.Context(), "", "a&b", 0, nil); err != nil || got.Path != "/v1/machines?after=a%26b" {
+	if err := c.ListMachines(t.Context(), ListMachinesQuery{After: "a&b"}, nil); err != nil ||
+		got.Path != "/v1/machines?after=a%26b" {
 		t.Errorf("ListMachines() asks for %q, %v", got.Path, err)
 	}
 }
