@@ -109,9 +109,9 @@ func TestConsole(t *testing.T) {
 		t.Fatalf("Screen() = %+v, %v", w, err)
 	}
 	first := within(t, all, framed)
-	picture, ok := remote.Picture{}.Put(*first.Frame)
-	if !ok || !strings.Contains(picture.View(80, 24, true), "lab-1") {
-		t.Errorf("an operator sees:\n%s", picture.View(80, 24, true))
+	picture, ok := job.ScreenPicture{}.Put(*first.Frame)
+	if !ok || !strings.Contains(remote.View(picture, 80, 24, true), "lab-1") {
+		t.Errorf("an operator sees:\n%s", remote.View(picture, 80, 24, true))
 	}
 	if err := operator.TypeConsole(ctx, mac, Typed{Keys: []job.ScreenKey{{Text: "?"}, {Name: "down"}}}); err != nil {
 		t.Fatal(err)
@@ -133,8 +133,8 @@ func TestConsole(t *testing.T) {
 	}
 	second := within(t, all, framed)
 	if picture, ok = picture.Put(*second.Frame); !ok || second.Frame.Whole ||
-		!strings.Contains(picture.View(80, 24, true), "Help") {
-		t.Errorf("after ? an operator sees:\n%s", picture.View(80, 24, true))
+		!strings.Contains(remote.View(picture, 80, 24, true), "Help") {
+		t.Errorf("after ? an operator sees:\n%s", remote.View(picture, 80, 24, true))
 	}
 	said := strings.Join(journalOf(t, s), "\n")
 	for _, want := range []string{"admin.token watches the screen of this machine", "admin.token types at the screen"} {

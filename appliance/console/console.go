@@ -26,7 +26,6 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/appliance/quota"
-	"griddle/tui/remote"
 )
 
 // Limits of a Hub.
@@ -94,7 +93,7 @@ type Options struct {
 type screen struct {
 	watchers map[*Watching]bool
 	boot     Boot
-	picture  remote.Picture
+	picture  job.ScreenPicture
 	taken    time.Time // the last frame
 	blind    bool      // what is shown is not the present picture: the next frame has to be whole
 
@@ -142,7 +141,7 @@ type Watching struct {
 	hold          *quota.Hold
 	columns, rows int
 
-	seen   remote.Picture // by the operator
+	seen   job.ScreenPicture // by the operator
 	status Status
 	begun  bool
 }
@@ -231,7 +230,7 @@ func (h *Hub) Hello(machine string, b Boot) bool {
 		return false
 	}
 	if s.boot.ID != b.ID {
-		s.keys, s.picture, s.taken, s.blind = nil, remote.Picture{}, time.Time{}, true
+		s.keys, s.picture, s.taken, s.blind = nil, job.ScreenPicture{}, time.Time{}, true
 	}
 	if s.boot != b {
 		s.boot = b

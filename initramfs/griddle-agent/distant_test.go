@@ -58,7 +58,7 @@ type far struct {
 	*screen
 	hub     *hub
 	watcher *console.Watching
-	picture remote.Picture
+	picture job.ScreenPicture
 }
 
 func newFar(t *testing.T, actions tui.Actions, forms ...care.Form) *far {
@@ -98,7 +98,7 @@ func (f *far) watch(t *testing.T, columns, rows int) {
 func (f *far) sees(t *testing.T, text string, other ...string) {
 	t.Helper()
 	for end := time.Now().Add(2 * time.Minute); ; {
-		view := f.picture.View(200, 100, true)
+		view := remote.View(f.picture, 200, 100, true)
 		missing := !strings.Contains(view, text)
 		for _, o := range other {
 			missing = missing || strings.Contains(view, o)
@@ -172,7 +172,7 @@ func TestDistant(t *testing.T) {
 	if _, is := f.hub.wire(); is != was {
 		t.Errorf("%d frames were sent for no one", is-was)
 	}
-	f.picture = remote.Picture{}
+	f.picture = job.ScreenPicture{}
 	f.watch(t, 60, 20)
 	f.distant.watched(t.Context(), f.hub)
 	f.sees(t, "lab-2")

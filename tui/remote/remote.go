@@ -2,7 +2,7 @@
 // text with a closed set of looks, and an operator's key becomes a job.ScreenKey.
 //
 // On the machine, Lines reads a drawn view, Changed finds what differs from the view before, and KeyMsg makes a key
-// for the Model. At the operator, Put puts a frame on a Picture, View draws it, and Key names a key.
+// for the Model. At the operator, View draws a job.ScreenPicture, and Key names a key.
 //
 // A frame comes from a machine, and nothing that a machine sends reaches a terminal: View writes printable characters
 // and the sequences of Sequence, and nothing else, whatever the frame has.
@@ -107,52 +107,15 @@ func Changed(before, now []job.ScreenLine) []job.ScreenLine {
 	return out
 }
 
-// Picture is a screen that frames were put on. Its zero value is empty.
-type Picture struct {
-	Number        uint64 // of the last frame
-	Columns, Rows int
-	lines         [][]job.ScreenRun
-}
-
-// Put is the picture with a frame on it, and false if the frame has only changes of another picture. A frame that has
-// passed job.ScreenFrame.Bounded is expected; p and what was copied from it stay as they are.
-func (p Picture) Put(f job.ScreenFrame) (Picture, bool) {
-	if !f.Whole && (f.Number != p.Number && f.Number != p.Number+1 || f.Columns != p.Columns || f.Rows != p.Rows) {
-		return p, false
-	}
-	next := Picture{f.Number, f.Columns, f.Rows, make([][]job.ScreenRun, f.Rows)}
-	if !f.Whole {
-		copy(next.lines, p.lines)
-	}
-	for _, l := range f.Lines {
-		if l.Row >= 0 && l.Row < len(next.lines) {
-			next.lines[l.Row] = l.Runs
-		}
-	}
-	return next, true
-}
-
-// Frame is what changed from before to p, or all of p if before has another size.
-func (p Picture) Frame(before Picture) job.ScreenFrame {
-	f := job.ScreenFrame{Number: p.Number, Columns: p.Columns, Rows: p.Rows,
-		Whole: before.Columns != p.Columns || before.Rows != p.Rows || before.Number == 0}
-	for row, runs := range p.lines {
-		if f.Whole || !slices.Equal(runs, before.lines[row]) {
-			f.Lines = append(f.Lines, job.ScreenLine{Row: row, Runs: runs})
-		}
-	}
-	return f
-}
-
-// View draws the upper left part of the picture that a terminal of this size has room for.
-func (p Picture) View(columns, rows int, plain bool) string {
+// View draws the upper left part of a picture that a terminal of this size has room for.
+func View(p job.ScreenPicture, columns, rows int, plain bool) string {
 	var out strings.Builder
-	for row := range min(len(p.lines), max(0, rows)) {
+	for row := range min(p.Rows, max(0, rows)) {
 		if row > 0 {
 			out.WriteByte('\n')
 		}
 		left := columns
-		for _, r := range p.lines[row] {
+		for _, r := range p.Line(row) {
 			text := frame.Cut(visible(r.Text), max(0, left))
 			left -= frame.Cells(text)
 			switch {

@@ -22,7 +22,7 @@ func whole(view string, number uint64, columns, rows int) job.ScreenFrame {
 func TestScreen(t *testing.T) {
 	for _, ink := range []frame.Ink{frame.Plain, frame.Mono, frame.Colors} {
 		m := tui.New("1", false, tui.Actions{}).On(frame.NewTheme(frame.Look{Ink: ink, Lines: true}), 80, 24)
-		var before Picture
+		var before job.ScreenPicture
 		for i, msg := range []tea.Msg{tui.Step{Name: "Server", Detail: "asking"},
 			tui.Found{Welcome: job.Welcome{Machine: "lab-1"}}, tea.KeyMsg{Type: tea.KeyDown}} {
 			next, _ := m.Update(msg)
@@ -45,12 +45,12 @@ func TestScreen(t *testing.T) {
 				t.Fatalf("the frame of %T does not fit", msg)
 			}
 			for row, line := range strings.Split(view, "\n") {
-				got := strings.Split(p.View(80, 24, true), "\n")[row]
+				got := strings.Split(View(p, 80, 24, true), "\n")[row]
 				if want := strip(line); got != want {
 					t.Errorf("row %d is %q, want %q", row, got, want)
 				}
 			}
-			if got := Lines(p.View(80, 24, false)); len(Changed(Lines(view), got)) != 0 && ink != frame.Plain {
+			if got := Lines(View(p, 80, 24, false)); len(Changed(Lines(view), got)) != 0 && ink != frame.Plain {
 				same := strings.Join(merged(got), "\n") == strings.Join(merged(Lines(view)), "\n")
 				if !same {
 					t.Errorf("ink %d: the looks of %T differ", ink, msg)
@@ -95,7 +95,7 @@ func FuzzView(f *testing.F) {
 			lines = Lines(text)
 		}
 		frame0 := job.ScreenFrame{Number: 1, Columns: 80, Rows: 24, Whole: true, Lines: lines}
-		raw, _ := Picture{}.Put(frame0)
+		raw, _ := job.ScreenPicture{}.Put(frame0)
 		bounded, err := frame0.Bounded()
 		if err != nil {
 			t.Fatal(err)
@@ -107,9 +107,9 @@ func FuzzView(f *testing.F) {
 				}
 			}
 		}
-		clean, _ := Picture{}.Put(bounded)
-		for _, p := range []Picture{raw, clean} { // the operator's side trusts no server either
-			view := p.View(int(columns), 24, false)
+		clean, _ := job.ScreenPicture{}.Put(bounded)
+		for _, p := range []job.ScreenPicture{raw, clean} { // the operator's side trusts no server either
+			view := View(p, int(columns), 24, false)
 			for _, s := range sequences.FindAllString(view, -1) {
 				if !allowed.MatchString(s) {
 					t.Errorf("a terminal gets %q", s)
@@ -156,7 +156,7 @@ func TestKeys(t *testing.T) {
 }
 
 func TestPut(t *testing.T) {
-	first, _ := Picture{}.Put(whole("a\nb", 7, 40, 12))
+	first, _ := job.ScreenPicture{}.Put(whole("a\nb", 7, 40, 12))
 	for _, f := range []job.ScreenFrame{{Number: 9, Columns: 40, Rows: 12}, {Number: 8, Columns: 41, Rows: 12},
 		{Number: 6, Columns: 40, Rows: 12}} {
 		if _, ok := first.Put(f); ok {
@@ -164,8 +164,8 @@ func TestPut(t *testing.T) {
 		}
 	}
 	second, ok := first.Put(job.ScreenFrame{Number: 8, Columns: 40, Rows: 12, Lines: Lines("c")})
-	if !ok || second.View(40, 2, true) != "c\nb" || first.View(40, 2, true) != "a\nb" {
-		t.Errorf("the pictures are %q and %q", first.View(40, 2, true), second.View(40, 2, true))
+	if !ok || View(second, 40, 2, true) != "c\nb" || View(first, 40, 2, true) != "a\nb" {
+		t.Errorf("the pictures are %q and %q", View(first, 40, 2, true), View(second, 40, 2, true))
 	}
 	if f := second.Frame(first); f.Whole || len(f.Lines) != 1 || f.Number != 8 {
 		t.Errorf("the change is %+v", f)

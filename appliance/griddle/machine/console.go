@@ -148,7 +148,7 @@ type seenScreen struct {
 	plain         bool
 	keys          chan<- job.ScreenKey // nil if none are passed on
 
-	picture remote.Picture
+	picture job.ScreenPicture
 	status  console.Status
 	lost    string // the connection is
 	notice  string // why the last key had no effect
@@ -219,16 +219,16 @@ func (s seenScreen) key(k tea.KeyMsg) (tea.Model, tea.Cmd) {
 // View implements tea.Model: the screen, and a line of this command below it.
 func (s seenScreen) View() string {
 	rows := max(0, s.rows-statusRows)
-	out := s.picture.View(s.columns, rows, s.plain)
+	out := remote.View(s.picture, s.columns, rows, s.plain)
 	if s.picture.Number == 0 {
 		out = ""
 	}
 	out += strings.Repeat("\n", max(0, rows-strings.Count(out, "\n")))
-	line := remote.Picture{}
+	line := job.ScreenPicture{}
 	look := job.ScreenReverse
 	line, _ = line.Put(job.ScreenFrame{Number: 1, Whole: true, Columns: job.MaxScreenColumns, Rows: 1,
 		Lines: []job.ScreenLine{{Runs: []job.ScreenRun{{Text: s.below(), Look: look}}}}})
-	return out + line.View(s.columns, 1, s.plain)
+	return out + remote.View(line, s.columns, 1, s.plain)
 }
 
 // below is the line of this command.
