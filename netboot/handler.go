@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -85,6 +86,9 @@ func (s *Server) serveScript(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.scripts.Add(1)
+	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		m.Address = from.Addr().Unmap()
+	}
 	s.routes.booting([6]byte(m.MAC), time.Now())
 	ctx, cancel := context.WithTimeout(r.Context(), bootTimeout)
 	defer cancel()

@@ -8,6 +8,7 @@ package netboot
 import (
 	"context"
 	"net"
+	"net/netip"
 
 	"github.com/insomniacslk/dhcp/iana"
 )
@@ -32,6 +33,9 @@ type Machine struct {
 	MAC  net.HardwareAddr
 	UUID string // lower case, "" if not sent or all zeros
 	Arch Arch
+
+	// Address is where a request for a boot script came from; the zero value of a machine that only sent packets.
+	Address netip.Addr
 }
 
 // Action is what a machine does when its loader runs.

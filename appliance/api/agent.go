@@ -34,6 +34,11 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) 
 		Approved: g.Approved, Layouts: true, Mirror: true, Zone: h.zone(r.Context(), g.Machine)}
 	out.Screen = h.screens.Hello(g.Machine.ID, console.Boot{ID: in.Boot,
 		Shows: slices.Contains(in.Features, job.FeatureScreen), Waiting: g.Waiting, Approved: g.Approved})
+	if g.Rule != nil {
+		if err := h.obey(r.Context(), fleet.Proof{Token: g.Token, Key: by.Key}, &g); err != nil {
+			return err
+		}
+	}
 	what := "choose"
 	if g.Waiting {
 		what = "waits for approval"

@@ -19,7 +19,11 @@ func (h *Handler) settings(w http.ResponseWriter, r *http.Request, by fleet.Proo
 	if err != nil {
 		return err
 	}
-	m, err := h.merged(r.Context(), a.Own.Spec.Image, a.Group, a.Settings)
+	ruled, err := ruledFor(a.Declared, &a.Own)
+	if err != nil {
+		return err
+	}
+	m, err := h.merged(r.Context(), a.Own.Spec.Image, ruled, a.Group, a.Settings)
 	if err != nil {
 		return err
 	}
@@ -42,10 +46,10 @@ func (h *Handler) settings(w http.ResponseWriter, r *http.Request, by fleet.Proo
 	return give(w, http.StatusOK, out)
 }
 
-// merged is what a machine gets with image: the settings of the image, of the site, of its group, and its own, which
-// are the strongest.
+// merged is what a machine gets with image: the settings of the image, of the site, of the rule that installs it, of
+// its group, and its own, which are the strongest.
 func (h *Handler) merged(ctx context.Context, image job.Image,
-	group, own setting.Document) (m setting.Merged, err error) {
+	ruled, group, own setting.Document) (m setting.Merged, err error) {
 	var all []setting.Document
 	if image.Ref != "" {
 		d, err := h.ofImage(ctx, image)
@@ -57,7 +61,16 @@ func (h *Handler) merged(ctx context.Context, image job.Image,
 	if h.o.Site != nil {
 		all = append(all, h.o.Site())
 	}
-	return setting.Merge(append(all, group, own)...), nil
+	return setting.Merge(append(all, ruled, group, own)...), nil
+}
+
+// ruledFor are the settings that the machine of d gets from a rule with its job j, which may be nil: those of the rule
+// that made it if it is an install, otherwise those of the rule that made the system that the machine has.
+func ruledFor(d fleet.Declared, j *fleet.Job) (setting.Document, error) {
+	if j != nil && j.Spec.Kind == job.Install {
+		return j.RuleSettings()
+	}
+	return d.Installed, nil
 }
 
 // lastImage is the image whose settings were read last: many machines get the same one.
@@ -95,7 +108,11 @@ func (h *Handler) hasSettings(ctx context.Context, j fleet.Job) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	m, err := h.merged(ctx, j.Spec.Image, d.Group, d.Settings)
+	ruled, err := ruledFor(d, &j)
+	if err != nil {
+		return false, err
+	}
+	m, err := h.merged(ctx, j.Spec.Image, ruled, d.Group, d.Settings)
 	if err != nil {
 		h.o.Log.Warn("the settings of a machine cannot be read", "machine", d.Machine.Name, "error", err)
 		return true, nil
@@ -106,7 +123,13 @@ func (h *Handler) hasSettings(ctx context.Context, j fleet.Job) (bool, error) {
 
 // check refuses an order for a machine whose settings have mistakes, and returns the settings. A machine that is not
 // known yet gets those of the image and the site.
-func (h *Handler) check(ctx context.Context, key string, o fleet.Order) (s setting.Settings, err error) {
+func (h *Handler) check(ctx context.Context, key string, o fleet.Order) (setting.Settings, error) {
+	return h.checkRuled(ctx, key, o, setting.Document{})
+}
+
+// checkRuled is check of an install that a rule with these settings orders.
+func (h *Handler) checkRuled(ctx context.Context, key string, o fleet.Order,
+	ruled setting.Document) (s setting.Settings, err error) {
 	if o.Kind == job.Relay || o.Kind == job.Erase || o.Kind.IsAction() {
 		return s, nil
 	}
@@ -121,7 +144,10 @@ func (h *Handler) check(ctx context.Context, key string, o fleet.Order) (s setti
 	if o.Hostname != "" {
 		d.Machine.Name = o.Hostname
 	}
-	m, err := h.merged(ctx, o.Image, d.Group, d.Settings)
+	if o.Kind == job.Update {
+		ruled = d.Installed
+	}
+	m, err := h.merged(ctx, o.Image, ruled, d.Group, d.Settings)
 	if err != nil {
 		return s, err
 	}

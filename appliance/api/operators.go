@@ -67,6 +67,12 @@ func (h *Handler) operate(a huma.API) {
 	h.consoles(a)
 	route(h, a, op("get-saved-tables", "GET /v1/machines/{key}/tables",
 		"Show the partition tables that the last layout changed"), account.Viewer, h.savedTables)
+	route(h, a, op("get-rules", "GET /v1/rules",
+		"Show the rules of the site"), account.Viewer, h.getRules)
+	route(h, a, op("set-rules", "PUT /v1/rules",
+		"Replace the rules of the site"), account.Admin, h.setRules)
+	route(h, a, reading(op("try-rules", "POST /v1/rules/test",
+		"Say which rule would act for a machine, and why; change nothing")), account.Viewer, h.tryRules)
 	route(h, a, op("list-multicast", "GET /v1/multicast",
 		"List multicast sessions"), account.Viewer, h.multicast)
 	routeEmpty(h, a, op("control-multicast", "POST /v1/multicast/{id}/{action}",

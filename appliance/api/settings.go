@@ -81,18 +81,22 @@ func (h *Handler) settingsOf(ctx context.Context, key string) (as answer[Setting
 // present is what the machine gets with the image of its install, if it has one, and own as its own settings.
 func (h *Handler) present(ctx context.Context, d fleet.Declared,
 	own setting.Document) (m setting.Merged, image string, err error) {
+	ruled, err := ruledFor(d, d.Job)
+	if err != nil {
+		return m, "", err
+	}
 	if j := d.Job; j != nil && j.Spec.Kind != job.Relay {
 		of := j.Spec.Image
 		if now := d.Machine.Deployed; now != nil && (j.Spec.Kind == job.Erase ||
 			j.Spec.Kind == job.Update && j.State == job.Failed) {
 			of = job.Image{Ref: now.Image}
 		}
-		m, err = h.merged(ctx, of, d.Group, own)
+		m, err = h.merged(ctx, of, ruled, d.Group, own)
 		if err == nil || !errors.Is(err, ErrNoImage) {
 			return m, of.Ref, err
 		}
 	}
-	m, err = h.merged(ctx, job.Image{}, d.Group, own)
+	m, err = h.merged(ctx, job.Image{}, ruled, d.Group, own)
 	return m, "", err
 }
 

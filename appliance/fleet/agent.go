@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"griddle/appliance/job"
+	"griddle/appliance/rule"
 )
 
 // Greeting answers a machine's hello.
@@ -22,6 +23,9 @@ type Greeting struct {
 	Unfinished []job.Unfinished // installs that were started on this machine's screen and may continue
 	First      bool             // this boot had not said hello before
 	Approved   bool             // an operator approved the key of this boot for the machine
+
+	// Rule orders an install for the machine: Follow makes the job, or StopRule notes why there is none. nil without.
+	Rule *rule.Rule
 
 	// Waiting: an operator has to approve the boot before it gets a job. Its screen shows Code, "" for a boot without a
 	// key, which cannot be approved.
@@ -51,16 +55,26 @@ func (f *Fleet) Hello(ctx context.Context, from, key string, h job.Hello) (Greet
 			return err
 		}
 		g.Machine = m
+		s := Session{}
 		err = tx.QueryRowContext(ctx, "SELECT "+approved+" FROM boots WHERE boot = ?", h.Boot).Scan(&g.Approved)
 		if err != nil {
 			return err
 		}
-		if g.Waiting = !f.mayWork(g.Approved); g.Waiting {
-			g.Code, err = f.await(ctx, tx, m, h.Boot, from)
-			return err
-		}
 		jobs, err := jobsOf(ctx, tx, m.ID)
 		if err != nil {
+			return err
+		}
+		r, makes := (*rule.Rule)(nil), false
+		if r, makes, s.needs, err = f.acting(ctx, tx, m, from, h, jobs); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE boots SET needs = ?1 WHERE boot = ?2 AND needs <> ?1", s.needs,
+			h.Boot); err != nil {
+			return err
+		}
+		s.Approved = g.Approved
+		if g.Waiting = !f.mayWork(s); g.Waiting {
+			g.Code, err = f.await(ctx, tx, m, h.Boot, from)
 			return err
 		}
 		if g.Job = ordered(jobs); g.Job != nil {
@@ -79,7 +93,9 @@ func (f *Fleet) Hello(ctx context.Context, from, key string, h job.Hello) (Greet
 			return err
 		}
 		if g.Job == nil {
-			g.Unfinished = unfinished(jobs, h.Inventory.Disks)
+			if g.Unfinished = unfinished(jobs, h.Inventory.Disks); makes {
+				g.Rule = r
+			}
 		}
 		return nil
 	})

@@ -21,21 +21,33 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 	if len(id.MACs) == 0 {
 		return netboot.Spec{}, fmt.Errorf("deciding what to boot: %w MAC address %q", ErrInvalid, m.MAC.String())
 	}
-	known, jobs, disks, err := f.findBooting(ctx, id, true, func(known *Machine, jobs []Job) {
+	action := netboot.Menu
+	decides := func(tx *sql.Tx, known Machine, jobs []Job, remember bool) (err error) {
+		unknown := f.options().Unknown
+		if _, is := decided(jobs); !is {
+			unknown, err = f.policy(ctx, tx, known, booting{id.MACs[0], m.Address, remember}, jobs)
+		}
+		action = decide(unknown, jobs)
+		return err
+	}
+	known, jobs, disks, err := f.findBooting(ctx, id, true, func(tx *sql.Tx, known *Machine, jobs []Job) error {
 		known.Refused = nil
 		if j := lastDone(jobs); j != nil && ordered(jobs) == nil &&
 			(known.Handed == nil || known.Handed.Job != j.Spec.ID) {
 			known.Handed = &Handing{Job: j.Spec.ID, Time: f.o.Now().UTC()}
 		}
+		return decides(tx, *known, jobs, true)
 	})
 	if errors.Is(err, ErrFull) || errors.Is(err, ErrDiskFull) {
-		known, jobs, disks, err = f.findBooting(ctx, id, false, nil)
+		known, jobs, disks, err = f.findBooting(ctx, id, false, func(tx *sql.Tx, known *Machine, jobs []Job) error {
+			return decides(tx, *known, jobs, false)
+		})
 	}
 	if err != nil {
 		return netboot.Spec{}, fmt.Errorf("deciding what to boot: %w", err)
 	}
 	spec := netboot.Spec{
-		Action:  decide(f.options().Unknown, jobs),
+		Action:  action,
 		Kernel:  f.o.Kernel,
 		Initrds: f.o.Initrds,
 		Args: append([]string{"console=tty0", "console=ttyS0,115200", "quiet", "loglevel=3",
@@ -89,16 +101,17 @@ func starts(j Job, disks []job.Disk) job.Starts {
 var tableID = regexp.MustCompile(`^[0-9a-f]{8}((-[0-9a-f]{4}){3}-[0-9a-f]{12})?$`)
 
 // findBooting finds the machine that asked to boot, lets note change it, and returns it with its jobs, and with its
-// disks if it has a system. Without remember nothing is written, and a machine that is not known has no jobs.
+// disks if it has a system. Without remember nothing is written, and a machine that is not known has no jobs: it is the
+// zero value to note.
 func (f *Fleet) findBooting(ctx context.Context, id job.Identity, remember bool,
-	note func(*Machine, []Job)) (known Machine, jobs []Job, disks []job.Disk, err error) {
+	note func(*sql.Tx, *Machine, []Job) error) (known Machine, jobs []Job, disks []job.Disk, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		known, _, err = recognise(ctx, tx, id)
 		if errors.Is(err, ErrUnknown) && remember {
 			known, err = f.addMachine(ctx, tx, id, Sighting, netbootSource)
 		}
 		if errors.Is(err, ErrUnknown) {
-			return nil
+			return note(tx, &Machine{}, nil)
 		}
 		if err != nil {
 			return err
@@ -108,8 +121,11 @@ func (f *Fleet) findBooting(ctx context.Context, id job.Identity, remember bool,
 			v, err = inventoryOf(ctx, tx, known.ID)
 			disks = v.Disks
 		}
-		if err != nil || !remember {
+		if err != nil {
 			return err
+		}
+		if !remember {
+			return note(tx, &known, jobs)
 		}
 		// The UUID that firmware sends may be in another byte order than the agent's, which is the better one.
 		if known.Identity.UUID == "" {
@@ -119,7 +135,9 @@ func (f *Fleet) findBooting(ctx context.Context, id job.Identity, remember bool,
 			known.learn(job.Identity{MACs: id.MACs})
 		}
 		known.LastSeen = f.o.Now().UTC()
-		note(&known, jobs)
+		if err := note(tx, &known, jobs); err != nil {
+			return err
+		}
 		return save(ctx, tx, known)
 	})
 	return known, jobs, disks, err
@@ -139,7 +157,10 @@ func (f *Fleet) Refused(m netboot.Machine, why string) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	r := &Refusal{Time: f.o.Now().UTC(), Why: job.Sentence(why)}
-	_, _, _, err := f.findBooting(ctx, id, true, func(known *Machine, _ []Job) { known.Refused = r })
+	_, _, _, err := f.findBooting(ctx, id, true, func(_ *sql.Tx, known *Machine, _ []Job) error {
+		known.Refused = r
+		return nil
+	})
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err == nil {
@@ -170,10 +191,10 @@ func (f *Fleet) Notices() []string {
 	return out
 }
 
-// lastWriter is the newest job of origin that wrote a system to a disk, nil where none did.
-func lastWriter(jobs []Job, by Origin) *Job {
+// lastGiven is the newest job of an operator or a rule that wrote a system to a disk, nil where none did.
+func lastGiven(jobs []Job) *Job {
 	for i, j := range jobs {
-		if j.Origin == by && j.installs() && j.Spec.Started != "" {
+		if j.given() && j.installs() && j.Spec.Started != "" {
 			return &jobs[i]
 		}
 	}
@@ -194,10 +215,11 @@ func lastDone(jobs []Job) *Job {
 func (j Job) installs() bool { return j.Spec.Kind != job.Erase }
 
 // system is the job whose system the machine's disk is started for, nil where none is known. A screen's job counts only
-// on a machine that no operator's job left with a system. The system of a disk that was erased does not count.
+// on a machine that no job of an operator or a rule left with a system. The system of a disk that was erased does not
+// count.
 func system(jobs []Job) *Job {
 	s := lastDone(jobs)
-	if j := lastWriter(jobs, Operator); j != nil && j.State == job.Done {
+	if j := lastGiven(jobs); j != nil && j.State == job.Done {
 		s = j
 	}
 	if s != nil && s.Erased {
@@ -220,17 +242,23 @@ func pools(jobs []Job) (out []string) {
 	return out
 }
 
-// decide says what a machine with these jobs, the newest first, boots. Only operators' jobs decide. A live one starts
-// the agent, unless it is an update that the agent cannot do or has done. Of the finished ones the last that wrote to a
-// disk counts: if it was done, the disk has a system, otherwise only parts of one. A job from a screen changes nothing,
-// because anyone can claim to be at the screen of any machine. A machine that was installed from its screen gets the
-// menu, whose default is the disk, even if the policy would start the agent.
-func decide(unknown Policy, jobs []Job) netboot.Action {
+// decided says what a machine boots because of its jobs, and whether they decide.
+func decided(jobs []Job) (action netboot.Action, is bool) {
 	if j := ordered(jobs); j != nil && (j.Spec.Kind != job.Update || j.due() && !j.TooOld) {
-		return netboot.Agent
+		return netboot.Agent, true
 	}
-	if j := lastWriter(jobs, Operator); j != nil && j.State == job.Done && !j.Erased {
-		return netboot.Local
+	j := lastGiven(jobs)
+	return netboot.Local, j != nil && j.State == job.Done && !j.Erased
+}
+
+// decide says what a machine with these jobs, the newest first, boots. Only jobs of operators and rules decide. A live
+// one starts the agent, unless it is an update that the agent cannot do or has done. Of the finished ones the last that
+// wrote to a disk counts: if it was done, the disk has a system, otherwise only parts of one. A job from a screen
+// changes nothing, because anyone can claim to be at the screen of any machine. A machine that was installed from its
+// screen gets the menu, whose default is the disk, even if the policy would start the agent.
+func decide(unknown Policy, jobs []Job) netboot.Action {
+	if action, is := decided(jobs); is {
+		return action
 	}
 	switch unknown {
 	case StartAgent:

@@ -89,6 +89,8 @@ type Session struct {
 	// Approved says that an operator approved the key of the boot for the machine.
 	Approved bool
 
+	needs bool // a rule has the boot wait for that
+
 	// Settings says that the agent asks for settings (job.FeatureSettings), Kernel that it adds one
 	// (job.FeatureKernel), and Layout that it carries out layouts (job.FeatureLayout).
 	Settings bool
@@ -111,11 +113,11 @@ func (f *Fleet) session(ctx context.Context, tx *sql.Tx, p Proof) (s Session, se
 	var rank Rank
 	var key string
 	err = tx.QueryRowContext(ctx, "SELECT boots.boot, boots.machine, boots.seq, boots.key, "+
-		"boots.settings, boots.kernel, boots.layout, machines.name, machines.rank, "+approved+
+		"boots.settings, boots.kernel, boots.layout, boots.needs, machines.name, machines.rank, "+approved+
 		" FROM boots JOIN machines ON machines.id = "+
 		"boots.machine WHERE token = ? AND used >= ?", hash(p.Token),
 		now.Add(-tokenLife).UnixNano()).Scan(&s.Boot, &s.Machine, &seq, &key, &s.Settings, &s.Kernel, &s.Layout,
-		&s.Name, &rank, &s.Approved)
+		&s.needs, &s.Name, &rank, &s.Approved)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, 0, ErrToken
 	}

@@ -103,7 +103,7 @@ func (f *Fleet) atScreen(ctx context.Context, p Proof, home *string,
 		if err != nil {
 			return err
 		}
-		if !f.mayWork(s.Approved) {
+		if !f.mayWork(s) {
 			return fmt.Errorf("%w: run `griddle machine approve %s CODE` with the code on the machine's screen; a "+
 				"machine whose screen shows no code needs a new boot image (`make boot`)", ErrUnapproved, m.Name)
 		}

@@ -61,8 +61,11 @@ func normalCode(typed string) (string, error) {
 	return code[:codeLength/2] + "-" + code[codeLength/2:], nil
 }
 
-// mayWork says whether a boot may have jobs of its machine.
-func (f *Fleet) mayWork(approved bool) bool { return f.options().Enrolment != EnrolApprove || approved }
+// mayWork says whether a boot may have jobs of its machine. A rule can ask for more than the enrolment, and never for
+// less.
+func (f *Fleet) mayWork(s Session) bool {
+	return s.Approved || f.options().Enrolment != EnrolApprove && !s.needs
+}
 
 // takes returns ErrClosed where the server takes neither the machine that was recognised nor the key.
 func (f *Fleet) takes(ctx context.Context, tx *sql.Tx, m Machine, key string) error {

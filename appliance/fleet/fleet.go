@@ -37,6 +37,15 @@
 // key speaks for its own machine: it finds no job of another. A machine may also ask for an update itself (AskUpdate);
 // like a choice on a screen that changes nothing that it boots.
 //
+// # Rules
+//
+// What a machine gets for which no one has given an order, the rules of the site say (package rule). They decide what a
+// machine boots for which no job decides, in the place of the policy, and which boots wait for an operator. The job of
+// a rule is like an operator's: it waits for its machine, is sent again after a power cut, and decides what the machine
+// boots. But there is at most one for each machine and each version of a rule, only for a machine without a system, and
+// none that allows the loss of data. The API makes it when the machine says hello (Follow), or notes why it does not
+// (StopRule).
+//
 // # Orders for many
 //
 // An order for many machines (package order) is made by MakeOrder. The server calls StepOrder for each of LiveOrders
@@ -62,7 +71,7 @@
 //	boots        boot, machine, token (SHA-256), seq (highest event in the journal), created, used, acted, source, mac,
 //	             uuid, key (see Proof), code (of its screen), waiting (for an operator: when last), settings (its agent
 //	             asks for them), given (the job whose settings it got last), kernel (its agent can add one), layout
-//	             (its agent carries out layouts)
+//	             (its agent carries out layouts), needs (a rule has it wait for an operator)
 //	keys         machine, key, approved: the keys that an operator approved
 //	installs     machine, key, job, time: the key of the boot that last installed it, see CheckIn
 //	begun        machine, key, job, time: the keys of boots that began an install, see beganBy
@@ -74,6 +83,8 @@
 //	             who (see By)
 //	recorded     job, count and bytes of its records, changed
 //	records      job, number (from 1), data: what its boots keep here, see Record
+//	rules        one row: changed, data (rule.Document as JSON)
+//	ruled        machine, rule (rule.Rule.ID), job, stopped, booted, changed: what a rule did to a machine
 //	orders       id, live, created, data (order.Order as JSON, without its machines)
 //	order_machines order_id, place, machine, state, job, data (order.Machine as JSON)
 //	groups       name, data (Group as JSON), sealed (its settings, as those of machines), changed
@@ -158,6 +169,9 @@ type Fleet struct {
 	newer atomic.Pointer[Options] // of Reconfigure
 	max   totals
 
+	ruling sync.Mutex // of SetRules
+	rules  atomic.Pointer[Rules]
+
 	stored int64 // bytes of inventories and events since bounds were enforced; within change
 
 	mu      sync.Mutex
@@ -179,7 +193,8 @@ func Open(ctx context.Context, file string, o Options) (*Fleet, error) {
 		return nil, err
 	}
 	none := func(*sql.Tx) error { return nil } // what a migration marked is listed
-	if err := errors.Join(f.checkSealed(ctx), f.checkRecovery(ctx), f.change(ctx, none)); err != nil {
+	if err := errors.Join(f.checkSealed(ctx), f.checkRecovery(ctx), f.loadRules(ctx),
+		f.change(ctx, none)); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", file, err), f.Close())
 	}
 	return f, nil

@@ -14,15 +14,17 @@ type Job struct {
 	Spec    job.Spec `json:"spec"` // without Sources and Home, which are new for each hello
 	Machine string   `json:"machine"`
 	Origin  Origin   `json:"origin"`
-	By      string   `json:"by,omitempty"` // the operator who ordered it
+	By      string   `json:"by,omitempty"`   // the operator who ordered it
+	Rule    *Ruled   `json:"rule,omitempty"` // that made it
 	// the boot on whose screen it was chosen; no other may carry it out
-	Boot    string `json:"boot,omitempty"`
-	Carrier string `json:"carrier,omitempty"` // of an operator's job: the boot that started it last; byService
-	Begun   bool   `json:"begun,omitempty"`   // a boot before the present one wrote to its disk
-	TooOld  bool   `json:"tooOld,omitempty"`  // of an update: a boot could not do it, so that its service does
-	Given   bool   `json:"given,omitempty"`   // of an update: its service got the settings
-	Root    string `json:"root,omitempty"`    // the system that it made, as that reported it
-	Erased  bool   `json:"erased,omitempty"`  // an erase began to erase the disk with that system
+	Boot string `json:"boot,omitempty"`
+	// of an operator's or a rule's job: the boot that started it last; byService
+	Carrier string `json:"carrier,omitempty"`
+	Begun   bool   `json:"begun,omitempty"`  // a boot before the present one wrote to its disk
+	TooOld  bool   `json:"tooOld,omitempty"` // of an update: a boot could not do it, so that its service does
+	Given   bool   `json:"given,omitempty"`  // of an update: its service got the settings
+	Root    string `json:"root,omitempty"`   // the system that it made, as that reported it
+	Erased  bool   `json:"erased,omitempty"` // an erase began to erase the disk with that system
 	// Certificate is what an erase did to its disk, as the machine reported it last.
 	Certificate *job.Certificate `json:"certificate,omitempty"`
 	// Starts is what starts the system of an install that is done, as its machine reported it.
@@ -42,6 +44,7 @@ type Origin string
 const (
 	Operator Origin = "operator" // the command line or the API
 	Screen   Origin = "screen"   // a user at the machine
+	ByRule   Origin = "rule"     // a rule of the site; only installs
 	Resident Origin = "machine"  // the installed system itself, for a person or a timer on it; only updates
 )
 

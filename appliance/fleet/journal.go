@@ -124,10 +124,12 @@ func (f *Fleet) addEvent(ctx context.Context, tx *sql.Tx, s Session, ev job.Even
 	if err := f.endSystem(ctx, tx, jobs[0], j); err != nil {
 		return err
 	}
-	if j.Origin == Operator && ev.State == job.Started && j.State == job.Started && j.Carrier != s.Boot {
+	if j.given() && ev.State == job.Started && j.State == job.Started && j.Carrier != s.Boot {
 		j.Carrier = s.Boot
-		if err := adopt(ctx, tx, s); err != nil {
-			return err
+		if j.Origin == Operator {
+			if err := adopt(ctx, tx, s); err != nil {
+				return err
+			}
 		}
 	}
 	if ev.State == job.Started && j.State == job.Started {
@@ -175,7 +177,7 @@ func adopt(ctx context.Context, tx *sql.Tx, s Session) error {
 // the service of the new root, and an action for the service.
 func (f *Fleet) foreign(j Job, s Session) bool {
 	switched := j.Spec.Kind == job.Update && j.Phase == job.PhaseSwitch || j.isAction()
-	return j.carrier() != s.Boot && (j.Origin != Operator || !f.mayWork(s.Approved) || switched)
+	return j.carrier() != s.Boot && (!j.given() || !f.mayWork(s) || j.mustProve() && !s.Approved || switched)
 }
 
 // carries fails where another boot than boot carries the job out and was heard of within the last minute. The agent

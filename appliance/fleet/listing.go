@@ -299,12 +299,13 @@ func (v View) facts(jobs []Job, now time.Time) (out life.Facts, due int64) {
 }
 
 // onDisk is the install that wrote last to the machine's disk, nil if there is none or if the disk was erased since;
-// half says that an erase of it began and did not end. A screen's counts if there is none of an operator.
+// half says that an erase of it began and did not end. A screen's counts if there is none of an
+// operator or a rule.
 func onDisk(jobs []Job) (w *Job, half bool) {
-	for _, by := range []Origin{Operator, Screen} {
+	for _, by := range []func(Job) bool{Job.given, func(j Job) bool { return j.Origin == Screen }} {
 		for i, j := range jobs {
 			switch {
-			case j.Origin != by || j.Spec.Started == "":
+			case !by(j) || j.Spec.Started == "":
 			case j.installs():
 				return &jobs[i], half
 			case j.State == job.Done:

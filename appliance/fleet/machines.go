@@ -146,7 +146,7 @@ func (f *Fleet) view(ctx context.Context, tx *sql.Tx, m Machine) (View, error) {
 		`WITH own AS (SELECT rowid AS n, data, origin, state, state IN ('pending', 'started') AS live,
 			EXISTS (SELECT 1 FROM boots WHERE boot = jobs.data ->> '$.boot' AND used > ?2) AS heard FROM jobs WHERE machine = ?1)
 		SELECT data, live AND origin = 'screen' AND NOT heard FROM own
-		ORDER BY live AND origin = 'action' DESC, live AND origin = 'operator' DESC, live AND (heard OR origin = 'machine') DESC, origin <> 'action' AND (state = 'done' OR origin <> 'screen' AND state <> 'cancelled') DESC, origin <> 'action' DESC, n DESC LIMIT 1`, m.ID, silent).Scan(&data, &v.Interrupted)
+		ORDER BY live AND origin = 'action' DESC, live AND origin IN ('operator', 'rule') DESC, live AND (heard OR origin = 'machine') DESC, origin <> 'action' AND (state = 'done' OR origin <> 'screen' AND state <> 'cancelled') DESC, origin <> 'action' DESC, n DESC LIMIT 1`, m.ID, silent).Scan(&data, &v.Interrupted)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return v, err
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // schemaVersion is the number of the newest file in migrations.
-const schemaVersion = 11
+const schemaVersion = 12
 
 //go:embed migrations/*.sql
 var migrations embed.FS

@@ -102,7 +102,7 @@ func (f *Fleet) Merge(ctx context.Context, key, other string) (m Machine, err er
 func (f *Fleet) bothOrdered(ctx context.Context, tx *sql.Tx, m, from Machine) error {
 	var n int
 	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM jobs WHERE machine IN (?, ?) AND origin IN ('operator', "+
-		"'action') AND state IN ('pending', 'started')", m.ID, from.ID).Scan(&n)
+		"'action', 'rule') AND state IN ('pending', 'started')", m.ID, from.ID).Scan(&n)
 	if err == nil && n > 1 {
 		err = fmt.Errorf("%w: %s and %s both have an install that waits or runs; cancel one first",
 			ErrBusy, m.Name, from.Name)
@@ -151,7 +151,7 @@ func (f *Fleet) merge(ctx context.Context, tx *sql.Tx, m *Machine, from Machine)
 			return err
 		}
 	}
-	for _, table := range []string{"keys", "installs", "begun"} {
+	for _, table := range []string{"keys", "installs", "begun", "ruled"} {
 		if _, err := tx.ExecContext(ctx, "UPDATE OR IGNORE "+table+" SET machine = ? WHERE machine = ?", m.ID,
 			from.ID); err != nil {
 			return err

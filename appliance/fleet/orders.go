@@ -42,6 +42,8 @@ type Order struct {
 	AllowOlder bool     // of an update: the image may be older than the one that runs
 
 	Within time.Duration // of an action: the machine begins it in this time, or not at all; 0 means job.ActionWait
+
+	rule *Ruled // that orders it
 }
 
 // spec is what the order says of a job, after validate.
@@ -248,16 +250,23 @@ func (f *Fleet) endLiveJobs(ctx context.Context, tx *sql.Tx, m Machine, jobs []J
 		if l.Origin == Operator && !replace {
 			return fmt.Errorf("%w: the job of %s for %s is %s", ErrBusy, m.Name, l.what(), l.State)
 		}
-		if l.Origin == Resident {
+		if l.Origin == Resident || l.Origin == ByRule {
 			over = l.fail("an operator's order takes the place of what the machine asked for")
+			if l.Origin == ByRule {
+				over = l.fail("an operator's order takes the place of what a rule ordered")
+			}
 			over.Changed = now
 		}
-		heard, err := heardSince(ctx, tx, l.Boot, now.Add(-silence).UnixNano())
+		heard, err := heardSince(ctx, tx, l.carrier(), now.Add(-silence).UnixNano())
 		if err != nil {
 			return err
 		}
 		if heard && !replace {
-			return fmt.Errorf("%w: a user at the screen of %s is installing %s", ErrBusy, m.Name, l.what())
+			who := "a user at the screen of " + m.Name + " is installing "
+			if l.Origin == ByRule {
+				who = "by a rule " + m.Name + " is installing "
+			}
+			return fmt.Errorf("%w: %s%s", ErrBusy, who, l.what())
 		}
 		if replace {
 			if over, err = l.Cancel(now); err != nil {
@@ -325,7 +334,8 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, orig
 	now := f.o.Now().UTC()
 	j := Job{
 		Spec:    spec,
-		Machine: m.ID, Origin: origin, By: by(ctx), Boot: boot, State: job.Pending, Created: now, Changed: now,
+		Machine: m.ID, Origin: origin, By: by(ctx), Rule: o.rule, Boot: boot, State: job.Pending,
+		Created: now, Changed: now,
 	}
 	if err := save(ctx, tx, *m); err != nil {
 		return Job{}, err
@@ -339,8 +349,11 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, orig
 	if err := forgetJobs(ctx, tx, *m); err != nil {
 		return Job{}, err
 	}
-	return j, f.note(ctx, tx, j, job.Info, fmt.Sprintf("%s (requested on the %s)", what,
-		map[Origin]string{Operator: "command line", Screen: "screen", Resident: "machine"}[origin]))
+	who := "on the " + map[Origin]string{Operator: "command line", Screen: "screen", Resident: "machine"}[origin]
+	if o.rule != nil {
+		who = "by rule " + o.rule.Name
+	}
+	return j, f.note(ctx, tx, j, job.Info, fmt.Sprintf("%s (requested %s)", what, who))
 }
 
 // forgetJobs keeps the newest of a machine's jobs, those that are live, and the last of each origin that wrote a system
@@ -358,7 +371,7 @@ func forgetJobs(ctx context.Context, tx *sql.Tx, m Machine) error {
 		"rowid DESC LIMIT %s) "
 	_, err := tx.ExecContext(ctx, "DELETE FROM jobs WHERE machine = ?1 AND state NOT IN ('pending', 'started') "+
 		fmt.Sprintf(newest, "<>", "?2")+fmt.Sprintf(newest, "=", "?3")+fmt.Sprintf(last, Operator)+
-		fmt.Sprintf(last, Screen), m.ID, keep, maxActions)
+		fmt.Sprintf(last, Screen)+fmt.Sprintf(last, ByRule), m.ID, keep, maxActions)
 	return err
 }
 

@@ -180,10 +180,10 @@ func saveJob(ctx context.Context, tx *sql.Tx, j Job) error {
 	return err
 }
 
-// ordered is the operator's job that waits or runs and that a boot may carry out, nil where there is none. An action is
-// for the service alone.
+// ordered is the job of an operator or a rule that waits or runs and that a boot may carry out, nil for none.
+// An action is for the service alone.
 func ordered(jobs []Job) *Job {
-	return live(jobs, func(j Job) bool { return j.Origin == Operator && !j.isAction() })
+	return live(jobs, func(j Job) bool { return j.given() && !j.isAction() })
 }
 
 // chosenBy is the live job that the screen of boot chose, nil where there is none.

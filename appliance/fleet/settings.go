@@ -27,6 +27,9 @@ type Declared struct {
 	Group    setting.Document // that of its group; Empty for none
 	Changed  time.Time        // zero for none
 	Proved   bool             // it has an approved key
+
+	// Installed are the settings of the rule that installed its system, which stay with that over updates.
+	Installed setting.Document
 }
 
 // Declared returns the machine that key names, with its own settings.
@@ -58,6 +61,9 @@ func (f *Fleet) declared(ctx context.Context, tx *sql.Tx, m Machine) (d Declared
 			return d, err
 		}
 		d.Group = g.Settings
+	}
+	if d.Installed, err = installedSettings(ctx, tx, m.ID); err != nil {
+		return d, err
 	}
 	var sealed []byte
 	var changed int64

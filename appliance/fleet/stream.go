@@ -43,9 +43,11 @@ func (f *Fleet) Streaming(ctx context.Context, p Proof) (a StreamAsker, err erro
 			kind = job.Install
 		}
 		return tx.QueryRowContext(ctx, `SELECT count(*) FROM jobs WHERE state IN ('pending', 'started')
-			AND data ->> '$.spec.kind' = ? AND data ->> '$.spec.image.document' = ?
+			AND data ->> '$.spec.kind' = ?1 AND data ->> '$.spec.image.document' = ?2
 			AND coalesce(data ->> '$.phase', '') <> 'switch'
-			AND (origin IN ('operator', 'machine') OR EXISTS (SELECT 1 FROM boots WHERE boot = jobs.data ->> '$.boot' AND used > ?))`,
+			AND (origin IN ('operator', 'machine')
+				OR origin = 'rule' AND EXISTS (SELECT 1 FROM boots WHERE boots.machine = jobs.machine AND used > ?3)
+				OR EXISTS (SELECT 1 FROM boots WHERE boot = jobs.data ->> '$.boot' AND used > ?3))`,
 			string(kind), w.Own.Spec.Image.Document, f.o.Now().Add(-silence).UnixNano()).Scan(&a.Same)
 	})
 	if err != nil {

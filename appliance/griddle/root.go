@@ -21,6 +21,7 @@ import (
 	"griddle/appliance/griddle/publish"
 	"griddle/appliance/griddle/remote"
 	"griddle/appliance/griddle/room"
+	"griddle/appliance/griddle/rule"
 	"griddle/appliance/griddle/serve"
 	"griddle/appliance/griddle/settings"
 	"griddle/appliance/griddle/store"
@@ -52,6 +53,7 @@ func rootCommand(e *cli.Env) *cobra.Command {
 		inventory.Command(e),
 		settings.Command(e),
 		layout.Command(e),
+		rule.Command(e),
 		multicast.Command(e),
 		clouds.Command(e),
 		publish.Command(e),

@@ -56,6 +56,11 @@ func TestSettingsScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/settings", Cmds: programCommands()})
 }
 
+// TestRuleScripts runs testdata/rule/*.txtar with the commands of programCommands.
+func TestRuleScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata/rule", Cmds: programCommands()})
+}
+
 // TestConfigScripts runs testdata/config/*.txtar with the commands of programCommands.
 func TestConfigScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/config", Cmds: programCommands()})

@@ -88,7 +88,7 @@ func (m Match) conditions(f Facts) (out []Condition) {
 	}
 	if m.Disk != nil {
 		found := m.Disk.Among(c.Disks)
-		have := "none of its disks is like this"
+		have := "it has no such disk"
 		if len(found) > 0 {
 			have = found[0].String()
 		}

@@ -392,6 +392,30 @@ func (c Client) RetryOrder(ctx context.Context, id string, body any, out any) er
 		nil, out)
 }
 
+// GetRules: Show the rules of the site.
+func (c Client) GetRules(ctx context.Context, out any) error {
+	return c.call(ctx, Request{Method: "GET"},
+		"/v1/rules",
+		nil,
+		nil, out)
+}
+
+// SetRules: Replace the rules of the site.
+func (c Client) SetRules(ctx context.Context, body any, out any) error {
+	return c.call(ctx, Request{Method: "PUT", Body: body},
+		"/v1/rules",
+		nil,
+		nil, out)
+}
+
+// TryRules: Say which rule would act for a machine, and why; change nothing.
+func (c Client) TryRules(ctx context.Context, body any, out any) error {
+	return c.call(ctx, Request{Method: "POST", Body: body},
+		"/v1/rules/test",
+		nil,
+		nil, out)
+}
+
 // ReplaceManySettings: Replace the own settings of several machines, of all or of none.
 func (c Client) ReplaceManySettings(ctx context.Context, body any, out any) error {
 	return c.call(ctx, Request{Method: "PUT", Body: body},

@@ -41,6 +41,8 @@ func TestDocument(t *testing.T) {
 			}
 			examples++
 			kind = ""
+		case kind == "text" && said == "": // of a command: TestRuleDocument runs it
+			kind = ""
 		case kind == "text":
 			if got := strings.Join(block, "\n") + "\n"; got != said {
 				t.Errorf("%s:%d: %s gives\n%s\nand the document has\n%s", document, i+1, name, said, got)
