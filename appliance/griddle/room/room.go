@@ -64,7 +64,7 @@ type asked struct {
 
 const selectHelp = "MACHINE is a name, a MAC address or a UUID, or the name of a group for all of its machines.\n" +
 	"--from FILE adds the names in a file, one in each line; - is the standard input. --group, --tag and\n" +
-	"--filter add the machines that match all of them when the order is made. Without --image, a group gets\n" +
+	"--where add the machines that match all of them when the order is made. Without --image, a group gets\n" +
 	"its own image.\n\n"
 
 const goHelp = "With --at-most N, no more than N machines have a job at once; --pause is the least time between two\n" +
@@ -90,7 +90,8 @@ func (r *rooms) flags(c *cobra.Command, in *asked) {
 	f.StringVar(&in.from, "from", "", "`FILE` with names of machines, one in each line")
 	f.StringVar(&in.group, "group", "", "the machines of this group: `NAME`")
 	f.StringVar(&in.tag, "tag", "", "the machines that have this tag: `TAG`")
-	f.StringVar(&in.Filter, "filter", "", "the machines that match this `FILTER`, as in `griddle machine list`")
+	f.StringVar(&in.Filter, "where", "", "the machines for which these terms are true: `KEY=VALUE...`, such as "+
+		"\"state=deployed tag!=spare\"")
 	f.IntVar(&in.Limits.AtMost, "at-most", 0, "`N` machines have a job at once; 0 is all of them")
 	f.DurationVar(&in.pause, "pause", 0, "least `TIME` between two machines that get their jobs, such as 30s")
 	f.StringVar(&in.waves, "waves", "", "rising shares in percent that end with 100: `5,25,100`")
@@ -127,7 +128,7 @@ func (r *rooms) command(c *cobra.Command, in *asked, check func() error) *cobra.
 		}
 		in.Filter = strings.TrimSpace(in.Filter)
 		if len(args) == 0 && in.from == "" && in.Filter == "" {
-			return cli.Usagef("name machines or a group, or give --group, --tag, --filter or --from")
+			return cli.Usagef("name machines or a group, or give --group, --tag, --where or --from")
 		}
 		if err := errors.Join(in.limits(), check()); err != nil {
 			return cli.Usage(err)
