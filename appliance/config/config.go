@@ -94,7 +94,7 @@ type Metrics struct {
 	WithoutToken []netip.Prefix `yaml:"without_token"`
 }
 
-// Webhook is a program that is told what becomes of jobs.
+// Webhook is a program that gets what becomes of jobs.
 type Webhook struct {
 	URL        string   `yaml:"url"`
 	SecretFile string   `yaml:"secret_file"`
