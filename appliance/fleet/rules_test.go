@@ -96,9 +96,9 @@ func TestRuleInstalls(t *testing.T) {
 		t.Errorf("it boots %v, want the agent", got)
 	}
 	boot := uuid.NewString()
-	g := say(t, f, "10.0.0.9", uuidA, boot, macA)
+	say(t, f, "10.0.0.9", uuidA, boot, macA)
 	restart()
-	g = say(t, f, "10.0.0.9", uuidA, boot, macA)
+	g := say(t, f, "10.0.0.9", uuidA, boot, macA)
 	j := follow(t, f, g, "")
 	if j.Origin != ByRule || j.Spec.Erase != "" || j.Spec.Plan != "" || j.Spec.Disk != "largest" {
 		t.Errorf("the job is %+v", j)
