@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 
 	"griddle/appliance/account"
 	"griddle/appliance/console"
+	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 	"griddle/tui"
 	"griddle/tui/remote"
@@ -142,6 +144,13 @@ func TestConsole(t *testing.T) {
 			t.Errorf("the journal has not once %q:\n%s", want, said)
 		}
 	}
+	entries, err := s.accounts.Entries(ctx, 0, 1000)
+	if err != nil || !slices.ContainsFunc(entries, func(e account.Entry) bool {
+		return e.Who == account.AdminToken && strings.HasSuffix(e.Call, "/console/keys") &&
+			strings.Contains(e.On, "1 characters, 1 down") && e.Outcome == account.Done
+	}) {
+		t.Errorf("the audit log does not say what kind of keys were typed: %+v, %v", entries, err)
+	}
 	s.handler.typed(machineID(t, s), "ada", console.Kinds([]job.ScreenKey{{Text: "hunter2"}}))
 	if said := strings.Join(journalOf(t, s), "\n"); !strings.Contains(said, "ada typed at the screen of this machine: "+
 		"7 characters") || strings.Contains(said, "hunter2") {
@@ -262,4 +271,43 @@ func TestConsoleStream(t *testing.T) {
 		data != `data: {"phase":"waiting","approved":false}`+"\n" || empty != "\n" {
 		t.Errorf("the stream begins with %q, %q, %q (%v)", name, data, empty, err)
 	}
+}
+
+// TestConsoleOfBootThatWaits: while an operator has to approve a boot, no screen of the machine is shown: an operator
+// would read the code of another computer from it.
+func TestConsoleOfBootThatWaits(t *testing.T) {
+	s, _, hello := screenSite(t)
+	s.fleet.Reconfigure(fleet.Options{Enrolment: fleet.EnrolApprove})
+	key, err := job.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := s.tls.Clone()
+	conf.Certificates = []tls.Certificate{key}
+	agent := job.NewClient(s.URL, conf)
+	all := watchScreen(t, s, adminToken)
+	within(t, all, phase(console.Waits))
+	hello.Boot = "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f02"
+	w, err := agent.Hello(t.Context(), hello)
+	if err != nil || w.Approval == nil || w.Approval.Code == "" || w.Screen {
+		t.Fatalf("Hello() = %+v, %v, want a boot that waits", w, err)
+	}
+	within(t, all, phase(console.Approval))
+	f := job.ScreenFrame{Number: 1, Columns: 80, Rows: 24, Whole: true}
+	if got, err := agent.Screen(t.Context(), f); err == nil && got.Watched {
+		t.Error("a boot that waits shows its screen")
+	}
+	if _, err := NewClient(s.URL, adminToken, s.tls).Approve(t.Context(), mac, w.Approval.Code); err != nil {
+		t.Fatal(err)
+	}
+	if w, err = agent.Hello(t.Context(), hello); err != nil || !w.Screen || !w.Approved {
+		t.Fatalf("Hello() after the approval = %+v, %v", w, err)
+	}
+	if got, err := agent.Screen(t.Context(), f); err != nil || !got.Watched {
+		t.Errorf("Screen() after the approval = %+v, %v", got, err)
+	}
+	within(t, all, func(n console.News) bool {
+		return n.Status != nil && *n.Status == console.Status{
+			Phase: console.Shown, Approved: true}
+	})
 }
