@@ -194,7 +194,7 @@ func TestConsoleOfHostileMachine(t *testing.T) {
 	}
 	for _, l := range n.Frame.Lines {
 		for _, r := range l.Runs {
-			if strings.ContainsAny(r.Text, "\x1b\x07\r\n\u202e\x9b") || strings.Contains(r.Text, "twice") {
+			if strings.ContainsAny(r.Text, "\x1b\x07\r\n\u202e\u009b") || strings.Contains(r.Text, "twice") {
 				t.Errorf("an operator gets %q", r.Text)
 			}
 		}

@@ -113,7 +113,6 @@ type computer struct {
 	disk   job.Disk
 	client *job.Client
 	hello  job.Hello
-	home   job.Home
 	system string // the root that is installed, "" for none
 	roots  int
 	relays bool
