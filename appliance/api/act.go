@@ -20,6 +20,19 @@ func (h *Handler) reboot(ctx context.Context, in *keyed[Reboot]) (out Machine, e
 	return h.act(ctx, in.Key, in.body.Within, fleet.Order{Kind: job.Reboot, Replace: in.body.Replace})
 }
 
+// Rollback asks that a machine starts an earlier root of its pool.
+type Rollback struct {
+	Root    string `json:"root,omitempty"`    // one of Machine.Service.Roots; "" for the newest other good one
+	Within  int    `json:"within,omitempty"`  // as in Reboot
+	Replace bool   `json:"replace,omitempty"` // take back what waits or runs on the machine
+}
+
+// rollback orders it.
+func (h *Handler) rollback(ctx context.Context, in *keyed[Rollback]) (out Machine, err error) {
+	return h.act(ctx, in.Key, in.body.Within, fleet.Order{Kind: job.Rollback, Root: in.body.Root,
+		Replace: in.body.Replace})
+}
+
 // act orders an action that waits for its machine for so many seconds.
 func (h *Handler) act(ctx context.Context, key string, within int, o fleet.Order) (out Machine, err error) {
 	if within < 0 || within > int(job.ActionWaitMost/time.Second) {
@@ -33,5 +46,11 @@ func (h *Handler) act(ctx context.Context, key string, within int, o fleet.Order
 // Reboot has it restart.
 func (c *Client) Reboot(ctx context.Context, key string, in Reboot) (out Machine, err error) {
 	err = c.made.RebootMachine(ctx, key, in, &out)
+	return out, err
+}
+
+// Rollback has it go back to an earlier root.
+func (c *Client) Rollback(ctx context.Context, key string, in Rollback) (out Machine, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/rollback", in, &out)
 	return out, err
 }

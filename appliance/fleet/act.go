@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"griddle/appliance/job"
@@ -40,6 +41,9 @@ func (o Order) validateAction() error {
 	if o.Within < 0 || o.Within > job.ActionWaitMost {
 		return fmt.Errorf("%w: a %s waits for its machine for %s at most", ErrInvalid, o.Kind, job.ActionWaitMost)
 	}
+	if o.Root != "" && (o.Kind != job.Rollback || job.Sentence(o.Root) != o.Root || len(o.Root) > 128) {
+		return fmt.Errorf("%w: %q is not the name of a root to go back to", ErrInvalid, job.Printable(o.Root))
+	}
 	return nil
 }
 
@@ -51,7 +55,11 @@ func (f *Fleet) act(ctx context.Context, tx *sql.Tx, key string, o Order) (m Mac
 	if m, err = f.named(ctx, tx, key); err != nil {
 		return m, j, err
 	}
-	if err := m.can(o.Kind); err != nil {
+	err = m.can(o.Kind)
+	if err == nil && o.Kind == job.Rollback {
+		err = m.goesBack(o.Root)
+	}
+	if err != nil {
 		return m, j, err
 	}
 	jobs, err := jobsOf(ctx, tx, m.ID)
@@ -61,7 +69,7 @@ func (f *Fleet) act(ctx context.Context, tx *sql.Tx, key string, o Order) (m Mac
 	if err := f.lapse(ctx, tx, jobs); err != nil {
 		return m, j, err
 	}
-	if l := acting(jobs); l != nil && !o.Replace && l.Spec.Kind == o.Kind && l.State == job.Pending {
+	if l := acting(jobs); l != nil && !o.Replace && o.repeats(*l) {
 		return m, *l, nil
 	}
 	if err := f.makeWay(ctx, tx, m, jobs, o); err != nil {
@@ -86,6 +94,33 @@ func (m Machine) can(kind job.Kind) error {
 	return fmt.Errorf("%w: the service on %s has not said that it can carry out a %s: it is too old, or has not "+
 		"checked in since this server was upgraded; it takes its next version from the boot image in the server's "+
 		"boot_dir (`make boot`)", ErrInvalid, m.Name, kind)
+}
+
+// goesBack says why m cannot go back to a root, "" for the one before, as far as its service told which ones it has.
+func (m Machine) goesBack(to string) error {
+	var have []string
+	good := false
+	for _, r := range m.Service.Roots {
+		if r.Name == to && to != "" {
+			return nil
+		}
+		good = good || r.Good && !r.Runs || r.Runs && !r.Next
+		have = append(have, r.Name)
+	}
+	switch {
+	case len(have) == 0 || to == "" && good:
+		return nil
+	case to == "":
+		return fmt.Errorf("%w: %s has no other root that was found good: it has %s", ErrInvalid, m.Name,
+			strings.Join(have, ", "))
+	}
+	return fmt.Errorf("%w: %s has no root %s: it has %s", ErrInvalid, m.Name, job.Printable(to),
+		strings.Join(have, ", "))
+}
+
+// repeats says whether the order is for the very action that the job is, and that waits for its machine.
+func (o Order) repeats(j Job) bool {
+	return j.State == job.Pending && j.Spec.Kind == o.Kind && j.Spec.Root == o.Root
 }
 
 // makeWay ends the live jobs of m for an action, or says which one is in the way. An update that waits for a restart
@@ -135,6 +170,8 @@ func (j Job) actionCourse() string {
 	switch {
 	case j.State == job.Pending:
 		return string(j.Spec.Kind) + " pending"
+	case j.State == job.Started && j.Spec.Kind == job.Rollback:
+		return "going back"
 	case j.State == job.Started:
 		return "restarting"
 	}

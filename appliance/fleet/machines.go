@@ -38,8 +38,9 @@ type View struct {
 // "installed, no report yet" (its system has not reported in time), "deployed", "away" (it was deployed, and its
 // service does not check in), or "relaying". An update is "update pending", "updating", "update ready" (the new root
 // waits for its start, or has not proved itself yet) or "update failed". An erase is "erase pending", "erasing", "erase
-// failed", or "erased" if the machine has no system then. An action is "reboot pending" or "restarting". A machine that
-// an operator took out of use is "retired".
+// failed", or "erased" if the machine has no system then. An action is "reboot pending", "restarting", "rollback
+// pending", "going back", "run pending" or "running a program". A machine that an operator took out of use is
+// "retired".
 func (v View) Status() string {
 	switch s := v.course(); {
 	case v.Machine.Retired != nil:

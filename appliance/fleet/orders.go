@@ -42,6 +42,7 @@ type Order struct {
 	AllowOlder bool     // of an update: the image may be older than the one that runs
 
 	Within time.Duration // of an action: the machine begins it in this time, or not at all; 0 means job.ActionWait
+	Root   string        // of a rollback, see job.Spec.Root
 
 	rule *Ruled // that orders it
 }
@@ -55,6 +56,8 @@ func (o Order) spec() job.Spec {
 		s.When, s.AllowOlder = o.When, o.AllowOlder
 	case job.Erase:
 		s.Level = o.Level
+	case job.Rollback:
+		s.Root = o.Root
 	case job.Install:
 		if o.Layout == nil {
 			s.Disk, _ = job.ParseDiskRule(string(o.Disk))
@@ -324,6 +327,8 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, orig
 		what = fmt.Sprintf("job: erase disk %s", job.Sentence(spec.Erase))
 	case job.Reboot:
 		what = "job: restart the machine"
+	case job.Rollback:
+		what = "job: go back to " + cmp.Or(spec.Root, "the root before")
 	}
 	if spec.Kind.IsAction() {
 		spec.Until = f.o.Now().Add(cmp.Or(o.Within, job.ActionWait)).UTC()

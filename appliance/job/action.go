@@ -8,12 +8,14 @@ import "time"
 
 // The kinds of actions.
 const (
-	Reboot Kind = "reboot" // restart the machine through its firmware
+	Reboot   Kind = "reboot"   // restart the machine through its firmware
+	Rollback Kind = "rollback" // start an earlier root of the pool, by the same switch as an update, and restart
 )
 
 // Features of a service that carries out actions, in CheckIn.Features; without one it gets no job of that kind.
 const (
-	FeatureReboot = "reboot"
+	FeatureReboot   = "reboot"
+	FeatureRollback = "rollback"
 )
 
 // The phases of actions.
@@ -22,7 +24,7 @@ const (
 )
 
 // actions are the kinds of actions, and what a service says that can carry them out.
-var actions = map[Kind]string{Reboot: FeatureReboot}
+var actions = map[Kind]string{Reboot: FeatureReboot, Rollback: FeatureRollback}
 
 // IsAction says whether a job of this kind is an action.
 func (k Kind) IsAction() bool { return actions[k] != "" }

@@ -129,6 +129,8 @@ type Spec struct {
 	// Of an action, which has none of the above but ID, Kind and Hostname.
 	// Until is when the server takes the action back if the machine has not begun it.
 	Until time.Time `json:"until,omitzero"`
+	// Root is the one that a rollback starts, as Root.Name; "" for the newest other one that was found good.
+	Root string `json:"root,omitempty"`
 }
 
 // Home is what the installed system needs to report once that it is up.

@@ -1,5 +1,5 @@
 // Package action carries out the action that waits (package order) on the system that runs: the server has the machine
-// restart.
+// restart, or go back to an earlier root.
 //
 // Call Run, as root and outside the sandbox of the service. It returns when there is no order any more, when another
 // kind of order waits, or when ctx ends, because the system shuts down.
@@ -7,7 +7,9 @@
 // A restart takes two runs. The first one records durably that the action begins in this start of the machine (Begin),
 // tells the server, and restarts the machine. The second one, in the next start, finds that record and ends the order.
 // So a power cut or a kill at any point neither restarts the machine twice nor forgets the order: before the record
-// nothing has happened, and after it the next start, whatever caused it, is the restart.
+// nothing has happened, and after it the next start, whatever caused it, is the restart. A rollback records first which
+// root it starts, and then, after the switch, that it was made: so a cut between the two switches to the same root
+// again.
 package action
 
 import (
@@ -18,6 +20,8 @@ import (
 	"time"
 
 	"griddle/appliance/job"
+	"griddle/initramfs/pool"
+	"griddle/initramfs/pool/history"
 	"griddle/initramfs/resident/order"
 )
 
@@ -27,7 +31,10 @@ type Options struct {
 	Boot    string                          // the kernel's boot_id
 	Root    string                          // that runs, for people
 	Restart func(ctx context.Context) error // has the machine restart through its firmware
-	Log     *slog.Logger
+	Pool    func() (*pool.Pool, error)      // opens the one that the system runs from
+	// Note adds an event to the history of the pool.
+	Note func(kind history.Kind, root string) error
+	Log  *slog.Logger
 
 	Look  time.Duration // how often Run looks for an order that was taken back; 0 means 2 s
 	Hear  time.Duration // how long the server may take to hear of a restart; 0 means a minute
@@ -63,8 +70,11 @@ func Run(ctx context.Context, o Options) error {
 	}
 	r := &run{o, w.Spec.ID}
 	defer o.Orders.Still()
-	if w.Spec.Kind == job.Reboot {
+	switch w.Spec.Kind {
+	case job.Reboot:
 		err = r.reboot(ctx)
+	case job.Rollback:
+		err = r.rollback(ctx, w.Spec.Root)
 	}
 	if errors.Is(err, errLost) {
 		err = r.end(order.Failed, err.Error())
@@ -75,35 +85,36 @@ func Run(ctx context.Context, o Options) error {
 // errLost ends an action of which no one knows whether it was begun.
 var errLost = errors.New("the machine may have begun this action before, and what became of it is not known")
 
-// begin records that the action begins, if that is not recorded yet, and returns the start of the machine in which it
-// began. It returns errLost if the action is an old one, or the record cannot be read.
-func (r *run) begin() (boot string, err error) {
-	begun, err := r.Orders.Begun()
+// begin records that the action begins, if that is not recorded yet, and returns the record. It returns errLost if the
+// action is an old one, or the record cannot be read.
+func (r *run) begin() (begun order.Begun, err error) {
+	begun, err = r.Orders.Begun()
 	damaged := errors.Is(err, order.ErrDamaged)
 	switch {
 	case err != nil && !damaged:
-		return "", err
+		return begun, err
 	case begun.Job == r.id:
-		return begun.Boot, nil
+		return begun, nil
 	case begun.Has(r.id): // a later one began since: a server that was restored from a copy gave it again
-		return "", errLost
+		return begun, errLost
 	}
-	if err := r.Orders.Begin(r.id, r.Boot); err != nil {
-		return "", err
+	begun = order.Begun{Job: r.id, Boot: r.Boot}
+	if err := r.Orders.Begin(begun); err != nil {
+		return begun, err
 	}
 	if damaged {
-		return "", errLost
+		return begun, errLost
 	}
-	return r.Boot, nil
+	return begun, nil
 }
 
 // reboot restarts the machine, unless it was restarted since the action began.
 func (r *run) reboot(ctx context.Context) error {
-	boot, err := r.begin()
+	begun, err := r.begin()
 	if err != nil {
 		return err
 	}
-	if boot != r.Boot {
+	if begun.Boot != r.Boot {
 		return r.end(order.Done, fmt.Sprintf("the machine restarted, and runs %s", r.Root))
 	}
 	r.tell(job.PhaseRestart, "the machine restarts")

@@ -1,6 +1,7 @@
 package action
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/durable/durabletest"
+	"griddle/initramfs/pool"
+	"griddle/initramfs/pool/history"
 	"griddle/initramfs/resident/order"
 )
 
@@ -29,6 +32,9 @@ type machine struct {
 	boots    int
 	restarts int
 	says     error // what its restart says
+	root     string
+	pool     func() (*pool.Pool, error)
+	noted    []string
 
 	heard []string // what the server heard last of each action
 }
@@ -39,8 +45,13 @@ func (m *machine) unit(t *testing.T) error {
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	asked := false
-	err := Run(ctx, Options{Orders: m.orders, Boot: fmt.Sprint("boot", m.boots), Root: "web-1", Look: time.Millisecond,
-		Hear: 5 * time.Millisecond, Again: time.Millisecond, Log: slog.New(slog.DiscardHandler),
+	err := Run(ctx, Options{Orders: m.orders, Boot: fmt.Sprint("boot", m.boots), Root: cmp.Or(m.root, "web-1"),
+		Look: time.Millisecond, Hear: 5 * time.Millisecond, Again: time.Millisecond,
+		Log: slog.New(slog.DiscardHandler), Pool: m.pool,
+		Note: func(kind history.Kind, root string) error {
+			m.noted = append(m.noted, fmt.Sprint(kind, " ", root))
+			return nil
+		},
 		Restart: func(context.Context) error {
 			if m.says != nil {
 				err := m.says
@@ -126,7 +137,8 @@ func TestReboot(t *testing.T) {
 	}
 	// The same order again, and an old one, do nothing.
 	give(t, m.orders, reboot(one))
-	if err := errors.Join(m.unit(t), m.orders.Begin(two, "boot1")); err != nil || m.restarts != 1 {
+	err := errors.Join(m.unit(t), m.orders.Begin(order.Begun{Job: two, Boot: "boot1"}))
+	if err != nil || m.restarts != 1 {
 		t.Errorf("the same order again: %d restarts, %v", m.restarts, err)
 	}
 	if err := m.orders.EndAction(order.Result{Job: two, State: order.Done}); err != nil {

@@ -59,7 +59,7 @@ func keepUp(ctx context.Context, args []string) int {
 		},
 		Carry: func(ctx context.Context) error {
 			if w, err := orders.Waiting(); err == nil && w != nil && w.Spec.Kind.IsAction() {
-				return action.Run(ctx, acting(log, orders))
+				return action.Run(ctx, acting(log, orders, folder))
 			}
 			return liveupdate.Run(ctx, live(log, orders, folder))
 		},
@@ -71,9 +71,16 @@ func keepUp(ctx context.Context, args []string) int {
 }
 
 // acting is what an action needs of this system.
-func acting(log *slog.Logger, orders order.Files) action.Options {
+func acting(log *slog.Logger, orders order.Files, folder *os.Root) action.Options {
 	return action.Options{Orders: orders, Boot: order.Boot(), Root: strings.TrimPrefix(rootSubvolume(), "@roots/"),
-		Restart: restart.Firmware, Log: log}
+		Restart: restart.Firmware, Log: log,
+		Pool: func() (*pool.Pool, error) {
+			p, _, err := poolHere()
+			return p, err
+		},
+		Note: func(kind history.Kind, root string) error {
+			return history.Append(folder, history.Event{Kind: kind, Root: root})
+		}}
 }
 
 // live is what an update needs of this system.

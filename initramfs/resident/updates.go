@@ -59,7 +59,7 @@ func (s *service) can(kind job.Kind) error {
 }
 
 // actions are the features of the actions that this system carries out.
-func (s *service) actions() []string { return []string{job.FeatureReboot} }
+func (s *service) actions() []string { return []string{job.FeatureReboot, job.FeatureRollback} }
 
 // noUnits is what the service reports on a system that was installed before there were updates. Its sandbox lets it
 // install nothing.

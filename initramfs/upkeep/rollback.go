@@ -55,7 +55,7 @@ func (c *Command) back(p *pool.Pool, word string) (string, error) {
 	}
 	name := word
 	if name == "" {
-		if name, err = former(all); err != nil {
+		if name, err = all.GoesBack(); err != nil {
 			return "", err
 		}
 	}
@@ -71,20 +71,4 @@ func (c *Command) back(p *pool.Pool, word string) (string, error) {
 	}
 	all, err = p.Read()
 	return all.NextStarts(), err
-}
-
-// former is the root to go back to. A root that runs on trial is not: it would get another try.
-func former(all pool.Contents) (string, error) {
-	for _, r := range all.Roots {
-		if r.Runs && !r.Boots && r.Name != all.Candidate && all.NoBoots == nil {
-			return r.Name, nil
-		}
-	}
-	for _, r := range all.Roots {
-		if !r.Runs && r.Good && r.Kernel {
-			return r.Name, nil
-		}
-	}
-	return "", errors.New("this machine has no other system that was found good; `griddle-agent status` lists all, " +
-		"and `griddle-agent rollback ROOT` starts the one that you name")
 }

@@ -341,8 +341,8 @@ func TestFormer(t *testing.T) {
 		for i, r := range all.Roots {
 			all.Roots[i].Boots = r.Name == c.boots
 		}
-		if got, err := former(all); err != nil || got != c.want {
-			t.Errorf("%s: former = %q, %v, want %q", c.name, got, err, c.want)
+		if got, err := all.GoesBack(); err != nil || got != c.want {
+			t.Errorf("%s: GoesBack = %q, %v, want %q", c.name, got, err, c.want)
 		}
 	}
 }

@@ -74,6 +74,29 @@ func (m *machines) rebootCommand() *cobra.Command {
 	return c
 }
 
+func (m *machines) rollbackCommand() *cobra.Command {
+	var w waits
+	var root string
+	c := &cobra.Command{
+		Use:   "rollback MACHINE...",
+		Short: "Have machines go back to an earlier root",
+		Long: "Have machines go back to an earlier root of their pool, and restart. /home and /persistent stay.\n" +
+			"Without --root it is the newest other root that was found good; `griddle machine show` lists the\n" +
+			"roots of a machine. If the root does not prove itself, the machine returns to the one that it runs\n" +
+			"now. A machine learns of it with its next check-in, a few minutes later.\n\n" + actionHelp,
+		Example: "  griddle machine rollback node7\n  griddle machine rollback lab-1 lab-2 --wait\n" +
+			"  griddle machine rollback node7 --root web-20261120.1@amd64",
+		Args: cobra.MinimumNArgs(1), ValidArgsFunction: cli.Each(cli.Machines(m.remote)),
+	}
+	c.RunE = m.act(&w, action{"going back on", "goes back", func(ctx context.Context, client *api.Client, key string) (
+		api.Machine, error) {
+		return client.Rollback(ctx, key, api.Rollback{Root: root, Within: w.seconds(), Replace: w.replace})
+	}})
+	c.Flags().StringVar(&root, "root", "", "`ROOT` to go back to")
+	w.flags(c)
+	return c
+}
+
 // act makes the RunE of a command that orders an action.
 func (m *machines) act(w *waits, a action) func(*cobra.Command, []string) error {
 	run := m.with(func(ctx context.Context, client *api.Client, keys []string) error {
@@ -212,6 +235,8 @@ func actionOf(j fleet.Job) string {
 	switch j.Spec.Kind {
 	case job.Reboot:
 		return "restart"
+	case job.Rollback:
+		return "rollback to " + or(job.Sentence(j.Spec.Root), "the root before")
 	default:
 		return string(j.Spec.Kind)
 	}

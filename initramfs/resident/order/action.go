@@ -12,7 +12,10 @@ import (
 // Begun is the action that the machine began last.
 type Begun struct {
 	Job  string `json:"job"`
-	Boot string `json:"boot"` // the kernel's boot_id when it began
+	Boot string `json:"boot"` // the kernel's boot_id when it began, or of a rollback when Switched
+	// Root is the one that a rollback starts, and Switched says that the next start of the machine takes it.
+	Root     string `json:"root,omitempty"`
+	Switched bool   `json:"switched,omitempty"`
 	// Before are the actions that it began earlier, the newest last. A server whose state was restored from a copy may
 	// order one of them again.
 	Before []string `json:"before,omitempty"`
@@ -24,15 +27,14 @@ const maxBefore = 64
 // Has says whether the action with this ID was begun.
 func (b Begun) Has(id string) bool { return b.Job == id && id != "" || slices.Contains(b.Before, id) }
 
-// Begin records that an action begins in this start of the machine. It is durable on return: what is begun is never
-// begun again. What cannot be read of earlier actions is lost.
-func (f Files) Begin(id, boot string) error {
+// Begin records that an action begins, or how far it is. b.Before counts for nothing. It is durable on return: what is
+// begun is never begun again. What cannot be read of earlier actions is lost.
+func (f Files) Begin(b Begun) error {
 	was, err := f.Begun()
 	if err != nil && !errors.Is(err, ErrDamaged) {
 		return err
 	}
-	b := Begun{Job: id, Boot: boot, Before: was.Before}
-	if was.Job != "" && was.Job != id {
+	if b.Before = was.Before; was.Job != "" && was.Job != b.Job {
 		b.Before = append(slices.Clone(was.Before), was.Job)
 	}
 	b.Before = b.Before[max(0, len(b.Before)-maxBefore):]

@@ -21,11 +21,11 @@ func TestActionFiles(t *testing.T) {
 		t.Errorf("empty folders have %+v, %v, %+v", b, err, f.Acted())
 	}
 	for i := range 3 * maxBefore {
-		if err := f.Begin(fmt.Sprint(i), "boot"); err != nil {
+		if err := f.Begin(Begun{Job: fmt.Sprint(i), Boot: "boot"}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(f.Begin(one, "boot"), f.Begin(one, "boot")); err != nil {
+	if err := errors.Join(f.Begin(Begun{Job: one, Boot: "boot"}), f.Begin(Begun{Job: one, Boot: "boot"})); err != nil {
 		t.Fatal(err)
 	}
 	b, err := f.Begun()
@@ -57,7 +57,7 @@ func TestBegunDamaged(t *testing.T) {
 	if b, err := f.Begun(); !errors.Is(err, ErrDamaged) {
 		t.Errorf("Begun() = %+v, %v", b, err)
 	}
-	if err := f.Begin(one, "boot"); err != nil {
+	if err := f.Begin(Begun{Job: one, Boot: "boot"}); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := f.Begun(); err != nil || !b.Has(one) {

@@ -168,6 +168,8 @@ func (o Order) What() string {
 	switch k := o.Spec.Kind; {
 	case k == job.Reboot:
 		return "a restart"
+	case k == job.Rollback:
+		return "a rollback"
 	case k.IsAction():
 		return "an action of the kind " + job.Printable(string(k))
 	}
