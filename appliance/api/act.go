@@ -3,8 +3,10 @@ package api
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
+	"griddle/appliance/account"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 )
@@ -33,6 +35,29 @@ func (h *Handler) rollback(ctx context.Context, in *keyed[Rollback]) (out Machin
 		Replace: in.body.Replace})
 }
 
+// Run asks that a machine runs a program, as root and once.
+type Run struct {
+	Argv    []string `json:"argv"`              // the program and its arguments, as job.CheckLine takes them
+	Limit   int      `json:"limit,omitempty"`   // seconds that it may take; 0 means 60
+	Within  int      `json:"within,omitempty"`  // as in Reboot
+	Replace bool     `json:"replace,omitempty"` // take back what waits or runs on the machine
+}
+
+// run orders it. The site says who may (fleet.Runs), and the audit log has the words.
+func (h *Handler) run(ctx context.Context, in *keyed[Run]) (out Machine, err error) {
+	about(ctx, in.Key+": "+job.Words(in.body.Argv))
+	switch who := callerOf(ctx); {
+	case h.o.Fleet.Runs() == fleet.RunsNobody:
+		return out, job.NewProblem(http.StatusForbidden, "this site runs no programs on machines (run_commands: "+
+			"nobody in the configuration of the server)")
+	case h.o.Fleet.Runs() != fleet.RunsOperators && !who.Role.May(account.Admin):
+		return out, job.NewProblem(http.StatusForbidden, "only administrators may run programs on the machines of "+
+			"this site (run_commands in the configuration of the server)")
+	}
+	return h.act(ctx, in.Key, in.body.Within, fleet.Order{Kind: job.Run, Argv: in.body.Argv, Limit: in.body.Limit,
+		Replace: in.body.Replace})
+}
+
 // act orders an action that waits for its machine for so many seconds.
 func (h *Handler) act(ctx context.Context, key string, within int, o fleet.Order) (out Machine, err error) {
 	if within < 0 || within > int(job.ActionWaitMost/time.Second) {
@@ -51,6 +76,12 @@ func (c *Client) Reboot(ctx context.Context, key string, in Reboot) (out Machine
 
 // Rollback has it go back to an earlier root.
 func (c *Client) Rollback(ctx context.Context, key string, in Rollback) (out Machine, err error) {
-	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/rollback", in, &out)
+	err = c.made.RollBackMachine(ctx, key, in, &out)
+	return out, err
+}
+
+// Run has it run a program.
+func (c *Client) Run(ctx context.Context, key string, in Run) (out Machine, err error) {
+	err = c.made.RunProgram(ctx, key, in, &out)
 	return out, err
 }

@@ -25,6 +25,7 @@
 //	operator  POST /v1/machines/KEY/erase          Erase -> 201 Machine
 //	operator  POST /v1/machines/KEY/reboot         Reboot -> 201 Machine
 //	operator  POST /v1/machines/KEY/rollback       Rollback -> 201 Machine
+//	operator  POST /v1/machines/KEY/run            Run -> 201 Machine; for administrators, unless the site says more
 //	operator  POST /v1/machines/KEY/relay          Relay -> 201 Machine
 //	operator  POST /v1/machines/KEY/resume         Machine; its last install by a layout again
 //	operator  POST /v1/machines/KEY/cancel         Machine

@@ -36,6 +36,8 @@ func (h *Handler) operate(a huma.API) {
 		"Order a restart of the installed system"), account.Operator, h.reboot)
 	route(h, a, order("roll-back-machine", "POST /v1/machines/{key}/rollback",
 		"Order that a machine goes back to an earlier root"), account.Operator, h.rollback)
+	route(h, a, order("run-program", "POST /v1/machines/{key}/run",
+		"Order that a machine runs a program, if the site lets the caller"), account.Operator, h.run)
 	route(h, a, order("relay-image", "POST /v1/machines/{key}/relay",
 		"Order a machine to relay an image to its network"), account.Operator, h.relay)
 	route(h, a, op("resume-machine", "POST /v1/machines/{key}/resume",

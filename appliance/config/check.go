@@ -91,6 +91,8 @@ func (c Config) mistakes() []Mistake {
 	oneOf("enrolment", string(c.Enrolment), string(fleet.EnrolOpen), string(fleet.EnrolApprove),
 		string(fleet.EnrolClosed))
 	oneOf("kexec", string(c.Kexec), string(fleet.KexecUpdates), string(fleet.KexecAlways), string(fleet.KexecNever))
+	oneOf("run_commands", string(c.Runs), string(fleet.RunsNobody), string(fleet.RunsAdmins),
+		string(fleet.RunsOperators))
 	if c.MenuTimeout < time.Second {
 		wrong("menu_timeout", "%s is less than a second", c.MenuTimeout)
 	}

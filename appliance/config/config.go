@@ -40,6 +40,7 @@ type Config struct {
 	Hostname    string          `yaml:"hostname"`
 	Settings    string          `yaml:"settings"`
 	Kexec       fleet.Kexec     `yaml:"kexec"`
+	Runs        fleet.Runs      `yaml:"run_commands"`
 
 	CatalogExpires time.Duration `yaml:"catalog_expires"`
 	Recompress     bool          `yaml:"recompress"`
@@ -141,6 +142,7 @@ func Default() Config {
 		Keymap:      "us",
 		Hostname:    "node-{mac}",
 		Kexec:       fleet.KexecUpdates,
+		Runs:        fleet.RunsAdmins,
 
 		CatalogExpires: 365 * 24 * time.Hour,
 		Recompress:     true,

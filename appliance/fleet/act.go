@@ -41,6 +41,13 @@ func (o Order) validateAction() error {
 	if o.Within < 0 || o.Within > job.ActionWaitMost {
 		return fmt.Errorf("%w: a %s waits for its machine for %s at most", ErrInvalid, o.Kind, job.ActionWaitMost)
 	}
+	if o.Kind == job.Run {
+		if err := job.CheckLine(o.Argv, o.Limit); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+	} else if len(o.Argv) > 0 || o.Limit != 0 {
+		return fmt.Errorf("%w: a %s runs no program, but the order names one", ErrInvalid, o.Kind)
+	}
 	if o.Root != "" && (o.Kind != job.Rollback || job.Sentence(o.Root) != o.Root || len(o.Root) > 128) {
 		return fmt.Errorf("%w: %q is not the name of a root to go back to", ErrInvalid, job.Printable(o.Root))
 	}
@@ -87,6 +94,9 @@ func (m Machine) can(kind job.Kind) error {
 			"just started checks in soon", ErrInvalid, m.Name, kind)
 	case slices.Contains(m.Service.Features, job.ActionFeature(kind)):
 		return nil
+	case kind == job.Run && slices.Contains(m.Service.Features, job.FeatureRollback):
+		return fmt.Errorf("%w: %s runs no programs of the server: the file /etc/griddle/no-run there forbids it",
+			ErrInvalid, m.Name)
 	case !m.Service.updates():
 		return fmt.Errorf("%w: the system on %s has no unit that carries out a %s: run `griddle-agent update "+
 			"--set-up` there as root, or update it from the network", ErrInvalid, m.Name, kind)
@@ -118,9 +128,10 @@ func (m Machine) goesBack(to string) error {
 		strings.Join(have, ", "))
 }
 
-// repeats says whether the order is for the very action that the job is, and that waits for its machine.
+// repeats says whether the order is for the very action that the job is, and that waits for its machine. A program that
+// is ordered twice is to run twice.
 func (o Order) repeats(j Job) bool {
-	return j.State == job.Pending && j.Spec.Kind == o.Kind && j.Spec.Root == o.Root
+	return o.Kind != job.Run && j.State == job.Pending && j.Spec.Kind == o.Kind && j.Spec.Root == o.Root
 }
 
 // makeWay ends the live jobs of m for an action, or says which one is in the way. An update that waits for a restart
@@ -172,6 +183,8 @@ func (j Job) actionCourse() string {
 		return string(j.Spec.Kind) + " pending"
 	case j.State == job.Started && j.Spec.Kind == job.Rollback:
 		return "going back"
+	case j.State == job.Started && j.Spec.Kind == job.Run:
+		return "running a program"
 	case j.State == job.Started:
 		return "restarting"
 	}

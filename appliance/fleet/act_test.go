@@ -242,3 +242,94 @@ func TestActionsAreBounded(t *testing.T) {
 		t.Errorf("%d jobs are left, %v", len(jobs), err)
 	}
 }
+
+// TestRollbackOrders: an operator names a root that the machine has, or leaves it to the machine.
+func TestRollbackOrders(t *testing.T) {
+	r := newRoom(t, Options{})
+	in := r.able("ada", macA)
+	in.Features = append(in.Features, job.FeatureRollback)
+	in.Roots = []job.Root{{Name: "web-2", Runs: true, Next: true, Good: true}, {Name: "web-1"}}
+	r.checkIn("ada", in)
+	back := Order{Kind: job.Rollback}
+	for root, want := range map[string]string{"": "no other root that was found good: it has web-2, web-1",
+		"web-3": "has no root web-3", "a\nb": "is not the name of a root",
+		strings.Repeat("x", 200): "is not the name"} {
+		o := back
+		o.Root = root
+		if _, _, err := r.Install(t.Context(), macA, o); !errors.Is(err, ErrInvalid) ||
+			!strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", root, err, want)
+		}
+	}
+	o := reboot
+	o.Root = "web-1"
+	if _, _, err := r.Install(t.Context(), macA, o); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a reboot with a root: %v", err)
+	}
+	in.Roots[1].Good = true
+	r.checkIn("ada", in)
+	j := r.acts(macA, back)
+	if a := r.checkIn("ada", in); a.Job == nil || a.Job.Spec.ID != j.Spec.ID || a.Job.Spec.Root != "" {
+		t.Fatalf("the check-in got %+v", a)
+	}
+	in.Action = &job.JobReport{ID: j.Spec.ID, State: job.Started, Phase: job.PhaseRestart}
+	r.checkIn("ada", in)
+	r.want(macA, "going back", "web:1@amd64", netboot.Local)
+	in.Root = "@roots/web-1"
+	in.Action = &job.JobReport{ID: j.Spec.ID, State: job.Done, Message: "the machine runs web-1"}
+	r.checkIn("ada", in)
+	r.want(macA, "deployed", "web:1@amd64", netboot.Local)
+	back.Root = "web-2"
+	first := r.acts(macA, back)
+	back.Root = "web-1"
+	if _, _, err := r.Install(t.Context(), macA, back); !errors.Is(err, ErrBusy) {
+		t.Errorf("to another root meanwhile: %v", err)
+	}
+	back.Root = "web-2"
+	if again := r.acts(macA, back); again.Spec.ID != first.Spec.ID {
+		t.Errorf("the same again made %+v", again)
+	}
+}
+
+// TestRunOrders: a program and what came of it; and a machine that forbids it.
+func TestRunOrders(t *testing.T) {
+	r := newRoom(t, Options{})
+	in := r.able("ada", macA)
+	in.Features = append(in.Features, job.FeatureRollback)
+	r.checkIn("ada", in)
+	o := Order{Kind: job.Run, Argv: []string{"df", "-h"}, Limit: 10}
+	if _, _, err := r.Install(t.Context(), macA, o); !errors.Is(err, ErrInvalid) ||
+		!strings.Contains(err.Error(), "/etc/griddle/no-run there forbids it") {
+		t.Errorf("a machine that forbids it: %v", err)
+	}
+	in.Features = append(in.Features, job.FeatureRun)
+	r.checkIn("ada", in)
+	for _, bad := range []Order{{Kind: job.Run}, {Kind: job.Run, Argv: []string{"x"}, Limit: -1},
+		{Kind: job.Reboot, Argv: []string{"x"}}} {
+		if _, _, err := r.Install(t.Context(), macA, bad); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+	j := r.acts(macA, o)
+	if _, _, err := r.Install(t.Context(), macA, o); !errors.Is(err, ErrBusy) {
+		t.Errorf("the same again: %v, want ErrBusy: it would run twice", err)
+	}
+	if a := r.checkIn("ada", in); a.Job == nil || len(a.Job.Spec.Argv) != 2 || a.Job.Spec.Limit != 10 {
+		t.Fatalf("the check-in got %+v", a)
+	}
+	in.Action = &job.JobReport{ID: j.Spec.ID, State: job.Started, Phase: job.PhaseRun}
+	if a := r.checkIn("ada", in); a.Job != nil {
+		t.Errorf("while it runs the machine got %+v", a.Job)
+	}
+	r.want(macA, "running a program", "web:1@amd64", netboot.Local)
+	in.Action = &job.JobReport{ID: j.Spec.ID, State: job.Done, Message: "the program is done",
+		Ran: &job.Ran{Output: []byte("/dev/vda 5 %\n\x1b[2J")}}
+	r.checkIn("ada", in)
+	_, jobs, err := r.Show(t.Context(), macA)
+	if err != nil || jobs[0].State != job.Done || jobs[0].Ran == nil || len(jobs[0].Ran.Output) != 17 {
+		t.Errorf("the job is %+v, %v", jobs[0], err)
+	}
+	if log := r.journal(macA); !strings.Contains(log, "job: run df -h") || strings.Contains(log, "/dev/vda") {
+		t.Errorf("the journal is\n%s", log)
+	}
+}

@@ -155,6 +155,7 @@ type Options struct {
 	Sealer    Sealer           // nil: machines have no settings of their own
 	CheckIn   time.Duration    // the interval of check-ins, in whole seconds; 0 means 5 minutes
 	Kexec     Kexec            // "" means KexecUpdates
+	Runs      Runs             // "" means RunsAdmins
 
 	// Spare is how many bytes of the file system must stay free: with less, unknown machines are not recorded. Zero
 	// means 16 MiB.

@@ -27,6 +27,8 @@ type Job struct {
 	Erased  bool   `json:"erased,omitempty"` // an erase began to erase the disk with that system
 	// Certificate is what an erase did to its disk, as the machine reported it last.
 	Certificate *job.Certificate `json:"certificate,omitempty"`
+	// Ran is what came of the program of a run that is done.
+	Ran *job.Ran `json:"ran,omitempty"`
 	// Starts is what starts the system of an install that is done, as its machine reported it.
 	Starts   *job.Starts   `json:"starts,omitempty"`
 	State    job.State     `json:"state"`
@@ -180,6 +182,9 @@ func (j Job) fail(why string) Job {
 func (j Job) Report(r job.JobReport, root string, now time.Time) (Job, error) {
 	if r.State == job.Done {
 		j.State, j.Changed, j.Message, j.Progress = job.Done, now, r.Message, nil
+		if j.Spec.Kind == job.Run {
+			j.Ran = r.Ran
+		}
 		if j.Spec.Kind == job.Update {
 			j.Root = root
 		}

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -20,6 +21,19 @@ const (
 	KexecAlways  Kexec = "always"  // those of installs too
 	KexecNever   Kexec = "never"
 )
+
+// Runs says who may run programs on installed machines.
+type Runs string
+
+// The values of Runs.
+const (
+	RunsNobody    Runs = "nobody"
+	RunsAdmins    Runs = "admins"
+	RunsOperators Runs = "operators" // and administrators
+)
+
+// Runs is who may run programs on installed machines now.
+func (f *Fleet) Runs() Runs { return cmp.Or(f.options().Runs, RunsAdmins) }
 
 // mayKexec says whether m may start the root of a job by kexec: the policy allows it, and on no machine of its model
 // the last such start failed. A machine that does not say its model is a model of its own.

@@ -43,6 +43,8 @@ type Order struct {
 
 	Within time.Duration // of an action: the machine begins it in this time, or not at all; 0 means job.ActionWait
 	Root   string        // of a rollback, see job.Spec.Root
+	Argv   []string      // of a run: the program and its arguments
+	Limit  int           // of a run, see job.Spec.Limit
 
 	rule *Ruled // that orders it
 }
@@ -58,6 +60,8 @@ func (o Order) spec() job.Spec {
 		s.Level = o.Level
 	case job.Rollback:
 		s.Root = o.Root
+	case job.Run:
+		s.Argv, s.Limit = o.Argv, o.Limit
 	case job.Install:
 		if o.Layout == nil {
 			s.Disk, _ = job.ParseDiskRule(string(o.Disk))
@@ -329,6 +333,8 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, orig
 		what = "job: restart the machine"
 	case job.Rollback:
 		what = "job: go back to " + cmp.Or(spec.Root, "the root before")
+	case job.Run:
+		what = "job: run " + job.Words(spec.Argv)
 	}
 	if spec.Kind.IsAction() {
 		spec.Until = f.o.Now().Add(cmp.Or(o.Within, job.ActionWait)).UTC()

@@ -6,7 +6,7 @@ package fleet
 func (f *Fleet) Reconfigure(o Options) {
 	next := f.o
 	next.Unknown, next.Enrolment, next.Hostname, next.Args = o.Unknown, o.Enrolment, o.Hostname, o.Args
-	next.Kexec = o.Kexec
+	next.Kexec, next.Runs = o.Kexec, o.Runs
 	if next.CheckIn = o.CheckIn; next.CheckIn == 0 {
 		next.CheckIn = defaultCheckIn
 	}

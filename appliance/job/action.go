@@ -9,6 +9,7 @@ import "time"
 // The kinds of actions.
 const (
 	Reboot   Kind = "reboot"   // restart the machine through its firmware
+	Run      Kind = "run"      // run a program line on the installed system, once
 	Rollback Kind = "rollback" // start an earlier root of the pool, by the same switch as an update, and restart
 )
 
@@ -16,15 +17,17 @@ const (
 const (
 	FeatureReboot   = "reboot"
 	FeatureRollback = "rollback"
+	FeatureRun      = "run" // unless the machine forbids it
 )
 
 // The phases of actions.
 const (
 	PhaseRestart Phase = "restart" // the machine restarts, to come up as the action wants it
+	PhaseRun     Phase = "run"     // a program line runs
 )
 
 // actions are the kinds of actions, and what a service says that can carry them out.
-var actions = map[Kind]string{Reboot: FeatureReboot, Rollback: FeatureRollback}
+var actions = map[Kind]string{Reboot: FeatureReboot, Rollback: FeatureRollback, Run: FeatureRun}
 
 // IsAction says whether a job of this kind is an action.
 func (k Kind) IsAction() bool { return actions[k] != "" }

@@ -71,6 +71,7 @@ type JobReport struct {
 	Message  string    `json:"message,omitempty"` // one line; with Failed, why
 	Progress *Progress `json:"progress,omitempty"`
 	Kernel   string    `json:"kernel,omitempty"` // with Done: the release of the kernel that runs
+	Ran      *Ran      `json:"ran,omitempty"`    // with Done, of a run
 }
 
 // Fell says that a root did not prove itself, and that the machine runs another one again.
@@ -120,7 +121,7 @@ func (c CheckIn) Bounded() CheckIn {
 
 func (j JobReport) bounded() JobReport {
 	j.ID, j.State, j.Phase = NormalUUID(j.ID), State(Printable(string(j.State))), Phase(Printable(string(j.Phase)))
-	j.Message, j.Kernel = Sentence(j.Message), Printable(j.Kernel)
+	j.Message, j.Kernel, j.Ran = Sentence(j.Message), Printable(j.Kernel), j.Ran.bounded()
 	if j.Progress != nil && j.Progress.Ways != nil {
 		p, w := *j.Progress, *j.Progress.Ways
 		w.Now, w.Why = Printable(w.Now), Sentence(w.Why)

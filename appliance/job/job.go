@@ -131,6 +131,9 @@ type Spec struct {
 	Until time.Time `json:"until,omitzero"`
 	// Root is the one that a rollback starts, as Root.Name; "" for the newest other one that was found good.
 	Root string `json:"root,omitempty"`
+	// Argv is the program line of a run, and Limit the seconds that it may take, 0 for RunLimit.
+	Argv  []string `json:"argv,omitempty"`
+	Limit int      `json:"limit,omitempty"`
 }
 
 // Home is what the installed system needs to report once that it is up.

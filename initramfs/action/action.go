@@ -1,5 +1,5 @@
 // Package action carries out the action that waits (package order) on the system that runs: the server has the machine
-// restart, or go back to an earlier root.
+// restart, go back to an earlier root, or run a program.
 //
 // Call Run, as root and outside the sandbox of the service. It returns when there is no order any more, when another
 // kind of order waits, or when ctx ends, because the system shuts down.
@@ -10,12 +10,16 @@
 // nothing has happened, and after it the next start, whatever caused it, is the restart. A rollback records first which
 // root it starts, and then, after the switch, that it was made: so a cut between the two switches to the same root
 // again.
+//
+// A program is started after the record that it begins, and never again: what ends it early, such as a power cut, makes
+// its end unknown, and the server hears that.
 package action
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -35,6 +39,9 @@ type Options struct {
 	// Note adds an event to the history of the pool.
 	Note func(kind history.Kind, root string) error
 	Log  *slog.Logger
+	// Exec runs a program line, such as Systemd. NoRuns is the path of NoRuns.
+	Exec   func(ctx context.Context, id string, argv []string, limit time.Duration, out io.Writer) (exit int, err error)
+	NoRuns string
 
 	Look  time.Duration // how often Run looks for an order that was taken back; 0 means 2 s
 	Hear  time.Duration // how long the server may take to hear of a restart; 0 means a minute
@@ -75,9 +82,11 @@ func Run(ctx context.Context, o Options) error {
 		err = r.reboot(ctx)
 	case job.Rollback:
 		err = r.rollback(ctx, w.Spec.Root)
+	case job.Run:
+		err = r.program(ctx, w.Spec)
 	}
 	if errors.Is(err, errLost) {
-		err = r.end(order.Failed, err.Error())
+		err = r.fail(job.PhaseCheck, err.Error())
 	}
 	return err
 }
@@ -85,37 +94,37 @@ func Run(ctx context.Context, o Options) error {
 // errLost ends an action of which no one knows whether it was begun.
 var errLost = errors.New("the machine may have begun this action before, and what became of it is not known")
 
-// begin records that the action begins, if that is not recorded yet, and returns the record. It returns errLost if the
-// action is an old one, or the record cannot be read.
-func (r *run) begin() (begun order.Begun, err error) {
+// begin records that the action begins, if that is not recorded yet, and returns the record; fresh says that it was
+// not. It returns errLost if the action is an old one, or the record cannot be read.
+func (r *run) begin() (begun order.Begun, fresh bool, err error) {
 	begun, err = r.Orders.Begun()
 	damaged := errors.Is(err, order.ErrDamaged)
 	switch {
 	case err != nil && !damaged:
-		return begun, err
+		return begun, false, err
 	case begun.Job == r.id:
-		return begun, nil
+		return begun, false, nil
 	case begun.Has(r.id): // a later one began since: a server that was restored from a copy gave it again
-		return begun, errLost
+		return begun, false, errLost
 	}
 	begun = order.Begun{Job: r.id, Boot: r.Boot}
 	if err := r.Orders.Begin(begun); err != nil {
-		return begun, err
+		return begun, false, err
 	}
 	if damaged {
-		return begun, errLost
+		return begun, false, errLost
 	}
-	return begun, nil
+	return begun, true, nil
 }
 
 // reboot restarts the machine, unless it was restarted since the action began.
 func (r *run) reboot(ctx context.Context) error {
-	begun, err := r.begin()
+	begun, _, err := r.begin()
 	if err != nil {
 		return err
 	}
 	if begun.Boot != r.Boot {
-		return r.end(order.Done, fmt.Sprintf("the machine restarted, and runs %s", r.Root))
+		return r.done(job.PhaseRestart, fmt.Sprintf("the machine restarted, and runs %s", r.Root))
 	}
 	r.tell(job.PhaseRestart, "the machine restarts")
 	return r.restart(ctx)
@@ -164,10 +173,18 @@ func (r *run) waits() bool {
 }
 
 // end records what became of the action, and ends the order. It is durable on return.
-func (r *run) end(state order.State, message string) error {
-	r.Log.Info(message, "job", r.id, "state", string(state))
-	return r.Orders.EndAction(order.Result{Job: r.id, Root: r.Root, State: state, Phase: job.PhaseRestart,
-		Message: message, Boot: r.Boot, Time: time.Now().UTC().Truncate(time.Second)})
+func (r *run) end(end order.Result) error {
+	r.Log.Info(end.Message, "job", r.id, "state", string(end.State))
+	end.Job, end.Root, end.Boot, end.Time = r.id, r.Root, r.Boot, time.Now().UTC().Truncate(time.Second)
+	return r.Orders.EndAction(end)
+}
+
+func (r *run) done(phase job.Phase, message string) error {
+	return r.end(order.Result{State: order.Done, Phase: phase, Message: message})
+}
+
+func (r *run) fail(phase job.Phase, message string) error {
+	return r.end(order.Result{State: order.Failed, Phase: phase, Message: message})
 }
 
 // tell says what the machine does now, to the service and to the journal of the system.

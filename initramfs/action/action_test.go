@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -26,6 +27,8 @@ const (
 	two = "22222222-2222-4222-8222-222222222222"
 )
 
+var nolog = slog.New(slog.DiscardHandler)
+
 // machine is one that restarts: each start has another boot_id.
 type machine struct {
 	orders   order.Files
@@ -35,6 +38,9 @@ type machine struct {
 	root     string
 	pool     func() (*pool.Pool, error)
 	noted    []string
+	exec     func(ctx context.Context, out io.Writer) (int, error)
+	ran      []string
+	noRuns   string
 
 	heard []string // what the server heard last of each action
 }
@@ -47,7 +53,12 @@ func (m *machine) unit(t *testing.T) error {
 	asked := false
 	err := Run(ctx, Options{Orders: m.orders, Boot: fmt.Sprint("boot", m.boots), Root: cmp.Or(m.root, "web-1"),
 		Look: time.Millisecond, Hear: 5 * time.Millisecond, Again: time.Millisecond,
-		Log: slog.New(slog.DiscardHandler), Pool: m.pool,
+		Log: nolog, Pool: m.pool,
+		NoRuns: cmp.Or(m.noRuns, "/does/not/exist"),
+		Exec: func(ctx context.Context, id string, argv []string, _ time.Duration, out io.Writer) (int, error) {
+			m.ran = append(m.ran, id+" "+strings.Join(argv, " "))
+			return m.exec(ctx, out)
+		},
 		Note: func(kind history.Kind, root string) error {
 			m.noted = append(m.noted, fmt.Sprint(kind, " ", root))
 			return nil
@@ -165,7 +176,7 @@ func TestWithdrawn(t *testing.T) {
 		restarts := 0
 		go func() {
 			done <- Run(t.Context(), Options{Orders: f, Boot: "boot", Look: time.Millisecond, Hear: time.Hour,
-				Log: slog.New(slog.DiscardHandler), Restart: func(context.Context) error { restarts++; return nil }})
+				Log: nolog, Restart: func(context.Context) error { restarts++; return nil }})
 		}()
 		for f.Progress() == nil {
 			time.Sleep(time.Millisecond)

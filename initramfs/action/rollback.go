@@ -13,7 +13,7 @@ import (
 // rollback has the machine start a root, want or the former one, and restarts it. If that root runs already, there is
 // nothing to restart for.
 func (r *run) rollback(ctx context.Context, want string) error {
-	begun, err := r.begin()
+	begun, _, err := r.begin()
 	if err != nil {
 		return err
 	}
@@ -22,7 +22,7 @@ func (r *run) rollback(ctx context.Context, want string) error {
 	}
 	if !begun.Switched {
 		if err := r.back(&begun, want); err != nil {
-			return r.end(order.Failed, err.Error()+"; the machine runs as before")
+			return r.fail(job.PhaseCheck, err.Error()+"; the machine runs as before")
 		}
 	}
 	if begun.Root == r.Root {
@@ -80,8 +80,8 @@ func (r *run) switches(p *pool.Pool, b *order.Begun, want string) error {
 // proved itself.
 func (r *run) rolledBack(root string) error {
 	if root == r.Root {
-		return r.end(order.Done, fmt.Sprintf("the machine runs %s", pool.Label(root)))
+		return r.done(job.PhaseRestart, fmt.Sprintf("the machine runs %s", pool.Label(root)))
 	}
-	return r.end(order.Failed, fmt.Sprintf("the machine restarted, and runs %s, not %s: griddle-agent history on it "+
-		"has more", pool.Label(r.Root), pool.Label(root)))
+	return r.fail(job.PhaseRestart, fmt.Sprintf("the machine restarted, and runs %s, not %s: griddle-agent history on "+
+		"it has more", pool.Label(r.Root), pool.Label(root)))
 }

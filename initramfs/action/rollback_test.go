@@ -146,8 +146,8 @@ func TestRollbackCut(t *testing.T) {
 		}
 		if w, err := m.orders.Waiting(); !strings.HasPrefix(m.last(), "done") || w != nil || err != nil ||
 			m.root != "two@amd64" || m.restarts > 1 {
-			t.Errorf("after a power cut at operation %d the server heard %q, %s runs after %d restarts, left is %+v, %v", n,
-				m.heard, m.root, m.restarts, w, err)
+			t.Errorf("after a power cut at operation %d the server heard %q, %s runs after %d restarts, left is %+v, "+
+				"%v", n, m.heard, m.root, m.restarts, w, err)
 		}
 		if !hit {
 			if n < 15 {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"griddle/initramfs/action"
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/kexec/attempt"
 	"griddle/initramfs/newroot"
@@ -31,7 +32,7 @@ func service(ctx context.Context, args []string) error {
 	agent := program.Program{Dir: resident.Programs}
 	o := resident.Options{Dir: resident.Dir, Agent: agent, Version: version, Root: rootSubvolume(),
 		Run: order.Run, Updates: updatable, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
-	o.Started = attempt.Here()
+	o.Started, o.Runs = attempt.Here(), func() bool { return !action.Forbidden(action.NoRuns) }
 	o.Built, _ = strconv.ParseInt(built, 10, 64)
 	switch strings.Join(args, " ") {
 	case "":

@@ -73,7 +73,7 @@ func keepUp(ctx context.Context, args []string) int {
 // acting is what an action needs of this system.
 func acting(log *slog.Logger, orders order.Files, folder *os.Root) action.Options {
 	return action.Options{Orders: orders, Boot: order.Boot(), Root: strings.TrimPrefix(rootSubvolume(), "@roots/"),
-		Restart: restart.Firmware, Log: log,
+		Restart: restart.Firmware, Log: log, Exec: action.Systemd, NoRuns: action.NoRuns,
 		Pool: func() (*pool.Pool, error) {
 			p, _, err := poolHere()
 			return p, err

@@ -69,6 +69,7 @@ type Options struct {
 
 	Run     string      // see order.Run
 	Updates func() bool // whether this system has the units that carry out an update; nil means no, and no report
+	Runs    func() bool // whether this system runs programs of the server; nil means no
 
 	Started jump.Start // how this system was started
 

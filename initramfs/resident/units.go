@@ -28,8 +28,8 @@ func Units() []systemd.Unit {
 // timer that was enabled stays enabled.
 const (
 	KeepFile = "etc/griddle/keep.d/griddle-update.list"
-	KeepText = "# A timer that was enabled stays enabled after an update.\n" +
-		"/etc/systemd/system/timers.target.wants/" + TimerUnit + "\n"
+	KeepText = "# A timer that was enabled stays enabled after an update, and what is forbidden stays forbidden.\n" +
+		"/etc/systemd/system/timers.target.wants/" + TimerUnit + "\n/etc/griddle/no-run\n"
 )
 
 const agent = Programs + "/griddle-agent"

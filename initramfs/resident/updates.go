@@ -59,7 +59,13 @@ func (s *service) can(kind job.Kind) error {
 }
 
 // actions are the features of the actions that this system carries out.
-func (s *service) actions() []string { return []string{job.FeatureReboot, job.FeatureRollback} }
+func (s *service) actions() []string {
+	all := []string{job.FeatureReboot, job.FeatureRollback}
+	if s.Runs != nil && s.Runs() {
+		all = append(all, job.FeatureRun)
+	}
+	return all
+}
 
 // noUnits is what the service reports on a system that was installed before there were updates. Its sandbox lets it
 // install nothing.

@@ -250,6 +250,22 @@ func (c Client) ResumeMachine(ctx context.Context, key string, out any) error {
 		nil, out)
 }
 
+// RollBackMachine: Order that a machine goes back to an earlier root.
+func (c Client) RollBackMachine(ctx context.Context, key string, body any, out any) error {
+	return c.call(ctx, Request{Method: "POST", Body: body},
+		"/v1/machines/%s/rollback",
+		[]any{key},
+		nil, out)
+}
+
+// RunProgram: Order that a machine runs a program, if the site lets the caller.
+func (c Client) RunProgram(ctx context.Context, key string, body any, out any) error {
+	return c.call(ctx, Request{Method: "POST", Body: body},
+		"/v1/machines/%s/run",
+		[]any{key},
+		nil, out)
+}
+
 // ClearSettings: Delete a machine's own settings.
 func (c Client) ClearSettings(ctx context.Context, key string, ifMatch string, out any) error {
 	return c.call(ctx, Request{Method: "DELETE", Header: map[string]string{"If-Match": ifMatch}},

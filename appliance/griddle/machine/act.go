@@ -213,7 +213,10 @@ func (m *machines) settle(one *result) bool {
 	case j.State == job.Done:
 		text = or(job.Sentence(j.Message), "done")
 		if m.e.ForPeople() {
-			fmt.Fprintf(m.e.Stdout, "%s: %s\n", one.Name, text)
+			fmt.Fprintf(m.e.Stdout, "%s: %s\n%s", one.Name, text, said(j.Ran))
+		}
+		if j.Ran != nil && j.Ran.Exit != 0 {
+			one.fail(errors.New(text))
 		}
 		return false
 	case !j.Live():
@@ -235,6 +238,8 @@ func actionOf(j fleet.Job) string {
 	switch j.Spec.Kind {
 	case job.Reboot:
 		return "restart"
+	case job.Run:
+		return "program " + job.Words(j.Spec.Argv)
 	case job.Rollback:
 		return "rollback to " + or(job.Sentence(j.Spec.Root), "the root before")
 	default:

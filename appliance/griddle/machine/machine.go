@@ -23,7 +23,7 @@ func Command(e *cli.Env) *cobra.Command {
 	m := &machines{e: e, remote: cli.RemoteFlags(e, c)}
 	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.planCommand(), m.resumeCommand(),
 		m.updateCommand(),
-		m.rebootCommand(), m.rollbackCommand(),
+		m.rebootCommand(), m.rollbackCommand(), m.runCommand(),
 		m.eraseCommand(),
 		m.cancelCommand(),
 		m.consoleCommand(),

@@ -77,7 +77,8 @@ func (s Situation) Action() *job.JobReport {
 	case s.Acted == nil || s.Acted.Job == s.Reported.Acted:
 		return nil
 	}
-	r := &job.JobReport{ID: s.Acted.Job, State: job.Done, Phase: s.Acted.Phase, Message: s.Acted.Message}
+	r := &job.JobReport{ID: s.Acted.Job, State: job.Done, Phase: s.Acted.Phase, Message: s.Acted.Message,
+		Ran: s.Acted.Ran}
 	if s.Acted.State != Done {
 		r.State = job.Failed
 	}

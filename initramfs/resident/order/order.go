@@ -83,6 +83,7 @@ type Result struct {
 	Message string    `json:"message,omitempty"` // one line for people
 	Boot    string    `json:"boot"`              // the kernel's boot_id when it ended
 	Time    time.Time `json:"time"`
+	Ran     *job.Ran  `json:"ran,omitempty"` // of a run
 }
 
 // Progress is what the unit does now.
@@ -170,6 +171,8 @@ func (o Order) What() string {
 		return "a restart"
 	case k == job.Rollback:
 		return "a rollback"
+	case k == job.Run:
+		return "a program of the server"
 	case k.IsAction():
 		return "an action of the kind " + job.Printable(string(k))
 	}
