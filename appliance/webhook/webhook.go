@@ -46,7 +46,7 @@ func (h Hook) wants(kind string) bool { return len(h.Events) == 0 || slices.Cont
 type Event struct {
 	ID    int64  // ascending
 	Of    string // what it is about
-	State string // that this is in now; an event with the state that was sent last is no news
+	State string // that this is in now; an event with the state that was sent last is not sent
 	Type  string // such as job.done
 	Time  time.Time
 	Data  any // becomes JSON
