@@ -10,6 +10,7 @@ import (
 	"griddle/appliance/account"
 	"griddle/appliance/fleet"
 	"griddle/appliance/fleet/filter"
+	"griddle/appliance/fleet/life"
 	"griddle/appliance/job"
 	"griddle/appliance/layout"
 )
@@ -27,6 +28,14 @@ type Machine struct {
 	Name      string            `json:"name"`
 	Status    string            `json:"status"` // see fleet.View.Status
 	ID        string            `json:"id"`
+	State     life.State        `json:"state,omitempty"` // of its life; not after an order
+	Since     time.Time         `json:"since,omitzero"`  // when it came to that state
+	Why       string            `json:"why,omitempty"`   // what brought it there
+	Group     string            `json:"group,omitempty"`
+	Tags      []string          `json:"tags,omitempty"` // sorted
+	Place     string            `json:"place,omitempty"`
+	Note      string            `json:"note,omitempty"`
+	Retired   *fleet.Retirement `json:"retired,omitempty"`
 	Claimed   bool              `json:"claimed,omitempty"` // no operator named it: all of this is what strangers say
 	Identity  job.Identity      `json:"identity"`
 	Inventory *job.Inventory    `json:"inventory,omitempty"` // not in the list
@@ -165,7 +174,9 @@ func (h *Handler) all(ctx context.Context, key string) (Machine, error) {
 
 func show(v fleet.View) Machine {
 	m := v.Machine
-	return Machine{Name: m.Name, Status: v.Status(), ID: m.ID, Claimed: m.Rank != fleet.Ordered, Identity: m.Identity,
+	return Machine{Name: m.Name, Status: v.Status(), ID: m.ID, State: v.State, Since: v.Since, Why: v.Why(),
+		Group: m.Group, Tags: m.Tags, Place: m.Place, Note: m.Note, Retired: m.Retired,
+		Claimed: m.Rank != fleet.Ordered, Identity: m.Identity,
 		FirstSeen: m.FirstSeen, LastSeen: m.LastSeen,
 		Deployed: m.Deployed, Service: m.Service, Away: v.Away, Fell: m.Fell, Kexec: m.Kexec,
 		Refused: m.Refused, Conflicts: m.Conflicts,

@@ -32,6 +32,15 @@
 //	operator  POST /v1/machines/KEY/approve        Approve -> Machine
 //	operator  POST /v1/machines/KEY/rename         Rename -> Machine
 //	operator  POST /v1/machines/KEY/merge          Merge -> Machine
+//	operator  POST /v1/labels                      Labels -> list of names; all or none
+//	operator  POST /v1/machines/KEY/retire         Machine
+//	operator  POST /v1/machines/KEY/reuse          Machine
+//	operator  POST /v1/machines/KEY/replace        Replace -> Machine
+//	viewer    GET  /v1/groups                      Groups
+//	viewer    GET  /v1/groups/NAME                 Group
+//	operator  POST /v1/groups/NAME                 GroupChange -> 201 Group
+//	operator  PATCH /v1/groups/NAME                GroupChange -> Group
+//	operator  DELETE /v1/groups/NAME               204
 //	viewer    GET  /v1/machines/KEY/settings       Settings
 //	operator  PUT  /v1/machines/KEY/settings       setting.Document -> Settings; replaces the machine's own
 //	operator  PATCH /v1/machines/KEY/settings      SettingsChange -> Settings

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,14 +40,27 @@ func NewClient(base, token string, conf *tls.Config) *Client {
 // Machines lists the machines whose names come after after, one page of them. Machines.Next is the
 // after of the next page.
 func (c *Client) Machines(ctx context.Context, after string) (out Machines, err error) {
-	err = c.made.ListMachines(ctx, client.ListMachinesQuery{After: after}, &out)
+	return c.matching(ctx, "", after)
+}
+
+// matching is Machines, of those that match a filter. A server that does not know filters is an error.
+func (c *Client) matching(ctx context.Context, filter, after string) (out Machines, err error) {
+	err = c.made.ListMachines(ctx, client.ListMachinesQuery{Filter: filter, After: after}, &out)
+	if err == nil && filter != "" && out.Filter == "" {
+		err = errors.New("the server is too old to filter machines; upgrade it, or leave out --filter")
+	}
 	return out, err
 }
 
 // EachPage calls do with every page of the list, the first one also where it is empty.
 func (c *Client) EachPage(ctx context.Context, do func(Machines) error) error {
+	return c.EachMatch(ctx, "", do)
+}
+
+// EachMatch is EachPage of the machines that match a filter, see package filter; "" is all.
+func (c *Client) EachMatch(ctx context.Context, filter string, do func(Machines) error) error {
 	for after := ""; ; {
-		page, err := c.Machines(ctx, after)
+		page, err := c.matching(ctx, filter, after)
 		if err != nil {
 			return err
 		}

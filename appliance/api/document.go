@@ -56,9 +56,10 @@ func describe(doc *huma.OpenAPI) {
 	r := doc.Components.Schemas
 	of := func(t reflect.Type) *huma.Schema { return r.Schema(t, true, "") }
 	all := r.Map()
-	for _, name := range []string{"Install", "PlanLayout"} {
+	for _, name := range []string{"Install", "PlanLayout", "GroupChange"} {
 		all[name].Properties["layout"] = of(reflect.TypeFor[layout.Document]())
 	}
+	all["GroupChange"].Properties["settings"] = of(reflect.TypeFor[settingsDocument]())
 	all["ManySettings"].Properties["machines"].AdditionalProperties = of(reflect.TypeFor[settingsDocument]())
 	problem := &huma.Response{Description: "What is wrong, and what to do (RFC 9457)",
 		Content: map[string]*huma.MediaType{job.ProblemType: {Schema: of(reflect.TypeFor[refused]())}}}

@@ -50,6 +50,24 @@ func (h *Handler) operate(a huma.API) {
 		"Give a machine another name"), account.Operator, h.rename)
 	route(h, a, op("merge-machines", "POST /v1/machines/{key}/merge",
 		"Say that another machine is the same one"), account.Operator, h.merge)
+	route(h, a, op("label-machines", "POST /v1/labels",
+		"Change names, groups, tags, places and notes of machines, of all or of none"), account.Operator, h.label)
+	route(h, a, op("retire-machine", "POST /v1/machines/{key}/retire",
+		"Take a machine out of use"), account.Operator, h.retire)
+	route(h, a, op("reuse-machine", "POST /v1/machines/{key}/reuse",
+		"Take a machine back into use"), account.Operator, h.reuse)
+	route(h, a, op("replace-machine", "POST /v1/machines/{key}/replace",
+		"Give the place of a machine to another computer"), account.Operator, h.replace)
+	route(h, a, op("list-groups", "GET /v1/groups",
+		"List groups by name, without their settings"), account.Viewer, h.groups)
+	route(h, a, op("get-group", "GET /v1/groups/{name}",
+		"Show a group with its settings, without secrets"), account.Viewer, h.group)
+	route(h, a, order("make-group", "POST /v1/groups/{name}",
+		"Make a group"), account.Operator, h.makeGroup)
+	route(h, a, op("change-group", "PATCH /v1/groups/{name}",
+		"Change a group"), account.Operator, h.changeGroup)
+	routeEmpty(h, a, op("delete-group", "DELETE /v1/groups/{name}",
+		"Delete a group that no machine is in"), account.Operator, h.deleteGroup)
 	routeAnswer(h, a, tagged(op("get-settings", "GET /v1/machines/{key}/settings",
 		"Show the settings of a machine, without secrets")), account.Viewer, h.showSettings)
 	routeAnswer(h, a, tagged(op("replace-settings", "PUT /v1/machines/{key}/settings",

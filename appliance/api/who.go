@@ -12,6 +12,7 @@ import (
 
 	"griddle/appliance/account"
 	"griddle/appliance/account/oidc"
+	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 )
 
@@ -51,7 +52,7 @@ func (h *Handler) enter(r *http.Request, route Route) (*http.Request, error) {
 		}
 		return err
 	}}
-	r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
+	r = r.WithContext(fleet.By(context.WithValue(r.Context(), callerKey{}, c), c.Name))
 	if who.Role.May(route.Role) {
 		return r, nil
 	}

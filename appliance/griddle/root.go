@@ -12,6 +12,7 @@ import (
 	"griddle/appliance/griddle/catalog"
 	"griddle/appliance/griddle/cli"
 	clouds "griddle/appliance/griddle/cloud"
+	"griddle/appliance/griddle/group"
 	"griddle/appliance/griddle/image"
 	"griddle/appliance/griddle/inventory"
 	"griddle/appliance/griddle/key"
@@ -48,6 +49,7 @@ func rootCommand(e *cli.Env) *cobra.Command {
 		serve.Command(e),
 		serve.ConfigCommand(e),
 		machine.Command(e),
+		group.Command(e),
 		room.Command(e),
 		room.OrderCommand(e),
 		inventory.Command(e),

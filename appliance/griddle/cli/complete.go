@@ -143,6 +143,24 @@ func Keys(e *Env, f *StoreFlags) Completer {
 	}
 }
 
+// Groups completes the names of groups.
+func Groups(r *Remote) Completer {
+	return func(ctx context.Context) ([]string, error) {
+		quiet := *r
+		quiet.e = r.e.quiet()
+		client, err := quiet.Client()
+		if err != nil {
+			return nil, err
+		}
+		got, err := client.Groups(ctx)
+		words := []string{}
+		for _, g := range got.Groups {
+			words = append(words, g.Name)
+		}
+		return words, err
+	}
+}
+
 // Machines completes the names of the machines that the server knows.
 func Machines(r *Remote) Completer {
 	return func(ctx context.Context) ([]string, error) {

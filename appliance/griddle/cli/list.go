@@ -24,7 +24,28 @@ type Column[T any] struct {
 type List[T any] struct {
 	Columns []Column[T]
 
+	// Elsewhere says whether the server applies a filter, and not Pick, and what is wrong with that filter; nil: none.
+	Elsewhere func(filter string) (is bool, err error)
+
 	columns, filters []string
+}
+
+// Sent are the filters that the server applies.
+func (l *List[T]) Sent() (out []string) {
+	for _, f := range l.filters {
+		if l.sent(f) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func (l *List[T]) sent(filter string) bool {
+	if l.Elsewhere == nil {
+		return false
+	}
+	is, _ := l.Elsewhere(filter)
+	return is
 }
 
 // Flags adds --columns and --filter to c.
@@ -65,6 +86,13 @@ func (l *List[T]) check() error {
 		}
 	}
 	for _, f := range l.filters {
+		if l.Elsewhere != nil {
+			if is, err := l.Elsewhere(f); err != nil {
+				return Usagef("--filter %q: %w", f, err)
+			} else if is {
+				continue
+			}
+		}
 		name, pattern, ok := strings.Cut(f, "=")
 		if !ok || !slices.Contains(l.names(), strings.ToLower(name)) {
 			return OneOf("--filter", name, l.names()...)
@@ -94,7 +122,7 @@ func (l *List[T]) chosen() (out []Column[T]) {
 func (l *List[T]) Pick(all []T) []T {
 	out := []T{}
 	for _, v := range all {
-		if !slices.ContainsFunc(l.filters, func(f string) bool { return !l.matches(f, v) }) {
+		if !slices.ContainsFunc(l.filters, func(f string) bool { return !l.sent(f) && !l.matches(f, v) }) {
 			out = append(out, v)
 		}
 	}
@@ -171,6 +199,15 @@ func (l *List[T]) table(columns []Column[T], all []T) table {
 	return t
 }
 
+// noFormula is text that no spreadsheet takes for a formula: what machines say of themselves may begin like one. An
+// apostrophe before it says that it is text.
+func noFormula(s string) string {
+	if s != "" && s != "-" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
+		return "'" + s
+	}
+	return s
+}
+
 func (l *List[T]) csv(w io.Writer, columns []Column[T], all []T) error {
 	out := csv.NewWriter(w)
 	var head []string
@@ -181,7 +218,7 @@ func (l *List[T]) csv(w io.Writer, columns []Column[T], all []T) error {
 	for _, v := range all {
 		var row []string
 		for _, c := range columns {
-			row = append(row, c.raw(v))
+			row = append(row, noFormula(c.raw(v)))
 		}
 		_ = out.Write(row)
 	}

@@ -183,7 +183,7 @@ func cell(b json.RawMessage) string {
 		if s == nil {
 			return ""
 		}
-		return *s
+		return noFormula(*s)
 	}
 	return string(b)
 }

@@ -22,12 +22,13 @@ type ordered struct {
 	api.Install
 	layout string // file
 	plan   string // hash of what was agreed to
+	group  string // whose image and layout are meant
 }
 
 func (m *machines) installCommand() *cobra.Command {
 	var in ordered
 	c := &cobra.Command{
-		Use:   "install MACHINE... --image IMAGE {--disk RULE | --layout FILE}",
+		Use:   "install MACHINE... {--image IMAGE | --group GROUP} {--disk RULE | --layout FILE}",
 		Short: "Install an image at the machine's next boot, with no key pressed",
 		Long: "Install an image on machines at their next boot from the network. No one has to press a key.\n\n" +
 			"A MAC address or UUID that was never seen is fine: the job waits for that machine. The job goes to\n" +
@@ -58,10 +59,18 @@ func (m *machines) installCommand() *cobra.Command {
 		Args: cobra.MinimumNArgs(1), ValidArgsFunction: cli.Each(cli.Machines(m.remote)),
 	}
 	run := m.with(func(ctx context.Context, client *api.Client, args []string) error {
+		if in.group != "" {
+			if err := in.ofGroup(ctx, client); err != nil {
+				return err
+			}
+			if err := in.check(len(args)); err != nil {
+				return cli.Usage(err)
+			}
+		}
 		return m.install(ctx, client, args, in)
 	})
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if err := in.check(len(args)); err != nil {
+		if err := in.check(len(args)); err != nil && in.group == "" {
 			return cli.Usage(err)
 		}
 		return run(c, args)
@@ -70,6 +79,9 @@ func (m *machines) installCommand() *cobra.Command {
 	c.Flags().StringVar(&in.Disk, "disk", "", "`RULE` that chooses the disk")
 	c.Flags().StringVar(&in.Erase, "erase", "", "`SERIAL|WWN|PATH` of the one disk whose content may be overwritten")
 	c.Flags().StringVar(&in.layout, "layout", "", "`FILE` that says how the disks are divided, and what of them stays")
+	c.Flags().StringVar(&in.group, "group", "", "`GROUP` whose image is meant without --image, and whose layout "+
+		"without --disk and --layout")
+	cli.CompleteFlag(c, "group", cli.Groups(m.remote))
 	c.Flags().StringVar(&in.plan, "plan", "", "`HASH` of what you agree to, as `griddle machine plan` prints it")
 	c.Flags().StringVar(&in.Hostname, "hostname", "", "`NAME` of the installed system, and of the machine from now on")
 	c.Flags().StringArrayVar(&in.Args, "arg", nil, "kernel `ARGUMENT` of the installed system; can be repeated")
@@ -81,6 +93,21 @@ func (m *machines) installCommand() *cobra.Command {
 	cli.CompleteFlag(c, "disk", cli.Words("largest", "smallest", "serial:", "wwn:", "path:/dev/",
 		"match:"))
 	return c
+}
+
+// ofGroup takes from the group what no flag says.
+func (o *ordered) ofGroup(ctx context.Context, client *api.Client) error {
+	g, err := client.Group(ctx, o.group)
+	if err != nil {
+		return err
+	}
+	if o.Image == "" {
+		o.Image = g.Image
+	}
+	if o.Disk == "" && o.layout == "" && g.Layout != nil {
+		o.Layout, o.layout = g.Layout, "the layout of "+g.Name
+	}
+	return nil
 }
 
 // check says what is wrong with the command's flags, for so many machines.
@@ -115,7 +142,10 @@ func (m *machines) install(ctx context.Context, client *api.Client, keys []strin
 	var plans agree.All
 	if in.layout != "" {
 		var err error
-		if in.Layout, err = readLayout(in.layout); err == nil {
+		if in.Layout == nil {
+			in.Layout, err = readLayout(in.layout)
+		}
+		if err == nil {
 			plans, err = m.agree(ctx, client, keys, in)
 		}
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"griddle/appliance/api"
+	"griddle/appliance/fleet/filter"
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
 )
@@ -24,6 +25,17 @@ var columns = []cli.Column[api.Machine]{
 	{Name: "image", Text: func(m api.Machine) string { return or(imageOf(m), "-") }, Raw: imageOf},
 	{Name: "seen", Text: func(m api.Machine) string { return seen(m.LastSeen) + claimed(m) },
 		Raw: func(m api.Machine) string { return stamp(m.LastSeen) }},
+	{Name: "state", Hidden: true, Text: func(m api.Machine) string { return or(string(m.State), "-") }},
+	{Name: "since", Hidden: true, Text: func(m api.Machine) string { return seen(m.Since) },
+		Raw: func(m api.Machine) string { return stamp(m.Since) }},
+	{Name: "group", Hidden: true, Text: func(m api.Machine) string { return or(m.Group, "-") },
+		Raw: func(m api.Machine) string { return m.Group }},
+	{Name: "tags", Hidden: true, Text: func(m api.Machine) string { return or(strings.Join(m.Tags, " "), "-") },
+		Raw: func(m api.Machine) string { return strings.Join(m.Tags, " ") }},
+	{Name: "place", Hidden: true, Text: func(m api.Machine) string { return or(job.Sentence(m.Place), "-") },
+		Raw: func(m api.Machine) string { return m.Place }},
+	{Name: "note", Hidden: true, Text: func(m api.Machine) string { return or(job.Sentence(m.Note), "-") },
+		Raw: func(m api.Machine) string { return m.Note }},
 	{Name: "uuid", Hidden: true, Text: func(m api.Machine) string { return m.Identity.UUID }},
 	{Name: "serial", Hidden: true, Text: func(m api.Machine) string { return job.Printable(m.Identity.Serial) }},
 	{Name: "root", Hidden: true, Text: func(m api.Machine) string { return or(rootOf(m), "-") }, Raw: rootOf},
@@ -31,6 +43,17 @@ var columns = []cli.Column[api.Machine]{
 	{Name: "agent", Hidden: true, Text: func(m api.Machine) string { return or(agentOf(m), "-") }, Raw: agentOf},
 	{Name: "notice", Hidden: true, Text: noticeOf},
 	{Name: "id", Hidden: true, Text: func(m api.Machine) string { return m.ID }},
+}
+
+// onServer says whether the server applies a filter: all but those by columns that only this command knows.
+func onServer(text string) (bool, error) {
+	name, _, _ := strings.Cut(text, "=")
+	switch strings.ToLower(strings.TrimSuffix(name, "!")) {
+	case "hardware", "seen", "notice":
+		return false, nil
+	}
+	_, err := filter.Parse(text)
+	return true, err
 }
 
 // agentOf is the version of the service on a machine, "" where none has checked in.
@@ -61,17 +84,23 @@ func noticeOf(m api.Machine) string {
 }
 
 func (m *machines) listCommand() *cobra.Command {
-	list := cli.List[api.Machine]{Columns: columns}
+	list := cli.List[api.Machine]{Columns: columns, Elsewhere: onServer}
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
-		Short: "List all machines",
+		Short: "List machines",
+		Long: "List machines, all or those that match filters. The server applies a filter of KEY=VALUES terms, of\n" +
+			"which a machine must match all: * in a value stands for any characters, several values have commas\n" +
+			"between them, != means none of them, and a word alone is text that the machine has somewhere. The keys\n" +
+			"are name, state, status, group, role, tag, place, note, image, model, mac, uuid, serial, root, reset,\n" +
+			"agent, id and text. Filters by hardware, seen and notice are applied here, to what the list shows.",
 		Example: "  griddle machine list\n" +
 			"  griddle machine list --filter status=failed -q\n" +
+			"  griddle machine list --filter 'state=away,broken tag!=spare' --columns name,state,since,group\n" +
 			"  griddle machine list --columns name,image,serial -o csv",
 		Args: cobra.NoArgs,
 		RunE: m.with(func(ctx context.Context, client *api.Client, _ []string) error {
 			var all []api.Machine
-			err := client.EachPage(ctx, func(page api.Machines) error {
+			err := client.EachMatch(ctx, strings.Join(list.Sent(), " "), func(page api.Machines) error {
 				if len(all) == 0 {
 					m.notices(page.Notices)
 				}

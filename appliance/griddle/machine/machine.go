@@ -28,7 +28,9 @@ func Command(e *cli.Env) *cobra.Command {
 		m.cancelCommand(),
 		m.consoleCommand(),
 		m.logCommand(), m.tablesCommand(), m.approveCommand(), m.auditCommand(), m.settingsCommand(),
-		m.setCommand(), m.recoveryKeyCommand(), m.renameCommand(), m.mergeCommand(), m.deleteCommand())
+		m.setCommand(), m.recoveryKeyCommand(), m.tagCommand(), m.groupCommand(), m.placeCommand(), m.noteCommand(),
+		m.retireCommand(),
+		m.replaceCommand(), m.renameCommand(), m.mergeCommand(), m.deleteCommand())
 	return c
 }
 

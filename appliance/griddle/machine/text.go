@@ -24,6 +24,9 @@ func pageOf(w io.Writer, m api.Machine) error {
 	}
 	line("name", m.Name)
 	line("status", m.Status)
+	if m.State != "" {
+		line("state", string(m.State)+" since "+seen(m.Since)+because(m.Why))
+	}
 	for _, l := range m.LookAt {
 		line("", "  "+job.Sentence(l))
 	}
@@ -53,6 +56,10 @@ func pageOf(w io.Writer, m api.Machine) error {
 		line("", fmt.Sprintf("  Read the code on the machine's screen, then `griddle machine approve %s CODE`.",
 			m.Name))
 	}
+	line("group", m.Group)
+	line("tags", strings.Join(m.Tags, " "))
+	line("place", job.Sentence(m.Place))
+	line("note", job.Sentence(m.Note))
 	line("uuid", m.Identity.UUID)
 	line("serial", job.Printable(m.Identity.Serial))
 	line("hardware", hardware(m))
@@ -257,4 +264,12 @@ func resetText(r job.Reset) string {
 		return "fresh at each start, with /home"
 	}
 	return "fresh at each start"
+}
+
+// because is what brought a machine to its state.
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
 }
