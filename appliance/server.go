@@ -339,7 +339,7 @@ func (s *server) netboot(c config.Config) netboot.Config {
 // fleet is what the fleet needs of c.
 func fleetOptions(c config.Config) fleet.Options {
 	return fleet.Options{Unknown: c.Unknown, Enrolment: c.Enrolment, Hostname: c.Hostname, Args: c.KernelArgs,
-		CheckIn: c.CheckIn, Kexec: c.Kexec, Runs: c.Runs}
+		CheckIn: c.CheckIn, Kexec: c.Kexec, Runs: c.Runs, KeepEvents: c.KeepEvents}
 }
 
 // LostEntries is what to do about head.ErrLost.

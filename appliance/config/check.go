@@ -99,6 +99,9 @@ func (c Config) mistakes() []Mistake {
 	if c.CheckIn < 10*time.Second || c.CheckIn > time.Hour || c.CheckIn%time.Second != 0 {
 		wrong("check_in_every", "%s is not a number of seconds from 10s to 1h", c.CheckIn)
 	}
+	if c.KeepEvents != 0 && c.KeepEvents < 24*time.Hour {
+		wrong("keep_events", "%s is less than 24h, and not 0s", c.KeepEvents)
+	}
 	for _, a := range c.KernelArgs {
 		if !bootscript.ValidArg(a) {
 			wrong("kernel_args",

@@ -35,6 +35,7 @@ type Config struct {
 	Enrolment   fleet.Enrolment `yaml:"enrolment"`
 	MenuTimeout time.Duration   `yaml:"menu_timeout"`
 	CheckIn     time.Duration   `yaml:"check_in_every"`
+	KeepEvents  time.Duration   `yaml:"keep_events"`
 	KernelArgs  []string        `yaml:"kernel_args"`
 	Keymap      string          `yaml:"keymap"`
 	Hostname    string          `yaml:"hostname"`

@@ -87,6 +87,8 @@ func TestParse(t *testing.T) {
 		{"probe", "dhcp: {probe: 0s}\n", []string{"f:1:15: dhcp.probe: 0s is not between a second and five minutes"}},
 		{"check-ins", "check_in_every: 9s\n",
 			[]string{"f:1:17: check_in_every: 9s is not a number of seconds from 10s to 1h"}},
+		{"short logs", "keep_events: 23h\n",
+			[]string{"f:1:14: keep_events: 23h0m0s is less than 24h, and not 0s"}},
 		{"rare check-ins", "check_in_every: 61m\n",
 			[]string{"f:1:17: check_in_every: 1h1m0s is not a number of seconds from 10s to 1h"}},
 		{"parts of seconds", "check_in_every: 10500ms\n", []string{"f:1:17: check_in_every: 10.5s is not"}},

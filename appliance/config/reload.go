@@ -9,8 +9,8 @@ import (
 // reloadKeys are taken at a reload. All others need a restart: sockets and directories are open already.
 func reloadKeys() []string {
 	return []string{"dhcp.relay_networks", "dhcp.pool", "dhcp.router", "dhcp.dns", "dhcp.lease", "dhcp.other_server",
-		"unknown_machines", "enrolment", "menu_timeout", "check_in_every", "kernel_args", "keymap", "hostname",
-		"settings", "kexec", "recompress", "metrics.without_token", "log.level"}
+		"unknown_machines", "enrolment", "menu_timeout", "check_in_every", "keep_events", "kernel_args", "keymap",
+		"hostname", "settings", "kexec", "recompress", "metrics.without_token", "log.level"}
 }
 
 // Changes lists the keys in which c differs from old: those that are taken now, and those that need a restart,

@@ -200,6 +200,17 @@ func (f *Fleet) trimTotals(ctx context.Context, tx *sql.Tx, n int) error {
 	return nil
 }
 
+// forgetOld deletes the entries of all journals that are older than Options.KeepEvents. They are the first ones.
+func (f *Fleet) forgetOld(ctx context.Context, tx *sql.Tx) error {
+	keep := f.options().KeepEvents
+	if keep <= 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, "DELETE FROM events WHERE id < coalesce((SELECT id FROM events WHERE received >= ? "+
+		"ORDER BY id LIMIT 1), 9223372036854775807)", f.o.Now().Add(-keep).UnixNano())
+	return err
+}
+
 // trimJournal brings one machine's journal below its bounds.
 func trimJournal(ctx context.Context, tx *sql.Tx, machine string) error {
 	_, err := tx.ExecContext(ctx, `DELETE FROM events WHERE machine = ?1 AND id <= (SELECT id FROM

@@ -234,3 +234,36 @@ func TestNoSpareDisk(t *testing.T) {
 		t.Errorf("%d notices, more than %d", len(n), maxUnwritten)
 	}
 }
+
+// TestKeepEvents: entries of journals that are older than the configuration says are deleted, and no others.
+func TestKeepEvents(t *testing.T) {
+	r := newRoom(t, Options{KeepEvents: 48 * time.Hour})
+	ctx := t.Context()
+	add := func(n int) {
+		t.Helper()
+		for range n {
+			place := fmt.Sprint(r.c.now().UnixNano())
+			r.c.pass(time.Second)
+			if _, err := r.Relabel(ctx, []Change{{Key: macA, Place: &place}}, true, false, fine); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	add(40)
+	r.c.pass(47 * time.Hour)
+	add(40)
+	if n := count(t, r.Fleet, "SELECT count(*) FROM events"); n != 80 {
+		t.Errorf("before the time there are %d events, want all 80", n)
+	}
+	r.c.pass(2 * time.Hour)
+	add(16)
+	if n := count(t, r.Fleet, "SELECT count(*) FROM events"); n != 56 {
+		t.Errorf("after it there are %d events, want 56", n)
+	}
+	r.Reconfigure(Options{})
+	r.c.pass(1000 * time.Hour)
+	add(16)
+	if n := count(t, r.Fleet, "SELECT count(*) FROM events"); n != 72 {
+		t.Errorf("without a limit there are %d events, want 72", n)
+	}
+}

@@ -157,6 +157,9 @@ type Options struct {
 	Kexec     Kexec            // "" means KexecUpdates
 	Runs      Runs             // "" means RunsAdmins
 
+	// KeepEvents is how long entries of journals are kept at least within their limits, see bounds.go; 0 is for ever.
+	KeepEvents time.Duration
+
 	// Spare is how many bytes of the file system must stay free: with less, unknown machines are not recorded. Zero
 	// means 16 MiB.
 	Spare int64
@@ -193,7 +196,7 @@ func Open(ctx context.Context, file string, o Options) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	none := func(*sql.Tx) error { return nil } // what a migration marked is listed
+	none := func(tx *sql.Tx) error { return f.forgetOld(ctx, tx) } // and what a migration marked is listed
 	if err := errors.Join(f.checkSealed(ctx), f.checkRecovery(ctx), f.loadRules(ctx),
 		f.change(ctx, none)); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", file, err), f.Close())

@@ -251,7 +251,7 @@ func (f *Fleet) journal(ctx context.Context, tx *sql.Tx, machine, boot string, e
 	if id, err := res.LastInsertId(); err != nil {
 		return err
 	} else if id%16 == 0 {
-		if err := trimJournal(ctx, tx, machine); err != nil {
+		if err := errors.Join(trimJournal(ctx, tx, machine), f.forgetOld(ctx, tx)); err != nil {
 			return err
 		}
 	}

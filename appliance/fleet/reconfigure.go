@@ -1,12 +1,13 @@
 package fleet
 
 // Reconfigure takes the policy for unknown machines, the enrolment, the hostname pattern, the kernel arguments, the
-// interval of check-ins and the use of kexec from o and ignores the rest. They apply from the next boot, check-in and
+// interval of check-ins, the use of kexec and the age of events from o and ignores the rest. They apply from the next
+// boot, check-in and
 // new machine on. It may be called at any time.
 func (f *Fleet) Reconfigure(o Options) {
 	next := f.o
 	next.Unknown, next.Enrolment, next.Hostname, next.Args = o.Unknown, o.Enrolment, o.Hostname, o.Args
-	next.Kexec, next.Runs = o.Kexec, o.Runs
+	next.Kexec, next.Runs, next.KeepEvents = o.Kexec, o.Runs, o.KeepEvents
 	if next.CheckIn = o.CheckIn; next.CheckIn == 0 {
 		next.CheckIn = defaultCheckIn
 	}
