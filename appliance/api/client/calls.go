@@ -58,6 +58,54 @@ func (c Client) StreamEvents(ctx context.Context, lastEventID string, out any) e
 		nil, out)
 }
 
+// ListGroups: List groups by name, without their settings.
+func (c Client) ListGroups(ctx context.Context, out any) error {
+	return c.call(ctx, Request{Method: "GET"},
+		"/v1/groups",
+		nil,
+		nil, out)
+}
+
+// DeleteGroup: Delete a group that no machine is in.
+func (c Client) DeleteGroup(ctx context.Context, name string, out any) error {
+	return c.call(ctx, Request{Method: "DELETE"},
+		"/v1/groups/%s",
+		[]any{name},
+		nil, out)
+}
+
+// GetGroup: Show a group with its settings, without secrets.
+func (c Client) GetGroup(ctx context.Context, name string, out any) error {
+	return c.call(ctx, Request{Method: "GET"},
+		"/v1/groups/%s",
+		[]any{name},
+		nil, out)
+}
+
+// ChangeGroup: Change a group.
+func (c Client) ChangeGroup(ctx context.Context, name string, body any, out any) error {
+	return c.call(ctx, Request{Method: "PATCH", Body: body},
+		"/v1/groups/%s",
+		[]any{name},
+		nil, out)
+}
+
+// MakeGroup: Make a group.
+func (c Client) MakeGroup(ctx context.Context, name string, body any, out any) error {
+	return c.call(ctx, Request{Method: "POST", Body: body},
+		"/v1/groups/%s",
+		[]any{name},
+		nil, out)
+}
+
+// LabelMachines: Change names, groups, tags, places and notes of machines, of all or of none.
+func (c Client) LabelMachines(ctx context.Context, body any, out any) error {
+	return c.call(ctx, Request{Method: "POST", Body: body},
+		"/v1/labels",
+		nil,
+		nil, out)
+}
+
 // GetLoginWays: Show the ways to log in beside a password.
 func (c Client) GetLoginWays(ctx context.Context, out any) error {
 	return c.call(ctx, Request{Method: "GET"},
@@ -242,10 +290,34 @@ func (c Client) RenameMachine(ctx context.Context, key string, body any, out any
 		nil, out)
 }
 
+// ReplaceMachine: Give the place of a machine to another computer.
+func (c Client) ReplaceMachine(ctx context.Context, key string, body any, out any) error {
+	return c.call(ctx, Request{Method: "POST", Body: body},
+		"/v1/machines/%s/replace",
+		[]any{key},
+		nil, out)
+}
+
 // ResumeMachine: Order the last install by a layout again.
 func (c Client) ResumeMachine(ctx context.Context, key string, out any) error {
 	return c.call(ctx, Request{Method: "POST"},
 		"/v1/machines/%s/resume",
+		[]any{key},
+		nil, out)
+}
+
+// RetireMachine: Take a machine out of use.
+func (c Client) RetireMachine(ctx context.Context, key string, out any) error {
+	return c.call(ctx, Request{Method: "POST"},
+		"/v1/machines/%s/retire",
+		[]any{key},
+		nil, out)
+}
+
+// ReuseMachine: Take a machine back into use.
+func (c Client) ReuseMachine(ctx context.Context, key string, out any) error {
+	return c.call(ctx, Request{Method: "POST"},
+		"/v1/machines/%s/reuse",
 		[]any{key},
 		nil, out)
 }
