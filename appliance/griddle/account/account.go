@@ -77,8 +77,9 @@ var accountColumns = []cli.Column[account.Account]{
 func (a *accounts) listCommand() *cobra.Command {
 	list := cli.List[account.Account]{Columns: accountColumns}
 	c := &cobra.Command{
-		Use: "list", Short: "List the accounts", Example: "  griddle account list --filter role=admin",
-		Args: cobra.NoArgs,
+		Use: "list", Aliases: []string{"ls"}, Short: "List the accounts",
+		Example: "  griddle account list --filter role=admin",
+		Args:    cobra.NoArgs,
 		RunE: a.with(func(ctx context.Context, client *api.Client, _ []string) error {
 			all, err := client.Accounts(ctx)
 			if err != nil {
@@ -204,7 +205,7 @@ func (a *accounts) setCommand() *cobra.Command {
 func (a *accounts) deleteCommand() *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
-		Use: "delete NAME", Short: "Delete an account and its tokens",
+		Use: "delete NAME", Aliases: []string{"rm"}, Short: "Delete an account and its tokens",
 		Long:    "Delete an account and its tokens, at once. What it did stays in the audit log.",
 		Example: "  griddle account delete ada",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: a.names,

@@ -98,7 +98,7 @@ var tokenColumns = []cli.Column[account.Token]{
 func (a *accounts) tokenListCommand() *cobra.Command {
 	list := cli.List[account.Token]{Columns: tokenColumns}
 	c := &cobra.Command{
-		Use: "list", Short: "List your tokens; for an admin all",
+		Use: "list", Aliases: []string{"ls"}, Short: "List your tokens; for an admin all",
 		Example: "  griddle token list --columns id,account,name,used,until", Args: cobra.NoArgs,
 		RunE: a.with(func(ctx context.Context, client *api.Client, _ []string) error {
 			all, err := client.Tokens(ctx)
@@ -114,7 +114,7 @@ func (a *accounts) tokenListCommand() *cobra.Command {
 
 func (a *accounts) tokenDeleteCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "delete ID", Short: "Make a token worthless",
+		Use: "delete ID", Aliases: []string{"rm"}, Short: "Make a token worthless",
 		Long:    "Make a token worthless, at once. `griddle token list` shows the IDs.",
 		Example: "  griddle token delete k3v7q2x5m4na", Args: cobra.ExactArgs(1),
 		RunE: a.with(func(ctx context.Context, client *api.Client, args []string) error {

@@ -63,7 +63,7 @@ var columns = []cli.Column[Listed]{
 func listCommand(e *cli.Env) *cobra.Command {
 	list := cli.List[Listed]{Columns: columns}
 	c := &cobra.Command{
-		Use: "list", Short: "List the servers that this computer knows",
+		Use: "list", Aliases: []string{"ls"}, Short: "List the servers that this computer knows",
 		Long:    "List the servers that this computer knows, by name. No token is shown.",
 		Example: "  griddle remote list", Args: cobra.NoArgs,
 	}
@@ -165,7 +165,7 @@ func switchCommand(e *cli.Env) *cobra.Command {
 
 func deleteCommand(e *cli.Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "delete NAME", Short: "Forget a server, and the token for it",
+		Use: "delete NAME", Aliases: []string{"rm"}, Short: "Forget a server, and the token for it",
 		Long: "Forget a server, its CA and your token for it. The token stays valid; `griddle logout` makes it\n" +
 			"worthless first.",
 		Example: "  griddle remote delete lab",
