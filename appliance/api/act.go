@@ -49,7 +49,7 @@ func (h *Handler) run(ctx context.Context, in *keyed[Run]) (out Machine, err err
 	switch who := callerOf(ctx); {
 	case h.o.Fleet.Runs() == fleet.RunsNobody:
 		return out, job.NewProblem(http.StatusForbidden, "this site runs no programs on machines (run_commands: "+
-			"nobody in the configuration of the server)")
+			"none in the configuration of the server)")
 	case h.o.Fleet.Runs() != fleet.RunsOperators && !who.Role.May(account.Admin):
 		return out, job.NewProblem(http.StatusForbidden, "only administrators may run programs on the machines of "+
 			"this site (run_commands in the configuration of the server)")

@@ -27,7 +27,7 @@ type Runs string
 
 // The values of Runs.
 const (
-	RunsNobody    Runs = "nobody"
+	RunsNobody    Runs = "none"
 	RunsAdmins    Runs = "admins"
 	RunsOperators Runs = "operators" // and administrators
 )
