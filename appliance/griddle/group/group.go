@@ -234,7 +234,7 @@ func (g *groups) showCommand() *cobra.Command {
 
 func (g *groups) deleteCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "delete GROUP", Short: "Delete a group that no machine is in",
+		Use: "delete GROUP", Aliases: []string{"rm"}, Short: "Delete a group that no machine is in",
 		Long: "Delete a group that no machine is in. `griddle machine group MACHINE --none` takes machines out " +
 			"of it.",
 		Example: "  griddle group delete lab1",
