@@ -125,9 +125,9 @@ var house = slices.Concat(houseImages, houseMachines, houseDisks, houseRoots, ho
 		never: []string{"griddle/appliance/griddle/..."},
 		why:   "commands are for people: a program calls what is behind them"},
 	{from: "griddle/...", except: []string{"griddle/cloud/yamltree", "griddle/cloud/provider/openstack",
-		"griddle/appliance/griddle/cli"}, itself: true,
-		never: []string{"github.com/goccy/..."}, why: "one reader has the bounds and the places; cli only writes, " +
-			"and the library of OpenStack reads its own file"},
+		"griddle/appliance/griddle/machine/roster", "griddle/appliance/griddle/cli"}, itself: true,
+		never: []string{"github.com/goccy/..."}, why: "one reader has the bounds and the places; cli and roster only " +
+			"write, and the library of OpenStack reads its own file"},
 	{from: "griddle/...", except: []string{"griddle/appliance/e2e/..."},
 		never: []string{"griddle/appliance/e2e/...", "testing"},
 		why:   "no program carries the tests"},

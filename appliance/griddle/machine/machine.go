@@ -30,7 +30,8 @@ func Command(e *cli.Env) *cobra.Command {
 		m.logCommand(), m.tablesCommand(), m.approveCommand(), m.auditCommand(), m.settingsCommand(),
 		m.setCommand(), m.recoveryKeyCommand(), m.tagCommand(), m.groupCommand(), m.placeCommand(), m.noteCommand(),
 		m.retireCommand(),
-		m.replaceCommand(), m.renameCommand(), m.mergeCommand(), m.deleteCommand())
+		m.replaceCommand(), m.exportCommand(), m.importCommand(), m.renameCommand(), m.mergeCommand(),
+		m.deleteCommand())
 	return c
 }
 
