@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"encoding/pem"
@@ -225,6 +226,13 @@ func (r *running) ask(base, method, path, token, body string) (int, string) {
 	}
 	defer resp.Body.Close()
 	var b bytes.Buffer
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") { // it has no end: its first message
+		in := bufio.NewScanner(resp.Body)
+		for in.Scan() && in.Text() != "" {
+			fmt.Fprintln(&b, in.Text())
+		}
+		return resp.StatusCode, b.String()
+	}
 	b.ReadFrom(resp.Body)
 	return resp.StatusCode, b.String()
 }
