@@ -12,7 +12,7 @@
 //	    note: the fan is loud
 //
 // CSV has the columns name, macs, uuid, group, tags, place and note, in any order; several addresses or tags of a cell
-// have spaces between them. A key that is left out, and a column that is not there, change nothing; one that is empty
+// have spaces between them. A key or a column that is left out changes nothing; one that is empty
 // deletes. Unknown keys and columns are mistakes, but the columns of CSV that only show something (Shown) are passed
 // over.
 //
