@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -30,8 +31,10 @@ const (
 )
 
 const (
-	beat    = 10 * time.Second // how often an operator who watches hears of the server, if the screen does not change
-	longest = 9 * time.Minute  // of one stream
+	// how often an operator who watches hears of the server if the screen does not change, and how often it is asked
+	// whether he may still watch
+	beat    = 10 * time.Second
+	longest = 9 * time.Minute // of one stream
 )
 
 type watchConsole struct {
@@ -79,45 +82,55 @@ func (h *Handler) watchConsole(ctx context.Context, in *watchConsole) (func(huma
 		h.o.Log.Info("an operator watches a screen", "machine", m.Name, "who", job.Printable(by.Name),
 			"remote", by.remote)
 	}
-	return func(c huma.Context) { h.streamConsole(c, w) }, nil
+	return func(c huma.Context) {
+		defer w.Close()
+		r, out := humago.Unwrap(c)
+		h.streamConsole(r.Context(), out, w)
+	}, nil
 }
 
-// streamConsole sends what is new until the operator is gone, or for a while: then he asks again, with a token that is
-// valid then.
-func (h *Handler) streamConsole(c huma.Context, w *console.Watching) {
-	defer w.Close()
-	r, out := humago.Unwrap(c)
-	out.Header().Set("Content-Type", "text/event-stream")
-	out.WriteHeader(http.StatusOK)
-	control := http.NewResponseController(out)
-	send := func(name string, id uint64, v any) error {
-		b, err := json.Marshal(v)
+// streamConsole sends what is new until the operator is gone, reads too slowly or may no longer watch, or for a while.
+func (h *Handler) streamConsole(ctx context.Context, out http.ResponseWriter, w *console.Watching) {
+	send := messages(out)
+	begun, every := time.Now(), min(beat, h.beat)
+	asked := begun
+	for ctx.Err() == nil && time.Since(begun) < longest {
+		news := w.Next(ctx, every)
+		if time.Since(asked) >= every {
+			if asked = time.Now(); callerOf(ctx).again() != nil {
+				return
+			}
+		}
+		text, err := told(news)
 		if err != nil {
-			return err
+			h.o.Log.Error("a watched screen could not be written as JSON", "error", err)
+			return
 		}
-		text := "event: " + name + "\ndata: " + string(b) + "\n\n" // JSON has no line breaks
-		if id > 0 {
-			text = "id: " + strconv.FormatUint(id, 10) + "\n" + text
-		}
-		_, err = out.Write([]byte(text))
-		return err
-	}
-	for begun := time.Now(); r.Context().Err() == nil && time.Since(begun) < longest; {
-		var err error
-		news := w.Next(r.Context(), beat)
-		if news.Status != nil {
-			err = send(eventStatus, 0, news.Status)
-		}
-		if news.Frame != nil {
-			err = errors.Join(err, send(eventFrame, news.Frame.Number, news.Frame))
-		}
-		if news == (console.News{}) {
-			_, err = out.Write([]byte(":\n\n"))
-		}
-		if errors.Join(err, control.Flush()) != nil {
+		if !send(text) {
 			return
 		}
 	}
+}
+
+// told is news as events; a comment if there is nothing new.
+func told(news console.News) (string, error) {
+	var text strings.Builder
+	add := func(name, id string, v any) error {
+		b, err := json.Marshal(v) // has no line breaks
+		fmt.Fprintf(&text, "%sevent: %s\ndata: %s\n\n", id, name, b)
+		return err
+	}
+	var errs []error
+	if news.Status != nil {
+		errs = append(errs, add(eventStatus, "", news.Status))
+	}
+	if news.Frame != nil {
+		errs = append(errs, add(eventFrame, fmt.Sprintf("id: %d\n", news.Frame.Number), news.Frame))
+	}
+	if text.Len() == 0 {
+		text.WriteString(":\n\n")
+	}
+	return text.String(), errors.Join(errs...)
 }
 
 // typeConsole gives the keys of an operator to a machine. The journal says who types, and later what kind of keys.

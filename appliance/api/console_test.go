@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -310,4 +311,28 @@ func TestConsoleOfBootThatWaits(t *testing.T) {
 		return n.Status != nil && *n.Status == console.Status{
 			Phase: console.Shown, Approved: true}
 	})
+}
+
+// TestConsoleEnds: the stream of a screen ends when the one who watches may no longer do so.
+func TestConsoleEnds(t *testing.T) {
+	s, asked := newSite(t), 0
+	s.handler.beat = time.Millisecond
+	w, err := s.handler.screens.Watch("m", "ada", 80, 24)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	ctx := context.WithValue(t.Context(), callerKey{}, caller{again: func() error {
+		if asked++; asked > 2 {
+			return errors.New("the token was deleted")
+		}
+		return nil
+	}})
+	rec := httptest.NewRecorder()
+	s.handler.streamConsole(ctx, rec, w)
+	want := "event: status\ndata: {\"phase\":\"waiting\",\"approved\":false}\n\n"
+	if got := rec.Body.String(); asked != 3 || !strings.HasPrefix(got, want) ||
+		strings.Trim(strings.TrimPrefix(got, want), ":\n") != "" {
+		t.Errorf("asked %d times, the stream has %q", asked, got)
+	}
 }

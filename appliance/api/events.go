@@ -74,15 +74,21 @@ func (h *Handler) operateEvents(a huma.API, op huma.Operation) {
 	})
 }
 
-// pour writes entries after last, and goes on until the caller is gone, may no longer have them, or reads too slowly.
-func (h *Handler) pour(ctx context.Context, w http.ResponseWriter, last int64) {
+// messages begins a stream of server-sent events. The function that it returns sends a text, and returns false if the
+// listener is gone or too slow.
+func messages(w http.ResponseWriter) func(text string) bool {
 	c := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
-	send := func(text string) bool {
+	return func(text string) bool {
 		c.SetWriteDeadline(time.Now().Add(eventTime)) // what cannot set one, a test's recorder, does not block either
 		_, err := io.WriteString(w, text)
 		return err == nil && c.Flush() == nil
 	}
+}
+
+// pour writes entries after last, and goes on until the caller is gone, may no longer have them, or reads too slowly.
+func (h *Handler) pour(ctx context.Context, w http.ResponseWriter, last int64) {
+	send := messages(w)
 	beat := time.NewTicker(h.beat)
 	defer beat.Stop()
 	for ok := send(fmt.Sprintf("retry: 2000\nid: %d\n\n", last)); ok; {
