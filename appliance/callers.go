@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -119,10 +118,7 @@ func personOf(w account.Who) remote.Caller {
 
 // begin notes a change of the store in the audit log before it is done (remote.HandlerOptions).
 func (c *callers) begin(r *http.Request, by remote.Caller, what, on string) (func(status int, on string), error) {
-	e := account.Entry{Role: account.Publisher, From: r.RemoteAddr, Call: what, On: job.Sentence(on)}
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		e.From = host
-	}
+	e := account.Entry{Role: account.Publisher, From: api.Host(r.RemoteAddr), Call: what, On: job.Sentence(on)}
 	if by.Person {
 		w, err := c.operator(r)
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
@@ -125,7 +124,7 @@ func (h *Handler) login(ctx context.Context, in *struct{ sent[Login] }) (out Mad
 	}
 	out.Secret, out.Token, err = h.o.Accounts.Login(ctx, ask.Name, ask.Password, quota.Key(c.remote), ask.Label,
 		life)
-	e := account.Entry{Who: ask.Name, Role: out.Token.Role, Token: out.Token.ID, From: hostOf(c.remote),
+	e := account.Entry{Who: ask.Name, Role: out.Token.Role, Token: out.Token.ID, From: Host(c.remote),
 		Call: "POST /v1/login", On: ask.Label, Outcome: account.Done, Status: http.StatusOK}
 	switch {
 	case errors.Is(err, account.ErrLogin):
@@ -170,13 +169,6 @@ func labelled(label *string, seconds int64, most time.Duration) (time.Duration, 
 	return time.Duration(seconds) * time.Second, nil
 }
 
-func hostOf(remote string) string {
-	if host, _, err := net.SplitHostPort(remote); err == nil {
-		return host
-	}
-	return remote
-}
-
 func (h *Handler) loginWays(context.Context, *struct{}) (out LoginWays, _ error) {
 	if p := h.o.Provider; p != nil {
 		out.Provider = &Identity{Issuer: p.Issuer(), Client: p.Client(), Scopes: []string{"openid", "profile", "email",
@@ -202,7 +194,7 @@ func (h *Handler) providerLogin(ctx context.Context, in *struct{ sent[ProviderLo
 		return out, err
 	}
 	out.Secret, out.Token, err = h.o.Accounts.Enter(ctx, id.Subject, id.Name, id.Role, ask.Label, life)
-	e := account.Entry{Who: id.Name, Role: id.Role, Token: out.Token.ID, From: hostOf(c.remote),
+	e := account.Entry{Who: id.Name, Role: id.Role, Token: out.Token.ID, From: Host(c.remote),
 		Call: "POST /v1/login/provider", On: ask.Label, Outcome: account.Done, Status: http.StatusOK}
 	if err == nil {
 		e.Who = out.Token.Account

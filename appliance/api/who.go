@@ -68,16 +68,16 @@ func (h *Handler) enter(r *http.Request, route Route) (*http.Request, error) {
 // entry is what the audit log says of a call, without its outcome.
 func entry(r *http.Request, route Route) account.Entry {
 	c := callerOf(r.Context())
-	return account.Entry{Who: c.Name, Role: c.Role, Token: c.Token, From: address(r), Call: route.Pattern,
+	return account.Entry{Who: c.Name, Role: c.Role, Token: c.Token, From: Host(r.RemoteAddr), Call: route.Pattern,
 		On: subject(r, route.Pattern)}
 }
 
-func address(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
+// Host is the address in what a request has as its RemoteAddr, without the port.
+func Host(remote string) string {
+	if host, _, err := net.SplitHostPort(remote); err == nil {
+		return host
 	}
-	return host
+	return remote
 }
 
 // subject is what the places of a route's path are in r.
