@@ -62,7 +62,7 @@ func (f *Fleet) act(ctx context.Context, tx *sql.Tx, key string, o Order) (m Mac
 	if m, err = f.named(ctx, tx, key); err != nil {
 		return m, j, err
 	}
-	err = m.can(o.Kind)
+	err = m.Can(o.Kind)
 	if err == nil && o.Kind == job.Rollback {
 		err = m.goesBack(o.Root)
 	}
@@ -86,8 +86,8 @@ func (f *Fleet) act(ctx context.Context, tx *sql.Tx, key string, o Order) (m Mac
 	return m, j, err
 }
 
-// can says why no service on m can carry out an action, nil if one can.
-func (m Machine) can(kind job.Kind) error {
+// Can says why no service on m can carry out an action of this kind, nil if one can.
+func (m Machine) Can(kind job.Kind) error {
 	switch {
 	case m.Service == nil:
 		return fmt.Errorf("%w: no service on %s has checked in, and only that can carry out a %s; a system that has "+

@@ -108,9 +108,6 @@ func (f *Fleet) OrderOf(ctx context.Context, machine string) (id string, err err
 	return id, err
 }
 
-// Can says why no service on the machine can carry out an action of this kind, nil if one can.
-func (m Machine) Can(kind job.Kind) error { return m.can(kind) }
-
 // encodeHead is an order without its machines, which have rows of their own.
 func encodeHead(o many.Order) string {
 	o.Machines = nil
