@@ -93,7 +93,7 @@ func admit(patterns []string, name ref.Ref) bool {
 // The errors of this package that callers branch on.
 var (
 	ErrInvalid = errors.New("invalid")                 // what was asked for is not valid
-	ErrUnknown = errors.New("there is no such thing")  // the account or the token
+	ErrUnknown = errors.New("does not exist")          // the account or the token
 	ErrExists  = errors.New("there is one already")    // an account of that name
 	ErrToken   = errors.New("the token is not valid")  // unknown, expired or deleted
 	ErrLogin   = errors.New("name or password wrong")  // it does not say which of them

@@ -210,7 +210,7 @@ func (f *Fleet) following(ctx context.Context, tx *sql.Tx, p Proof, id string) (
 // the rule acts. It says whether the note is new.
 func (f *Fleet) StopRule(ctx context.Context, p Proof, r rule.Rule, why string) (noted bool, err error) {
 	if why = job.Sentence(why); why == "" {
-		return false, fmt.Errorf("%w: there is no reason why rule %s installs nothing", ErrInvalid, r.Name)
+		return false, fmt.Errorf("%w: the reason why rule %s installs nothing is missing", ErrInvalid, r.Name)
 	}
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		m, _, o, err := f.following(ctx, tx, p, r.ID())

@@ -219,7 +219,7 @@ func (s *scanner) placed(at int, err error) error {
 // whole makes sure that a term ends here.
 func (s *scanner) whole(t Term, begin int, err error) (Term, error) {
 	if err == nil && t.Key == Text && slices.Contains(t.Any, "") {
-		err = s.wrong(begin, "there is no text to look for")
+		err = s.wrong(begin, "the text to look for is missing")
 	}
 	if err == nil && !s.end() && !unicode.IsSpace(s.text[s.at]) {
 		err = s.wrong(s.at, "there must be a space before %s", shown(string(s.text[s.at])))

@@ -121,8 +121,7 @@ func (r *Remote) known(base string) (name string, s remotes.Server, err error) {
 	switch {
 	case name != "":
 		if s = f.Servers[name]; s.URL == "" {
-			return "", s, WithHint(Usagef("there is no server called %q", name), "`griddle remote list` shows those "+
-				"that there are; `griddle login URL` adds one.")
+			return "", s, UnknownServer(name)
 		}
 	case base != "":
 		name = f.At(base)
@@ -147,7 +146,8 @@ func (r *Remote) saved(name string, s remotes.Server, ca []byte) (string, error)
 		return "", WithHint(Usagef("no token is given for %s with this CA: the saved one is for the saved CA", s.URL),
 			"Give --token-file FILE too.")
 	}
-	return "", WithHint(fmt.Errorf("there is no token for server %s", name), "Run `griddle login --remote %s`.", name)
+	return "", WithHint(fmt.Errorf("the token for server %s is missing", name), "Run `griddle login --remote %s`.",
+		name)
 }
 
 // own returns the token of this host's own server, which is shown to no server with another CA.
@@ -197,4 +197,10 @@ func notHere(err error) error {
 		return WithHint(err, "Run this as the user of `griddle serve`, or give a copy with --token-file.")
 	}
 	return err
+}
+
+// UnknownServer is the error for a name that none of the user's servers has. It wraps fs.ErrNotExist.
+func UnknownServer(name string) error {
+	return WithHint(Usage(fmt.Errorf("the server %q is unknown: %w", name, fs.ErrNotExist)),
+		"`griddle remote list` shows the known ones; `griddle login URL` adds one.")
 }

@@ -56,7 +56,7 @@ func caShowCommand(e *cli.Env) *cobra.Command {
 		}
 		all, err := authority.Certificates(b)
 		if err == nil && len(all) == 0 {
-			err = errors.New("there is no certificate in it")
+			err = errors.New("it has no certificate")
 		}
 		if err != nil {
 			return fmt.Errorf("reading the CA %s: %w", path, err)

@@ -206,7 +206,7 @@ func LogoutCommand(e *cli.Env) *cobra.Command {
 		}
 		s, ok := f.Servers[name]
 		if !ok {
-			return unknown(name)
+			return cli.UnknownServer(name)
 		}
 		if s.Token != "" {
 			conf, err := job.PinnedTLS([]byte(s.CA))

@@ -4,7 +4,6 @@ package remote
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -146,7 +145,7 @@ func switchCommand(e *cli.Env) *cobra.Command {
 					return nil
 				}
 				if _, ok := f.Servers[args[0]]; !ok {
-					return unknown(args[0])
+					return cli.UnknownServer(args[0])
 				}
 				f.Current = args[0]
 				after = listed(*f, args[0])
@@ -174,7 +173,7 @@ func deleteCommand(e *cli.Env) *cobra.Command {
 			var gone Listed
 			err := update(c.Context(), e, func(f *remotes.File) error {
 				if _, ok := f.Servers[args[0]]; !ok {
-					return unknown(args[0])
+					return cli.UnknownServer(args[0])
 				}
 				gone = listed(*f, args[0])
 				delete(f.Servers, args[0])
@@ -189,11 +188,6 @@ func deleteCommand(e *cli.Env) *cobra.Command {
 			return e.Printf(gone, "%s, %s, is forgotten", gone.Name, gone.URL)
 		},
 	}
-}
-
-func unknown(name string) error {
-	return cli.WithHint(cli.Usage(fmt.Errorf("there is no server called %q: %w", name, fs.ErrNotExist)),
-		"`griddle remote list` shows those that there are.")
 }
 
 // update changes the file of the user's servers.
